@@ -1,0 +1,31 @@
+import { defineConfig } from 'vitest/config';
+
+const soak = process.env['HOTMOUNT_SOAK'] === '1';
+
+/** unit, golden and server run anywhere; system needs root and Linux, and one process of its own a file, in turn. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'golden', include: ['test/golden/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'server',
+          include: ['test/server/**/*.test.ts'],
+          testTimeout: soak ? 900_000 : 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: ['test/system/**/*.test.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: soak ? 1_800_000 : 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
