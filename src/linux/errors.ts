@@ -1,0 +1,33 @@
+import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
+
+/** Errors of file systems and media that libuv, and so Node, has no name for (asm-generic/errno.h). */
+const UNNAMED: Readonly<Record<number, readonly [name: string, message: string]>> = {
+  117: ['EUCLEAN', 'structure needs cleaning'],
+  123: ['ENOMEDIUM', 'no medium found'],
+  124: ['EMEDIUMTYPE', 'wrong medium type'],
+};
+
+/**
+ * A system call that failed, in the shape of Node's own: `code` is the errno's name, `syscall` the call, `path` what it was about.
+ */
+export class SystemCallError extends Error {
+  override readonly name = 'SystemCallError';
+  readonly errno: number;
+  readonly code: string;
+  readonly syscall: string;
+  readonly path: string | undefined;
+
+  constructor(syscall: string, errno: number, path?: string) {
+    const [code, message] = UNNAMED[errno] ?? [getSystemErrorName(-errno), getSystemErrorMessage(-errno)];
+    super(`${code}: ${message}, ${syscall}${path === undefined ? '' : ` '${path}'`}`);
+    this.errno = errno;
+    this.code = code;
+    this.syscall = syscall;
+    this.path = path;
+  }
+}
+
+/** The errno's name (`ENOENT`) of an error of ours or Node's, undefined for any other value. */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,45 @@
+import koffi from 'koffi';
+import { SystemCallError } from './errors.ts';
+
+/**
+ * libc, bound once a thread. Only what Node has no call for. `syscall(2)` carries the calls that Debian's glibc has no wrapper for;
+ * their numbers are the same on every architecture (from 424 on, every syscall.tbl of the kernel is in step).
+ */
+const lib = koffi.load('libc.so.6');
+
+export const pollfd = koffi.struct({ fd: 'int', events: 'int16', revents: 'int16' });
+export const sockaddrNl = koffi.struct({ family: 'uint16', pad: 'uint16', pid: 'uint32', groups: 'uint32' });
+
+export const libc = {
+  syscall: lib.func('long syscall(long, ...)'),
+  umount2: lib.func('int umount2(str, int)'),
+  mknod: lib.func('int mknod(str, uint, uint64)'),
+  lsetxattr: lib.func('int lsetxattr(str, str, const void *, size_t, int)'),
+  lgetxattr: lib.func('long lgetxattr(str, str, _Out_ void *, size_t)'),
+  eventfd: lib.func('int eventfd(uint, int)'),
+  socket: lib.func('int socket(int, int, int)'),
+  setsockopt: lib.func('int setsockopt(int, int, int, const int *, uint)'),
+  bind: lib.func('bind', 'int', ['int', koffi.pointer(sockaddrNl), 'uint']),
+  recvfrom: lib.func('recvfrom', 'long', [
+    'int',
+    koffi.out('void *'),
+    'size_t',
+    'int',
+    koffi.out(koffi.pointer(sockaddrNl)),
+    koffi.inout('uint *'),
+  ]),
+  poll: lib.func('poll', 'int', [koffi.inout(koffi.pointer(pollfd)), 'ulong', 'int']),
+  unshare: lib.func('int unshare(int)'),
+  setns: lib.func('int setns(int, int)'),
+  open: lib.func('int open(const void *, int, ...)'),
+  close: lib.func('int close(int)'),
+};
+
+/** The errno of this thread's last call. */
+export const errno = (): number => koffi.errno();
+
+/** The call's result, or its error thrown. */
+export function check(result: number | bigint, syscall: string, path?: string): number {
+  if (Number(result) < 0) throw new SystemCallError(syscall, koffi.errno(), path);
+  return Number(result);
+}

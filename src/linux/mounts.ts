@@ -1,0 +1,147 @@
+import { closeSync } from 'node:fs';
+import { check, libc } from './libc.ts';
+
+const SYS = {
+  open_tree: 428,
+  move_mount: 429,
+  fsopen: 430,
+  fsconfig: 431,
+  fsmount: 432,
+  openat2: 437,
+  mount_setattr: 442,
+};
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const CLOEXEC = 0x80000;
+const O_PATH = 0o10000000;
+const O_DIRECTORY = 0o200000;
+
+/** `MOUNT_ATTR_*` of mount_setattr(2). */
+const ATTRIBUTES = { readOnly: 0x1, noSuid: 0x2, noDev: 0x4, noExec: 0x8 } as const;
+/** `MS_*` propagation types of mount(2). */
+const PROPAGATION = { private: 1 << 18, slave: 1 << 19, shared: 1 << 20 } as const;
+
+export type MountAttribute = keyof typeof ATTRIBUTES;
+export type Propagation = keyof typeof PROPAGATION;
+
+/** A mount that is attached nowhere: it lives as long as its descriptor, and leaves nothing behind when the process dies. */
+export type DetachedMount = number;
+
+/**
+ * A new tmpfs, detached. `options` are those of tmpfs(5); `source` is what mountinfo will show in place of a device.
+ * @throws SystemCallError
+ */
+export function createTmpfs(
+  source: string,
+  options: Readonly<Record<string, string>>,
+  attributes: readonly MountAttribute[],
+): DetachedMount {
+  const context = check(libc.syscall(SYS.fsopen, 'str', 'tmpfs', 'uint', 1), 'fsopen', 'tmpfs');
+  try {
+    for (const [key, value] of Object.entries({ source, ...options })) {
+      check(libc.syscall(SYS.fsconfig, 'int', context, 'uint', 1, 'str', key, 'str', value, 'int', 0), 'fsconfig', key);
+    }
+    check(
+      libc.syscall(SYS.fsconfig, 'int', context, 'uint', 6, 'str', null, 'str', null, 'int', 0),
+      'fsconfig',
+      'tmpfs',
+    );
+    return check(
+      libc.syscall(SYS.fsmount, 'int', context, 'uint', 1, 'uint', bits(ATTRIBUTES, attributes)),
+      'fsmount',
+      'tmpfs',
+    );
+  } finally {
+    closeSync(context);
+  }
+}
+
+/** A detached copy of the mount at `path`, without what is mounted below it. @throws SystemCallError */
+export function cloneMount(path: string): DetachedMount {
+  return check(libc.syscall(SYS.open_tree, 'int', AT_FDCWD, 'str', path, 'uint', 1 | CLOEXEC), 'open_tree', path);
+}
+
+/** Changes a detached mount, before anyone can see it. @throws SystemCallError */
+export function setMountAttributes(
+  mount: DetachedMount,
+  change: { set?: readonly MountAttribute[]; clear?: readonly MountAttribute[]; propagation?: Propagation },
+): void {
+  const attr = new BigUint64Array([
+    BigInt(bits(ATTRIBUTES, change.set ?? [])),
+    BigInt(bits(ATTRIBUTES, change.clear ?? [])),
+    BigInt(change.propagation ? PROPAGATION[change.propagation] : 0),
+    0n,
+  ]);
+  const result = libc.syscall(
+    SYS.mount_setattr,
+    'int',
+    mount,
+    'str',
+    '',
+    'uint',
+    AT_EMPTY_PATH,
+    'void *',
+    attr,
+    'size_t',
+    attr.byteLength,
+  );
+  check(result, 'mount_setattr');
+}
+
+/** Attaches a detached mount at a directory, given as path or open descriptor; it propagates as it is. @throws SystemCallError */
+export function attachMount(mount: DetachedMount, target: string | number): void {
+  const [dir, path, flags] = typeof target === 'string' ? [AT_FDCWD, target, 0x4] : [target, '', 0x4 | 0x40];
+  check(
+    libc.syscall(SYS.move_mount, 'int', mount, 'str', '', 'int', dir, 'str', path, 'uint', flags),
+    'move_mount',
+    String(target),
+  );
+}
+
+/**
+ * Opens (`O_PATH`) the directory `path` below `root`. Follows no symbolic link, leaves `root` by no other way, and fails with `EXDEV`
+ * where something is mounted on the way or at the end: what is mounted through it cannot land elsewhere, nor on top of a mount.
+ * @throws SystemCallError
+ */
+export function openBeneath(root: number, path: string): number {
+  const RESOLVE_NO_XDEV = 0x01n;
+  const RESOLVE_NO_SYMLINKS = 0x04n;
+  const RESOLVE_BENEATH = 0x08n;
+  const how = new BigUint64Array([
+    BigInt(O_PATH | O_DIRECTORY | CLOEXEC),
+    0n,
+    RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH,
+  ]);
+  return check(
+    libc.syscall(SYS.openat2, 'int', root, 'str', path, 'void *', how, 'size_t', how.byteLength),
+    'openat2',
+    path,
+  );
+}
+
+/**
+ * Detaches the mount at `path` from the mount table at once (`MNT_DETACH`). Only for file systems of our own making: the last
+ * reference to a foreign one may hang, which is work for a child process.
+ * @throws SystemCallError
+ */
+export function detachMount(path: string): void {
+  const MNT_DETACH = 2;
+  const UMOUNT_NOFOLLOW = 8;
+  check(libc.umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW), 'umount2', path);
+}
+
+/** Makes a block device node of mode 0400. @throws SystemCallError */
+export function makeBlockNode(path: string, major: number, minor: number): void {
+  const S_IFBLK = 0o060000;
+  check(libc.mknod(path, S_IFBLK | 0o400, makedev(major, minor)), 'mknod', path);
+}
+
+/** glibc's gnu_dev_makedev: 32 bits of each, interleaved. */
+function makedev(major: number, minor: number): bigint {
+  const [ma, mi] = [BigInt(major), BigInt(minor)];
+  return ((ma & 0xfffn) << 8n) | ((ma & ~0xfffn) << 32n) | (mi & 0xffn) | ((mi & ~0xffn) << 12n);
+}
+
+function bits<K extends string>(table: Readonly<Record<K, number>>, names: readonly K[]): number {
+  return names.reduce((sum, name) => sum | table[name], 0);
+}

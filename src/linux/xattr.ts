@@ -1,0 +1,19 @@
+import { SystemCallError } from './errors.ts';
+import { check, errno, libc } from './libc.ts';
+
+const ENODATA = 61;
+
+/** Writes an extended attribute of `path` itself, not of what a symbolic link there points to. @throws SystemCallError */
+export function setAttribute(path: string, name: string, value: string): void {
+  const bytes = Buffer.from(value);
+  check(libc.lsetxattr(path, name, bytes, bytes.length, 0), 'lsetxattr', path);
+}
+
+/** The extended attribute's value, undefined where there is none. At most 4 KiB. @throws SystemCallError */
+export function getAttribute(path: string, name: string): string | undefined {
+  const bytes = Buffer.alloc(4096);
+  const length = Number(libc.lgetxattr(path, name, bytes, bytes.length));
+  if (length >= 0) return bytes.toString('utf8', 0, length);
+  if (errno() === ENODATA) return undefined;
+  throw new SystemCallError('lgetxattr', errno(), path);
+}
