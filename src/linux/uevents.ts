@@ -1,0 +1,77 @@
+import { closeSync, writeSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { SystemCallError } from './errors.ts';
+import { check, libc } from './libc.ts';
+import type { Uevent } from './uevent.ts';
+
+/** What one wake-up of the socket brought. */
+export interface UeventBatch {
+  readonly events: readonly Uevent[];
+  /** The kernel had to drop events (`ENOBUFS`): whatever is derived from them has to be looked at again. */
+  readonly overflow: boolean;
+  /** The mount table of this process has changed. */
+  readonly mountsChanged: boolean;
+  /** When it was received, in ms of `performance.timeOrigin + performance.now()`. */
+  readonly receivedAt: number;
+}
+
+export interface UeventOptions {
+  /** Only events of these subsystems; all where it is left out. */
+  readonly subsystems?: readonly string[];
+  /** Receive buffer in bytes; beyond net.core.rmem_max it takes CAP_NET_ADMIN. */
+  readonly receiveBuffer?: number;
+  /** Wake up at changes of this process's mount table as well. */
+  readonly watchMounts?: boolean;
+}
+
+export type UeventWorkerMessage =
+  | { readonly type: 'ready'; readonly receiveBuffer: number }
+  | ({ readonly type: 'batch' } & UeventBatch)
+  | { readonly type: 'failed'; readonly syscall: string; readonly errno: number };
+
+export interface UeventListener {
+  /** Bytes that the kernel granted; it counts its own overhead too. */
+  readonly receiveBuffer: number;
+  /** Ends the worker; resolves when it has gone. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens for kernel uevents in a worker thread, which sleeps in poll(2) until there are some: an idle machine costs nothing.
+ * Works without any privilege in each network namespace that belongs to the initial user namespace.
+ * @throws SystemCallError where the socket cannot be had
+ */
+export async function listenForUevents(
+  options: UeventOptions,
+  onBatch: (batch: UeventBatch) => void,
+  onFailure: (error: Error) => void = () => {},
+): Promise<UeventListener> {
+  const EFD_CLOEXEC = 0o2000000;
+  const stop = check(libc.eventfd(0, EFD_CLOEXEC), 'eventfd');
+  const worker = new Worker(new URL('./uevent-worker.ts', import.meta.url), {
+    workerData: { ...options, stop },
+    name: 'uevents',
+    resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 },
+  });
+  const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve())).then(() => closeSync(stop));
+  const ready = new Promise<number>((resolve, reject) => {
+    const fail = (error: Error): void => {
+      reject(error);
+      onFailure(error);
+    };
+    worker.on('error', fail);
+    worker.on('message', (message: UeventWorkerMessage) => {
+      if (message.type === 'batch') onBatch(message);
+      else if (message.type === 'ready') resolve(message.receiveBuffer);
+      else fail(new SystemCallError(message.syscall, message.errno, 'uevent socket'));
+    });
+  });
+  const receiveBuffer = await ready;
+  return {
+    receiveBuffer,
+    async close() {
+      writeSync(stop, new BigUint64Array([1n]));
+      await gone;
+    },
+  };
+}
