@@ -1,0 +1,75 @@
+import { type ChildResult, runChild } from './child.ts';
+
+/** What blkid finds on a device. */
+export interface FileSystem {
+  /** `ext4`, `vfat`, `ntfs` …; also `crypto_LUKS`, `LVM2_member` and the like: `usage` tells them apart. */
+  readonly type: string;
+  /** `filesystem`, `crypto`, `raid`, `other`. */
+  readonly usage: string;
+  /** The label's bytes as text; bytes that are not UTF-8 are replaced. Whatever was written there: hostile until proven harmless. */
+  readonly label: string;
+  readonly uuid: string;
+}
+
+export type Probe =
+  | { readonly outcome: 'found'; readonly fileSystem: FileSystem }
+  | { readonly outcome: 'nothing' }
+  /** More than one signature: which one is meant, only a person can say. */
+  | { readonly outcome: 'ambiguous' }
+  | { readonly outcome: 'failed'; readonly detail: string }
+  | { readonly outcome: 'hung'; readonly stuck: Promise<void> | undefined };
+
+/** A user id of the probe's own, above what distributions and systemd's dynamic users take: no other process shares it. */
+export const PROBE_UID = 65_532;
+
+/** Exit codes of `blkid -p` (blkid(8)). */
+const NOTHING = 2;
+const AMBIVALENT = 8;
+
+/**
+ * Looks what file system is on a device, as an unprivileged user. `device` is a descriptor opened with `O_PATH` on a node that
+ * `PROBE_UID` may read: the device itself is first opened in the child, which alone may come to hang.
+ * @param deadline ms
+ */
+export async function probe(device: number, deadline: number): Promise<Probe> {
+  const result = await runChild('blkid', ['-p', '-o', 'udev', '/proc/self/fd/3'], {
+    deadline,
+    uid: PROBE_UID,
+    descriptors: [device],
+  });
+  return readProbe(result);
+}
+
+/** What blkid's answer means. */
+export function readProbe({ code, stdout, stderr, timedOut, stuck }: ChildResult): Probe {
+  if (timedOut) return { outcome: 'hung', stuck };
+  if (code === AMBIVALENT) return { outcome: 'ambiguous' };
+  if (code === NOTHING && stderr.trim() === '') return { outcome: 'nothing' };
+  if (code !== 0) return { outcome: 'failed', detail: stderr.trim() || `blkid ended with code ${code}` };
+  const values = new Map<string, string>();
+  for (const line of stdout.split('\n')) {
+    const equals = line.indexOf('=');
+    if (equals > 0) values.set(line.slice(0, equals), line.slice(equals + 1));
+  }
+  const type = values.get('ID_FS_TYPE');
+  if (!type) return { outcome: 'nothing' };
+  return {
+    outcome: 'found',
+    fileSystem: {
+      type,
+      usage: values.get('ID_FS_USAGE') ?? 'other',
+      label: decode(values.get('ID_FS_LABEL_ENC') ?? ''),
+      uuid: decode(values.get('ID_FS_UUID_ENC') ?? ''),
+    },
+  };
+}
+
+/** blkid_encode_string(3): all but a few harmless characters and valid UTF-8 is `\xHH`, the backslash itself included. */
+function decode(encoded: string): string {
+  if (!encoded.includes('\\')) return encoded;
+  const bytes = Buffer.from(encoded).toString('latin1');
+  const decoded = bytes.replace(/\\x([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Buffer.from(decoded, 'latin1').toString('utf8');
+}

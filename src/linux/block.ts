@@ -1,0 +1,119 @@
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+/** A block device as sysfs shows it. Its strings come from the device itself: hostile. */
+export interface BlockDevice {
+  /** The kernel's name, `sdb1`. */
+  readonly name: string;
+  /** `major:minor`. */
+  readonly device: string;
+  readonly isPartition: boolean;
+  /** The whole disk's name; its own where it is one. */
+  readonly disk: string;
+  /** Counts up for each medium, of all disks: 0 where the kernel (before 5.15) does not tell. */
+  readonly diskSequence: number;
+  /** Bytes; 0: no medium. */
+  readonly size: number;
+  readonly readOnly: boolean;
+  /** Medium or device can be taken out. */
+  readonly removable: boolean;
+  /** `usb`, `nvme`, `scsi`, `ata`, `mmc`, `virtio` …, or the driver's own word: `loop`, `zram`, `dm`, `md`. */
+  readonly bus: string;
+  readonly vendor: string;
+  readonly model: string;
+  readonly serial: string;
+  /** Devices that are built on this one: LVM, RAID, dm-crypt, multipath. */
+  readonly holders: readonly string[];
+  /** Devices that this one is built on. */
+  readonly slaves: readonly string[];
+  /** Names of the partitions. */
+  readonly partitions: readonly string[];
+}
+
+const SECTOR = 512;
+
+/** The names of all block devices, partitions included. */
+export const blockDeviceNames = (sysfs = '/sys'): string[] => readdirSync(join(sysfs, 'class/block'));
+
+/** Undefined where there is no such device, or no longer. */
+export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | undefined {
+  try {
+    const path = realpathSync(join(sysfs, 'class/block', name));
+    const isPartition = existsSync(join(path, 'partition'));
+    const disk = isPartition ? dirname(path) : path;
+    const device = attribute(path, 'dev');
+    if (device === '') return undefined;
+    const identity = identify(disk, sysfs);
+    return {
+      name,
+      device,
+      isPartition,
+      disk: basename(disk),
+      diskSequence: Number(attribute(disk, 'diskseq')),
+      size: Number(attribute(path, 'size')) * SECTOR,
+      readOnly: attribute(path, 'ro') === '1',
+      removable: attribute(disk, 'removable') === '1' || identity.bus === 'usb' || isPluggable(disk, sysfs),
+      ...identity,
+      holders: entries(join(path, 'holders')),
+      slaves: entries(join(path, 'slaves')),
+      partitions: isPartition ? [] : entries(path).filter((entry) => existsSync(join(path, entry, 'partition'))),
+    };
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV'))
+      return undefined;
+    throw error;
+  }
+}
+
+function identify(disk: string, sysfs: string): Pick<BlockDevice, 'bus' | 'vendor' | 'model' | 'serial'> {
+  const usb = ancestors(disk, sysfs).find((path) => existsSync(join(path, 'idVendor')));
+  return {
+    bus: busOf(disk.slice(sysfs.length)),
+    vendor: attribute(disk, 'device/vendor') || (usb ? attribute(usb, 'manufacturer') : ''),
+    model: attribute(disk, 'device/model') || attribute(disk, 'device/name') || (usb ? attribute(usb, 'product') : ''),
+    serial: (usb ? attribute(usb, 'serial') : '') || attribute(disk, 'device/serial') || attribute(disk, 'serial'),
+  };
+}
+
+/** From the path below /sys. The order matters: a USB stick hangs on a SCSI host, a SATA disk too. */
+const BUSES: readonly (readonly [pattern: RegExp, bus: string])[] = [
+  [/\/usb\d+\//, 'usb'],
+  [/\/mmc_host\//, 'mmc'],
+  [/\/nvme/, 'nvme'],
+  [/\/ata\d+\//, 'ata'],
+  [/\/fw\d+\//, 'firewire'],
+  [/\/virtio\d+\/block\//, 'virtio'],
+  [/\/host\d+\/target/, 'scsi'],
+];
+
+function busOf(path: string): string {
+  const known = BUSES.find(([pattern]) => pattern.test(path));
+  return known ? known[1] : basename(path).replace(/[-\d].*$/, '');
+}
+
+/** The kernel's word for the socket a device sits in (Documentation/ABI/testing/sysfs-devices-removable). */
+const isPluggable = (disk: string, sysfs: string): boolean =>
+  ancestors(dirname(disk), sysfs).some((path) => attribute(path, 'removable') === 'removable');
+
+function ancestors(path: string, sysfs: string): string[] {
+  const result: string[] = [];
+  for (let at = path; at.startsWith(join(sysfs, 'devices/')); at = dirname(at)) result.push(at);
+  return result;
+}
+
+/** Empty where there is no such attribute, or the device does not answer for it. */
+function attribute(path: string, name: string): string {
+  try {
+    return readFileSync(join(path, name), 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+function entries(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
