@@ -1,0 +1,36 @@
+import { posix } from 'node:path';
+
+/** Where the node daemon publishes what pods mount. The webhook writes these paths; the daemon makes them. */
+export const RUN_DIR = '/run/hotmount';
+
+/** The directory of a media class; `readOnly` names its read-only twin. */
+export const mediaPath = (className: string, readOnly: boolean): string =>
+  `${RUN_DIR}/${readOnly ? 'media-ro' : 'media'}/${className}`;
+
+export const devicesPath = (className: string): string => `${RUN_DIR}/devices/${className}`;
+
+/** The file (or, for `cpu`, the directory) that lxcfs serves for a path of the container such as `/proc/meminfo`. */
+export const lxcfsPath = (containerPath: string): string => `${RUN_DIR}/lxcfs${containerPath}`;
+
+/** Mounting exactly there would take away what every container needs. */
+const PROTECTED = ['/', '/dev', RUN_DIR];
+/** Nor anything below these: the runtime itself mounts there and refuses or hides. */
+const PROTECTED_TREES = ['/proc', '/sys'];
+
+/** `/x/`, `//x` and `/./x` are the same mount point; the API server compares raw strings, we do not. */
+export function normalizePath(path: string): string {
+  const normal = posix.normalize(path);
+  return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
+}
+
+/** Why a user may not choose `path` as a mount point, or undefined where they may. Expects any string. */
+export function pathProblem(path: string): string | undefined {
+  if (!path.startsWith('/')) return 'must be an absolute path';
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
+  if (/[\x00-\x1f\x7f:]/.test(path)) return 'must not contain ":" or control characters';
+  if (path.split('/').includes('..')) return 'must not contain ".."';
+  const normal = normalizePath(path);
+  const covered =
+    PROTECTED.find((p) => p === normal) ?? PROTECTED_TREES.find((p) => p === normal || normal.startsWith(`${p}/`));
+  return covered && `would cover ${covered}, which no policy can allow`;
+}

@@ -1,0 +1,87 @@
+import type { Feature } from '../contract/annotations.ts';
+import type { LxcfsView, PropagationMode, UeventAccess } from '../contract/wants.ts';
+
+/** A policy that has been parsed and checked: all optional parts filled in, sizes in bytes, names resolved. */
+export interface Policy {
+  readonly onViolation: 'deny' | 'warn';
+  readonly lxcfs: { readonly views: readonly LxcfsView[] };
+  readonly mediaClasses: readonly MediaClass[];
+  readonly deviceClasses: readonly DeviceClass[];
+  readonly rules: readonly Rule[];
+}
+
+export interface MediaClass {
+  readonly name: string;
+  /** Any of these; within one, all. */
+  readonly match: readonly MediaMatch[];
+  readonly mount: {
+    readonly readOnly: boolean;
+    readonly options: readonly string[];
+    readonly nameBy: readonly ('label' | 'uuid' | 'devname')[];
+  };
+}
+
+/** Lists are globs, any of which may match. */
+export interface MediaMatch {
+  readonly bus?: readonly string[] | undefined;
+  readonly fsType?: readonly string[] | undefined;
+  readonly label?: readonly string[] | undefined;
+  readonly uuid?: readonly string[] | undefined;
+  readonly vendor?: readonly string[] | undefined;
+  readonly model?: readonly string[] | undefined;
+  readonly serial?: readonly string[] | undefined;
+  readonly devname?: readonly string[] | undefined;
+  readonly removable?: boolean | undefined;
+  /** Bytes. */
+  readonly minSize?: number | undefined;
+  /** Bytes. */
+  readonly maxSize?: number | undefined;
+}
+
+export interface DeviceClass {
+  readonly name: string;
+  readonly match: readonly DeviceMatch[];
+  readonly access: 'r' | 'w' | 'rw';
+  /** Permission bits of the node. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface DeviceMatch {
+  readonly subsystem?: readonly string[] | undefined;
+  readonly devname?: readonly string[] | undefined;
+  readonly bus?: readonly string[] | undefined;
+  readonly vendor?: readonly string[] | undefined;
+  readonly model?: readonly string[] | undefined;
+  readonly serial?: readonly string[] | undefined;
+}
+
+export interface Rule {
+  readonly name: string;
+  readonly namespaces: readonly string[];
+  readonly namespaceLabels?: LabelGlobs | undefined;
+  readonly serviceAccounts?: readonly string[] | undefined;
+  readonly podLabels?: LabelGlobs | undefined;
+  readonly allow: Allow;
+  /** Values as if annotated. */
+  readonly defaults: Readonly<Partial<Record<Feature, string>>>;
+  /** The defaults win over what the pod says. */
+  readonly enforce: boolean;
+}
+
+/** All of these labels, each with a value that one of its globs matches. */
+export type LabelGlobs = Readonly<Record<string, readonly string[]>>;
+
+export interface Allow {
+  readonly lxcfs: boolean;
+  readonly privileged: boolean;
+  readonly media: readonly string[];
+  readonly devices: readonly string[];
+  /** Globs of alias paths. */
+  readonly dev: readonly string[];
+  readonly propagation: readonly PropagationMode[];
+  /** Without CAP_; ALL allows every one. */
+  readonly capabilities: readonly string[];
+  readonly uevents: readonly UeventAccess[];
+}

@@ -1,0 +1,244 @@
+import { z } from 'zod';
+import type { Feature } from '../contract/annotations.ts';
+import { CAPABILITIES, isCapability, normalizeCapability } from '../contract/capabilities.ts';
+import { normalizePath, pathProblem } from '../contract/paths.ts';
+import { didYouMean, quote } from '../contract/suggest.ts';
+import {
+  CLASS_NAME_RULE,
+  isClassName,
+  LXCFS_VIEW_NAMES,
+  PROPAGATION_MODES,
+  parseValue,
+  UEVENT_ACCESS,
+} from '../contract/wants.ts';
+import { globProblem, literalOf } from './globs.ts';
+import { FILE_SYSTEM_NAMES } from './mountOptions.ts';
+import type { Policy } from './policy.ts';
+import { parseSize, SIZE_EXPECTED, SIZE_PATTERN } from './size.ts';
+
+/**
+ * The shape of the policy, key by key. What one value tells is checked here, what takes two (a rule that names a class) in
+ * crossChecks.ts. The input side is fit for JSON Schema (the chart's values.schema.json): transforms only at the end of a pipe,
+ * patterns without look-around, since Helm's validator knows RE2 alone.
+ */
+
+/** A text for which `problem` finds nothing; what it finds goes after the quoted text. */
+const text = (problem: (value: string) => string | undefined) =>
+  z.string().superRefine((value, context) => {
+    const found = problem(value);
+    if (found !== undefined) context.addIssue({ code: 'custom', message: `${quote(value)} ${found}` });
+  });
+
+const someOf = <T extends z.ZodType>(item: T) => z.array(item).min(1);
+
+const glob = text((value) => (value === '' ? 'is empty and matches nothing' : globProblem(value)));
+const globs = (what: string) => someOf(glob).optional().describe(`Globs of ${what}; "!" excludes.`);
+
+const className = text((value) => (isClassName(value) ? undefined : CLASS_NAME_RULE))
+  .meta({ pattern: '^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$' })
+  .describe('A DNS label of at most 40 characters.');
+
+const RULE_NAME = /^[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$/;
+const ruleName = text((value) =>
+  RULE_NAME.test(value)
+    ? undefined
+    : 'cannot be the name of a rule: at most 63 letters, digits, "-", "_" and ".", with a letter or digit at each end',
+)
+  .meta({ pattern: RULE_NAME.source })
+  .describe('Named in messages and in the pods that have something by this rule.');
+
+const size = z
+  .union(
+    [
+      z
+        .string()
+        .superRefine((value, context) => {
+          if (parseSize(value) !== undefined) return;
+          context.addIssue({ code: 'custom', message: `${quote(value)} is not a size; expected ${SIZE_EXPECTED}` });
+        })
+        .meta({ pattern: SIZE_PATTERN })
+        .transform((value) => parseSize(value) ?? 0),
+      z.int().nonnegative(),
+    ],
+    { error: `expected ${SIZE_EXPECTED}` },
+  )
+  .optional();
+
+const fsType = text((value) => {
+  if (value === '') return 'is empty and matches nothing';
+  const problem = globProblem(value);
+  if (problem !== undefined) return problem;
+  const literal = literalOf(value);
+  if (literal === undefined || FILE_SYSTEM_NAMES.includes(literal)) return undefined;
+  const hint = didYouMean(literal, FILE_SYSTEM_NAMES) || `; it mounts ${FILE_SYSTEM_NAMES.join(', ')}`;
+  return `is not a file system that hotmount mounts${hint}`;
+});
+
+/** An empty match would take every device of the node, which nobody means. */
+const matches = <T extends z.ZodType<object>>(match: T) =>
+  someOf(
+    match.refine((criteria) => Object.values(criteria).some((criterion) => criterion !== undefined), {
+      error: 'is empty and would match every device of the node; for that, write devname: ["*"]',
+    }),
+  ).describe('Any of these; within one, all.');
+
+const hardware = {
+  vendor: globs('vendors'),
+  model: globs('models'),
+  serial: globs('serial numbers'),
+};
+const bus = globs('buses: usb, nvme, scsi, ata, mmc, virtio, loop, zram …, from the sysfs path');
+const devname = globs('device names without /dev/, such as "sd[a-z]1"');
+
+const mediaClass = z
+  .strictObject({
+    name: className,
+    match: matches(
+      z.strictObject({
+        bus,
+        fsType: someOf(fsType).optional().describe('Globs of file systems, by the names that blkid gives.'),
+        label: globs('file system labels'),
+        uuid: globs('file system UUIDs'),
+        ...hardware,
+        devname,
+        removable: z.boolean().optional().describe('What the kernel says of the disk; false admits fixed disks.'),
+        minSize: size.describe('Of the file system’s device, inclusive.'),
+        maxSize: size.describe('Of the file system’s device, inclusive.'),
+      }),
+    ),
+    mount: z
+      .strictObject({
+        readOnly: z.boolean().default(false),
+        options: z
+          .array(z.string())
+          .default([])
+          .describe('Added to nosuid, nodev and relatime, which cannot be removed; only those known to be harmless.'),
+        nameBy: someOf(z.enum(['label', 'uuid', 'devname']))
+          .default(['label', 'uuid', 'devname'])
+          .describe('What names the directory: the first that the disk has.'),
+      })
+      .prefault({}),
+  })
+  .describe('Disks that are mounted under /run/hotmount/media/<name>.');
+
+const MODE = /^0?[0-7]{1,3}$/;
+const mode = text((value) =>
+  MODE.test(value) ? undefined : 'is not the permission bits of a file in octal; expected such as "0660" or "0666"',
+)
+  .meta({ pattern: MODE.source })
+  .transform((value) => Number.parseInt(value, 8))
+  .describe('Permission bits of the node, in octal, quoted. The device cgroup is the gate.');
+
+const MAX_ID = 2 ** 32 - 2;
+const id = z.int().min(0).max(MAX_ID);
+
+const deviceClass = z
+  .strictObject({
+    name: className,
+    match: matches(z.strictObject({ subsystem: globs('kernel subsystems such as tty'), devname, bus, ...hardware })),
+    access: z.enum(['r', 'w', 'rw']).default('rw'),
+    mode: mode.prefault('0666'),
+    uid: id.default(0),
+    gid: id.default(0),
+  })
+  .describe('Raw devices that appear under /run/hotmount/devices/<name>.');
+
+const capability = text((value) => {
+  const name = normalizeCapability(value);
+  return isCapability(name) ? undefined : `is not a capability of Linux${didYouMean(name, [...CAPABILITIES, 'ALL'])}`;
+}).transform(normalizeCapability);
+
+const aliasPath = text((value) => {
+  if (value === '') return 'is empty and matches nothing';
+  const problem = globProblem(value);
+  if (problem !== undefined) return problem;
+  const literal = literalOf(value);
+  if (literal !== undefined) return pathProblem(literal);
+  return /^!?[/*?[]/.test(value) ? undefined : 'can match no path: one begins with "/"';
+}).transform((value) => {
+  const literal = literalOf(value);
+  return literal === undefined || literal !== value ? value : normalizePath(value);
+});
+
+/** What a rule allows; crossChecks.ts reads it by itself, to judge the rule's defaults. */
+export const allowSchema = z
+  .strictObject({
+    lxcfs: z.boolean().default(false),
+    media: z.array(z.string()).default([]).describe('Names of media classes.'),
+    devices: z.array(z.string()).default([]).describe('Names of device classes.'),
+    dev: z.array(aliasPath).default([]).describe('Globs of the paths at which the node’s /dev may appear.'),
+    propagation: z.array(z.enum(PROPAGATION_MODES)).default([]),
+    capabilities: z.array(capability).default([]).describe('With or without CAP_; ALL allows every one.'),
+    uevents: z.array(z.enum(UEVENT_ACCESS)).default([]).describe('udev and udevd allow what they take, too.'),
+    privileged: z.boolean().default(false),
+  })
+  .prefault({});
+
+const labelGlob = text((value) => (value === '' ? undefined : globProblem(value)));
+const LABEL_KEY =
+  /^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$/;
+const labelGlobs = z
+  .record(
+    text((key) => (LABEL_KEY.test(key) ? undefined : 'is not the key of a Kubernetes label')),
+    z
+      .union([labelGlob, someOf(labelGlob)], { error: 'expected a glob or a list of globs' })
+      .transform((value) => (typeof value === 'string' ? [value] : value)),
+  )
+  .optional();
+
+const defaultValue = (feature: Feature) =>
+  z
+    .string()
+    .superRefine((value, context) => {
+      const parsed = parseValue(feature, value);
+      if ('problem' in parsed) context.addIssue({ code: 'custom', message: `${quote(value)}: ${parsed.problem}` });
+    })
+    .exactOptional();
+
+const rule = z.strictObject({
+  name: ruleName,
+  namespaces: someOf(glob).describe('Globs; "!" excludes; ["*"] is all.'),
+  namespaceLabels: labelGlobs.describe('The namespace has all of these labels, each with a value that a glob matches.'),
+  serviceAccounts: globs('service accounts'),
+  podLabels: labelGlobs.describe('As namespaceLabels. Users choose these: a convenience, not a boundary.'),
+  allow: allowSchema,
+  defaults: z
+    .strictObject({
+      privileged: defaultValue('privileged'),
+      capabilities: defaultValue('capabilities'),
+      uevents: defaultValue('uevents'),
+      lxcfs: defaultValue('lxcfs'),
+      dev: defaultValue('dev'),
+      media: defaultValue('media'),
+      devices: defaultValue('devices'),
+      propagation: defaultValue('propagation'),
+    })
+    .default({})
+    .describe('Values as if annotated; the first matching rule that sets one gives it.'),
+  enforce: z.boolean().default(false).describe('The defaults win over what the pod says.'),
+});
+
+export const API_VERSION = 'hotmount.io/v1alpha1';
+
+export const policySchema = z.strictObject({
+  apiVersion: z.literal(API_VERSION),
+  kind: z.literal('Policy'),
+  onViolation: z.enum(['deny', 'warn']).default('deny').describe('deny: reject the pod. warn: admit it without.'),
+  lxcfs: z
+    .strictObject({
+      views: someOf(z.enum(LXCFS_VIEW_NAMES as [(typeof LXCFS_VIEW_NAMES)[number]]))
+        .default(['cpuinfo', 'meminfo', 'stat', 'uptime', 'loadavg', 'swaps', 'diskstats'])
+        .describe('What lxcfs: "true" means.'),
+    })
+    .prefault({}),
+  mediaClasses: z.array(mediaClass).default([]),
+  deviceClasses: z.array(deviceClass).default([]),
+  rules: z.array(rule).default([]),
+});
+
+/** The policy as it is written; `Policy` is what becomes of it. */
+export type PolicyInput = z.input<typeof policySchema>;
+
+/** Fails to compile where the schema and the types that the rest of the program uses have come apart. */
+type Assignable<From extends To, To> = From;
+export type ParsedPolicy = Assignable<z.output<typeof policySchema>, Policy>;
