@@ -16,6 +16,15 @@ export interface NamespaceMounts {
 /** The ids of all processes. */
 export const processIds = (): number[] => readdirSync('/proc').map(Number).filter(Number.isInteger);
 
+/** The id of a process's mount namespace, undefined where the process has gone. */
+export function namespaceOf(pid: number | string): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * All mount namespaces that some process lives in. A chrooted process shows its own view of the paths: one whose root is the
  * namespace's own speaks for it where there is one.
