@@ -1,0 +1,83 @@
+import type { FileSystem } from '../../linux/blkid.ts';
+import { errorCode } from '../../linux/errors.ts';
+import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
+import { getAttribute, setAttribute } from '../../linux/xattr.ts';
+import type { RunDir } from '../run-dir.ts';
+
+/**
+ * What must be known of a mount and no table tells: which disk, with which medium, and what was asked for. It is an extended attribute
+ * of the directory that is mounted on, written before the mount is made: whoever finds the mount finds this.
+ */
+export interface MountRecord {
+  /** The kernel's name of the disk. */
+  readonly name: string;
+  /** `major:minor` of the disk. btrfs mounts have another of their own. */
+  readonly device: string;
+  readonly sequence: number;
+  readonly fileSystem: FileSystem;
+  readonly options: readonly string[];
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+const RECORD = 'trusted.hotmount.mount';
+
+export const TREES = ['media', 'media-ro'] as const;
+export type Tree = (typeof TREES)[number];
+
+/** A disk as it is mounted now. */
+export interface Mounted {
+  readonly className: string;
+  readonly directory: string;
+  readonly record: MountRecord;
+  /** More than one only where two daemons got in each other's way. */
+  readonly main: readonly Mount[];
+  readonly twin: readonly Mount[];
+}
+
+/** Path of a disk's directory, relative to the run dir. */
+export const mediaDirectory = (tree: Tree, className: string, directory: string): string =>
+  `${tree}/${className}/${directory}`;
+
+/** Everything that is mounted in the run dir's two trees and that a daemon of ours has mounted. */
+export function readMounted(runDir: RunDir, mounts: readonly Mount[] = readMountinfo()): Mounted[] {
+  const found = new Map<string, { className: string; directory: string; media: Mount[]; 'media-ro': Mount[] }>();
+  for (const mount of mounts) {
+    const place = placeOf(runDir, mount);
+    if (!place) continue;
+    const { tree, className, directory } = place;
+    const key = `${className}/${directory}`;
+    const entry = found.get(key) ?? { className, directory, media: [], 'media-ro': [] };
+    entry[tree].push(mount);
+    found.set(key, entry);
+  }
+  return [...found.values()].flatMap(({ className, directory, media, 'media-ro': twin }) => {
+    const record = readRecord(runDir, className, directory);
+    return record ? [{ className, directory, record, main: media, twin }] : [];
+  });
+}
+
+function placeOf(
+  runDir: RunDir,
+  { mountPoint }: Mount,
+): { tree: Tree; className: string; directory: string } | undefined {
+  if (!mountPoint.startsWith(`${runDir.path}/`)) return undefined;
+  const [tree, className, directory, ...rest] = mountPoint.slice(runDir.path.length + 1).split('/');
+  if (!TREES.includes(tree as Tree) || !className || !directory || rest.length > 0) return undefined;
+  return { tree: tree as Tree, className, directory };
+}
+
+export function writeRecord(runDir: RunDir, className: string, directory: string, record: MountRecord): void {
+  setAttribute(`${runDir.work}/${mediaDirectory('media', className, directory)}`, RECORD, JSON.stringify(record));
+}
+
+export function readRecord(runDir: RunDir, className: string, directory: string): MountRecord | undefined {
+  try {
+    const text = getAttribute(`${runDir.work}/${mediaDirectory('media', className, directory)}`, RECORD);
+    // Only the daemon can write it: trusted.* takes CAP_SYS_ADMIN in the initial user namespace, and the tree is read-only to pods.
+    return text === undefined ? undefined : (JSON.parse(text) as MountRecord);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,89 @@
+import type { FileSystem, Probe } from '../../linux/blkid.ts';
+import type { BlockDevice } from '../../linux/block.ts';
+import { type MediaClass, mountOptions } from '../../policy/index.ts';
+import { type Finding, finding } from '../reasons.ts';
+import { classOf } from './match.ts';
+
+/** How a disk should be mounted. */
+export interface Wanted {
+  readonly className: string;
+  readonly fileSystem: FileSystem;
+  /** Of mount(8), all of them. */
+  readonly options: readonly string[];
+  readonly nameBy: MediaClass['mount']['nameBy'];
+}
+
+/** What a disk is used for already, by others than us. */
+export type Use =
+  | { readonly kind: 'mounted'; readonly device: string; readonly path: string; readonly pid?: number }
+  | { readonly kind: 'swap'; readonly device: string }
+  | { readonly kind: 'holders'; readonly holders: readonly string[] };
+
+export type Verdict =
+  | { readonly kind: 'mount'; readonly wanted: Wanted }
+  | { readonly kind: 'leave'; readonly finding: Finding }
+  /** Some class may want it: look what is on it, then ask again. */
+  | { readonly kind: 'probe' };
+
+export interface Circumstances {
+  readonly classes: readonly MediaClass[];
+  /** Disks up to this sequence number were there before hotmount was. */
+  readonly bootSequence: number;
+  readonly use: Use | undefined;
+}
+
+/** Whether a disk is to be mounted, and how. Pure: all that it goes by is in its arguments. */
+export function decide(device: BlockDevice, probe: Probe | undefined, circumstances: Circumstances): Verdict {
+  const { classes, bootSequence, use } = circumstances;
+  const fixed = !device.removable && device.diskSequence <= bootSequence;
+  if (device.size === 0) return leave(finding('no_medium', {}));
+  if (device.partitions.length > 0) {
+    return leave(finding('has_partitions', { partitions: device.partitions.join(', ') }));
+  }
+  const fileSystem = probe?.outcome === 'found' ? probe.fileSystem : undefined;
+  const mediaClass = classOf(classes, device, fileSystem, fixed);
+  if (!mediaClass) {
+    const ifMovable = fixed ? classOf(classes, device, fileSystem, false) : undefined;
+    return leave(ifMovable ? finding('fixed_disk', { class: ifMovable.name }) : finding('no_class', {}));
+  }
+  if (use) return leave(inUse(use));
+  if (!probe) return { kind: 'probe' };
+  if (!fileSystem) return leave(unreadable(probe));
+  if (fileSystem.usage !== 'filesystem') return leave(finding('not_a_file_system', { type: fileSystem.type }));
+  const options = optionsFor(fileSystem.type, mediaClass, device.readOnly);
+  if (!options) return leave(finding('file_system_unknown', { type: fileSystem.type }));
+  return {
+    kind: 'mount',
+    wanted: { className: mediaClass.name, fileSystem, options, nameBy: mediaClass.mount.nameBy },
+  };
+}
+
+const leave = (found: Finding): Verdict => ({ kind: 'leave', finding: found });
+
+/** Undefined for a file system that hotmount has no options for. */
+function optionsFor(type: string, { mount }: MediaClass, writeProtected: boolean): string[] | undefined {
+  try {
+    return mountOptions(type, { ...mount, readOnly: mount.readOnly || writeProtected });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function inUse(use: Use): Finding {
+  if (use.kind === 'swap') return finding('swap', { device: use.device });
+  if (use.kind === 'holders') return finding('has_holders', { holders: use.holders.join(', ') });
+  const where = use.pid === undefined ? '' : ` in the mount namespace of process ${use.pid}`;
+  return finding('mounted_elsewhere', { device: use.device, path: use.path, where });
+}
+
+/** ms that blkid may take. */
+export const PROBE_DEADLINE = 10_000;
+
+function unreadable(probe: Probe): Finding {
+  if (probe.outcome === 'hung') {
+    return finding('device_hangs', { command: 'blkid', seconds: String(PROBE_DEADLINE / 1000) });
+  }
+  if (probe.outcome === 'failed') return finding('probe_failed', { detail: probe.detail });
+  return probe.outcome === 'ambiguous' ? finding('ambiguous', {}) : finding('no_file_system', {});
+}

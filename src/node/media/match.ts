@@ -1,0 +1,36 @@
+import type { FileSystem } from '../../linux/blkid.ts';
+import type { BlockDevice } from '../../linux/block.ts';
+import { type MediaClass, type MediaMatch, matchesGlobs } from '../../policy/index.ts';
+
+/**
+ * The first class that takes the disk. Without `fileSystem`, the first one that could: what is on a disk is only looked at where some
+ * class might want it.
+ */
+export function classOf(
+  classes: readonly MediaClass[],
+  device: BlockDevice,
+  fileSystem: FileSystem | undefined,
+  fixed: boolean,
+): MediaClass | undefined {
+  return classes.find(({ match }) =>
+    match.some((entry) => (entry.removable === false || !fixed) && matches(entry, device, fileSystem)),
+  );
+}
+
+function matches(entry: MediaMatch, device: BlockDevice, fileSystem: FileSystem | undefined): boolean {
+  return (
+    is(entry.bus, device.bus) &&
+    is(entry.vendor, device.vendor) &&
+    is(entry.model, device.model) &&
+    is(entry.serial, device.serial) &&
+    is(entry.devname, device.name) &&
+    (entry.removable === undefined || entry.removable === device.removable) &&
+    (entry.minSize === undefined || device.size >= entry.minSize) &&
+    (entry.maxSize === undefined || device.size <= entry.maxSize) &&
+    (fileSystem === undefined ||
+      (is(entry.fsType, fileSystem.type) && is(entry.label, fileSystem.label) && is(entry.uuid, fileSystem.uuid)))
+  );
+}
+
+const is = (globs: readonly string[] | undefined, value: string): boolean =>
+  globs === undefined || matchesGlobs(globs, value);

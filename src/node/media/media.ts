@@ -1,0 +1,250 @@
+import type { Probe } from '../../linux/blkid.ts';
+import { blockDeviceNames, readBlockDevice } from '../../linux/block.ts';
+import { readMountinfo } from '../../linux/mountinfo.ts';
+import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { MediaClass } from '../../policy/index.ts';
+import { describeHolder, type HolderReport, reportHolder } from '../containers.ts';
+import { KeyedJobs } from '../keyed-jobs.ts';
+import type { Finding } from '../reasons.ts';
+import { ensureDirectory, namesIn, type RunDir, removeDirectory } from '../run-dir.ts';
+import { type Mounted, mediaDirectory, readMounted, TREES } from './actual.ts';
+import type { Wanted } from './decide.ts';
+import { makeTwin, mountDisk, probeDisk } from './mount.ts';
+import { plan, type Step } from './plan.ts';
+import { unmountDisk } from './unmount.ts';
+import { findUse } from './use.ts';
+
+/** How one disk stands. */
+export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
+
+/** A disk that went, lately. */
+export interface DepartureReport {
+  readonly name: string;
+  readonly className: string;
+  readonly directory: string;
+  readonly at: string;
+  readonly holders: readonly HolderReport[];
+}
+
+export interface MediaOptions {
+  readonly runDir: RunDir;
+  readonly entry: NamespaceEntry;
+  readonly bootSequence: number;
+  readonly classes: readonly MediaClass[];
+  readonly log: Logger;
+  /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
+  readonly onMounted?: (className: string, seconds: number) => void;
+}
+
+/** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
+const MAX_STEPS = 12;
+const DEPARTURES_KEPT = 20;
+
+/** Keeps the mounts of media what they should be, one disk after the other and all disks at once. */
+export class Media {
+  readonly #options: MediaOptions;
+  readonly #jobs = new KeyedJobs<string>((name) => this.#reconcile(name));
+  #classes: readonly MediaClass[];
+  readonly #states = new Map<string, MediaState>();
+  readonly #requestedAt = new Map<string, number>();
+  /** Disks of which a child process hangs in the kernel. */
+  readonly #stuck = new Set<string>();
+  /** Directories about to be mounted on, `class/name`. */
+  readonly #reserved = new Set<string>();
+  readonly departures: DepartureReport[] = [];
+
+  constructor(options: MediaOptions) {
+    this.#options = options;
+    this.#classes = options.classes;
+    this.#makeClassDirectories();
+    this.#removeLeftovers();
+  }
+
+  get states(): ReadonlyMap<string, MediaState> {
+    return this.#states;
+  }
+
+  /** New classes: what they change is done at once. */
+  setClasses(classes: readonly MediaClass[]): void {
+    this.#classes = classes;
+    this.#makeClassDirectories();
+    this.lookAtAll();
+  }
+
+  /** @param at when it was heard of, in ms since the epoch */
+  look(name: string, at = performance.timeOrigin + performance.now()): void {
+    if (!this.#requestedAt.has(name)) this.#requestedAt.set(name, at);
+    this.#jobs.request(name);
+  }
+
+  lookAtAll(): void {
+    const names = new Set([...blockDeviceNames(), ...this.#states.keys()]);
+    for (const { record } of readMounted(this.#options.runDir)) names.add(record.name);
+    for (const name of names) this.look(name);
+  }
+
+  /** Some mount has come or gone: looks at the disks whose state may have changed by that. */
+  mountsChanged(): void {
+    const mounts = readMountinfo();
+    const present = new Set(mounts.map(({ id }) => id));
+    const expected = new Map<string, number>();
+    for (const { record, main, twin } of readMounted(this.#options.runDir, mounts)) {
+      expected.set(record.name, (expected.get(record.name) ?? 0) + main.length + twin.length);
+    }
+    for (const [name, state] of this.#states) {
+      if (state.kind === 'mounted') {
+        const { main, twin } = state.mounted;
+        const intact = [...main, ...twin].every(({ id }) => present.has(id));
+        if (!intact || expected.get(name) !== main.length + twin.length) this.look(name);
+      } else if (state.reason === 'mounted_elsewhere') this.look(name);
+      expected.delete(name);
+    }
+    for (const name of expected.keys()) this.look(name);
+  }
+
+  /** Resolves when there is nothing more to do for now. */
+  idle(): Promise<void> {
+    return this.#jobs.idle();
+  }
+
+  async #reconcile(name: string): Promise<void> {
+    const at = this.#requestedAt.get(name) ?? 0;
+    this.#requestedAt.delete(name);
+    if (this.#stuck.has(name)) return;
+    try {
+      let probe: Probe | undefined;
+      for (let steps = 0; steps < MAX_STEPS; steps++) {
+        const step = this.#plan(name, probe);
+        if (step.do === 'nothing') return this.#settle(name, step);
+        if (step.do === 'probe') probe = await this.#probe(name);
+        else if (!(await this.#perform(name, step, at))) return;
+      }
+      this.#options.log.warn({ disk: name }, 'the disk keeps changing: waiting for its next event');
+    } catch (error) {
+      // A defect, or a machine out of descriptors or memory: it must not take the other disks along.
+      this.#options.log.error({ disk: name, err: error }, 'looking at the disk failed');
+    }
+  }
+
+  #plan(name: string, probe: Probe | undefined): Step {
+    const { runDir, bootSequence } = this.#options;
+    const device = readBlockDevice(name);
+    const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
+    const circumstances = { classes: this.#classes, bootSequence, use: undefined };
+    const step = plan(device, mounted, probe, circumstances);
+    // Looking who uses it takes milliseconds on a busy node: only where it would be mounted otherwise.
+    if (step.do !== 'probe' || !device) return step;
+    return plan(device, mounted, probe, { ...circumstances, use: findUse(device, runDir.path) });
+  }
+
+  async #probe(name: string): Promise<Probe | undefined> {
+    const device = readBlockDevice(name);
+    if (!device) return undefined;
+    const probe = await probeDisk(this.#options.runDir, device);
+    if (probe.outcome === 'hung') this.#awaitStuck(name, probe.stuck);
+    return probe;
+  }
+
+  /** Whether it may go on: false where the disk has come to rest in a state that only a change ends. */
+  async #perform(name: string, step: Exclude<Step, { do: 'nothing' | 'probe' }>, at: number): Promise<boolean> {
+    if (step.do === 'mount') return this.#mount(name, step.wanted, at);
+    if (step.do === 'make-twin') return this.#record(name, makeTwin(this.#options.runDir, step.mounted).finding);
+    return this.#unmount(name, step.mounted, step.gone);
+  }
+
+  async #mount(name: string, wanted: Wanted, at: number): Promise<boolean> {
+    const device = readBlockDevice(name);
+    if (!device) return true;
+    const { runDir, log, onMounted } = this.#options;
+    const { className } = wanted;
+    const inUse = new Set(readMounted(runDir).map((mounted) => `${mounted.className}/${mounted.directory}`));
+    let reserved = '';
+    const isTaken = (directory: string): boolean => {
+      const key = `${className}/${directory}`;
+      if (inUse.has(key) || this.#reserved.has(key)) return true;
+      this.#reserved.delete(reserved);
+      this.#reserved.add(key);
+      reserved = key;
+      return false;
+    };
+    try {
+      const { finding, stuck, directory } = await mountDisk(runDir, device, wanted, isTaken);
+      this.#awaitStuck(name, stuck);
+      if (finding) return this.#record(name, finding);
+      const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
+      onMounted?.(className, seconds);
+      log.info({ disk: name, class: className, directory, fsType: wanted.fileSystem.type, seconds }, 'mounted');
+      return true;
+    } finally {
+      this.#reserved.delete(reserved);
+    }
+  }
+
+  async #unmount(name: string, mounted: Mounted, gone: boolean): Promise<boolean> {
+    const { runDir, entry, log } = this.#options;
+    const { className, directory } = mounted;
+    const { finding, holders, stuck } = await unmountDisk(runDir, entry, mounted, gone);
+    this.#awaitStuck(name, stuck);
+    const reports = holders.map(reportHolder);
+    this.departures.unshift({ name, className, directory, at: new Date().toISOString(), holders: reports });
+    this.departures.length = Math.min(this.departures.length, DEPARTURES_KEPT);
+    log.info({ disk: name, class: className, directory, gone }, 'unmounted');
+    for (const report of reports) {
+      log.warn({ disk: name, ...report }, `the disk is gone, and ${describeHolder(report)}`);
+    }
+    return this.#record(name, finding);
+  }
+
+  /** Notes a failure, if it was one. */
+  #record(name: string, failure: Finding | undefined): boolean {
+    if (!failure) return true;
+    this.#options.log.error({ disk: name, reason: failure.reason }, failure.message);
+    this.#states.set(name, failure);
+    return false;
+  }
+
+  #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>): void {
+    const before = this.#states.get(name);
+    if (!outcome) this.#states.delete(name);
+    else if (!('reason' in outcome)) this.#states.set(name, { kind: 'mounted', mounted: outcome });
+    else {
+      this.#states.set(name, outcome);
+      const { kind, reason, message } = outcome;
+      const isNews = before === undefined || before.kind === 'mounted' || before.message !== message;
+      if (isNews) this.#options.log[kind === 'failed' ? 'error' : 'debug']({ disk: name, reason }, message);
+    }
+  }
+
+  /** A child hangs: no other is started for this disk before the kernel lets it go. */
+  #awaitStuck(name: string, stuck: Promise<void> | undefined): void {
+    if (!stuck) return;
+    this.#stuck.add(name);
+    void stuck.then(() => {
+      this.#stuck.delete(name);
+      this.look(name);
+    });
+  }
+
+  /** Also for classes without a disk: pods mount them before one is plugged in. */
+  #makeClassDirectories(): void {
+    for (const { name } of this.#classes) {
+      for (const tree of TREES) ensureDirectory(this.#options.runDir, `${tree}/${name}`);
+    }
+  }
+
+  /**
+   * What an earlier daemon left when it was killed between two steps. A child of it that is still about to mount finds its directory
+   * removed, and fails.
+   */
+  #removeLeftovers(): void {
+    const { runDir } = this.#options;
+    for (const tree of TREES) {
+      for (const className of namesIn(runDir, tree)) {
+        for (const directory of namesIn(runDir, `${tree}/${className}`)) {
+          removeDirectory(runDir, mediaDirectory(tree, className, directory));
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,171 @@
+import { chownSync, closeSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
+import { PROBE_UID, type Probe, probe } from '../../linux/blkid.ts';
+import type { BlockDevice } from '../../linux/block.ts';
+import { type ChildResult, runChild } from '../../linux/child.ts';
+import { errorCode } from '../../linux/errors.ts';
+import { attachMount, cloneMount, makeBlockNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
+import { deviceNumber } from '../../linux/swaps.ts';
+import { type Finding, finding } from '../reasons.ts';
+import { ensureDirectory, type RunDir, removeDirectory } from '../run-dir.ts';
+import { type Mounted, mediaDirectory, writeRecord } from './actual.ts';
+import { PROBE_DEADLINE, type Wanted } from './decide.ts';
+import { nameCandidates } from './names.ts';
+
+/** Replaying the journal of a large disk takes its time; others are not kept waiting by it. ms. */
+const MOUNT_DEADLINE = 90_000;
+const O_PATH_NOFOLLOW = 0o10000000 | 0o400000;
+
+/** What came of an attempt; `stuck`: a child of it hangs, and until it is gone the disk is left alone. */
+export interface Attempt {
+  readonly finding: Finding | undefined;
+  readonly stuck?: Promise<void> | undefined;
+}
+const DONE: Attempt = { finding: undefined };
+
+/** Looks what is on the disk. Needs no /dev: the node is one of our own, for this device and this reader only. */
+export async function probeDisk(runDir: RunDir, device: BlockDevice): Promise<Probe> {
+  const node = openOwnNode(runDir, device, PROBE_UID);
+  try {
+    return await probe(node, PROBE_DEADLINE);
+  } finally {
+    closeSync(node);
+  }
+}
+
+/**
+ * Makes the disk's directory and mounts it there.
+ * @param isTaken whether another disk has that directory name in the class, or is about to
+ */
+export async function mountDisk(
+  runDir: RunDir,
+  device: BlockDevice,
+  wanted: Wanted,
+  isTaken: (directory: string) => boolean,
+): Promise<Attempt & { directory?: string }> {
+  let directory: string;
+  let target: number;
+  try {
+    directory = makeDirectory(runDir, device, wanted, isTaken);
+    const { name, device: number, diskSequence: sequence } = device;
+    const { fileSystem, options } = wanted;
+    const since = new Date().toISOString();
+    writeRecord(runDir, wanted.className, directory, { name, device: number, sequence, fileSystem, options, since });
+    target = openBeneath(runDir.published, mediaDirectory('media', wanted.className, directory));
+  } catch (error) {
+    return { finding: finding('run_dir_failed', { path: runDir.path, detail: (error as Error).message }) };
+  }
+  try {
+    const attempt = await runMount(runDir, device, wanted, target);
+    if (attempt.finding) removeDirectory(runDir, mediaDirectory('media', wanted.className, directory));
+    return { ...attempt, directory };
+  } finally {
+    closeSync(target);
+  }
+}
+
+/** Shows the same file system once more, read-only, below `media-ro`. */
+export function makeTwin(runDir: RunDir, { className, directory }: Mounted): Attempt {
+  const path = mediaDirectory('media-ro', className, directory);
+  try {
+    ensureDirectory(runDir, path);
+    const target = openBeneath(runDir.published, path);
+    const twin = cloneMount(`${runDir.path}/${mediaDirectory('media', className, directory)}`);
+    try {
+      setMountAttributes(twin, { set: ['readOnly'], propagation: 'private' });
+      attachMount(twin, target);
+      return DONE;
+    } finally {
+      closeSync(twin);
+      closeSync(target);
+    }
+  } catch (error) {
+    return { finding: finding('twin_failed', { detail: (error as Error).message }) };
+  }
+}
+
+/** The first candidate that is free: not in use, and not occupied by something that is no empty directory. */
+function makeDirectory(
+  runDir: RunDir,
+  device: BlockDevice,
+  { className, fileSystem, nameBy }: Wanted,
+  isTaken: (directory: string) => boolean,
+): string {
+  const { label, uuid } = fileSystem;
+  for (const name of nameCandidates({ label, uuid, devname: device.name }, nameBy)) {
+    const path = mediaDirectory('media', className, name);
+    if (isTaken(name) || !removeDirectory(runDir, path)) continue;
+    ensureDirectory(runDir, mediaDirectory('media', className, ''));
+    mkdirSync(`${runDir.work}/${path}`, 0o755);
+    return name;
+  }
+  throw new Error(`all names for ${device.name} in ${className} are taken`);
+}
+
+/** The kernel's drivers for a file system, then the FUSE programs. */
+const DRIVERS: Readonly<Record<string, { kernel: string; fuse: readonly string[] }>> = {
+  ntfs: { kernel: 'ntfs3', fuse: ['ntfs-3g'] },
+  exfat: { kernel: 'exfat', fuse: ['mount.exfat-fuse'] },
+};
+
+async function runMount(runDir: RunDir, device: BlockDevice, wanted: Wanted, target: number): Promise<Attempt> {
+  const { type } = wanted.fileSystem;
+  const drivers = Object.hasOwn(DRIVERS, type) ? DRIVERS[type] : undefined;
+  const path = devicePath(device);
+  // In a container /dev may lack what was plugged in since; then the node is again our own.
+  const node = deviceNumber(path) === device.device ? undefined : openOwnNode(runDir, device, 0);
+  const source = node === undefined ? path : '/proc/self/fd/3';
+  const run = (command: string, args: readonly string[]): Promise<ChildResult> =>
+    runChild(command, args, {
+      deadline: MOUNT_DEADLINE,
+      cwd: `/proc/self/fd/${target}`,
+      descriptors: node === undefined ? [] : [node],
+    });
+  try {
+    // The target is "." and not looked up again: what was opened is what is mounted on.
+    const options = wanted.options.join();
+    const args = ['-n', '-c', '-i', '-t', drivers?.kernel ?? type, '-o', options, source, '.'];
+    const result = await run('mount', args);
+    if (!/unknown filesystem type/.test(result.stderr)) return attempt(result);
+    for (const helper of drivers?.fuse ?? []) {
+      try {
+        return attempt(await run(helper, ['-o', options, source, '.']));
+      } catch (error) {
+        if (errorCode(error) !== 'ENOENT') throw error;
+      }
+    }
+    const helpers = drivers?.fuse.join(' or ') ?? 'one that the image has';
+    return { finding: finding('driver_missing', { type, helpers }) };
+  } catch (error) {
+    return { finding: finding('mount_failed', { detail: (error as Error).message }) };
+  } finally {
+    if (node !== undefined) closeSync(node);
+  }
+}
+
+function attempt({ command, code, stderr, timedOut, stuck }: ChildResult): Attempt {
+  if (timedOut) {
+    return { finding: finding('device_hangs', { command, seconds: String(MOUNT_DEADLINE / 1000) }), stuck };
+  }
+  if (code === 0) return DONE;
+  // mount(8) ends with advice ("dmesg(1) may have more information"); the first line is what happened.
+  const [line = ''] = stderr.trim().split('\n');
+  return { finding: finding('mount_failed', { detail: line || `${command} ended with code ${code}` }) };
+}
+
+/** sysfs cannot have a slash in a name, and shows `!` in its place. */
+const devicePath = ({ name }: BlockDevice): string => `/dev/${name.replaceAll('!', '/')}`;
+
+let nodes = 0;
+
+/** A descriptor on a device node that has no name any more, which only `uid` (and root) can open. */
+function openOwnNode(runDir: RunDir, { device }: BlockDevice, uid: number): number {
+  const [major, minor] = device.split(':').map(Number) as [number, number];
+  const path = `${runDir.work}/.node-${process.pid}-${nodes++}`;
+  makeBlockNode(path, major, minor);
+  try {
+    chownSync(path, uid, uid);
+    return openSync(path, O_PATH_NOFOLLOW);
+  } finally {
+    unlinkSync(path);
+  }
+}

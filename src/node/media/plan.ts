@@ -1,0 +1,59 @@
+import type { Probe } from '../../linux/blkid.ts';
+import type { BlockDevice } from '../../linux/block.ts';
+import type { Finding } from '../reasons.ts';
+import type { Mounted } from './actual.ts';
+import { type Circumstances, decide, type Wanted } from './decide.ts';
+import { nameCandidates } from './names.ts';
+
+/** The next thing to do about one disk; after it, look again. */
+export type Step =
+  | { readonly do: 'probe' }
+  | { readonly do: 'mount'; readonly wanted: Wanted }
+  | { readonly do: 'make-twin'; readonly mounted: Mounted }
+  /** `gone`: the medium is no longer there, so that nothing can be written back. */
+  | { readonly do: 'unmount'; readonly mounted: Mounted; readonly gone: boolean }
+  | { readonly do: 'nothing'; readonly outcome: Mounted | Finding | undefined };
+
+/**
+ * Compares one disk as it is with how it should be. Pure.
+ * @param mounted where it is mounted now; more than one place only where something went wrong before
+ */
+export function plan(
+  device: BlockDevice | undefined,
+  mounted: readonly Mounted[],
+  probe: Probe | undefined,
+  circumstances: Circumstances,
+): Step {
+  const [first, ...surplus] = mounted;
+  if (!device) return first ? { do: 'unmount', mounted: first, gone: true } : { do: 'nothing', outcome: undefined };
+  if (!first) {
+    const verdict = decide(device, probe, circumstances);
+    if (verdict.kind === 'probe') return { do: 'probe' };
+    return verdict.kind === 'mount'
+      ? { do: 'mount', wanted: verdict.wanted }
+      : { do: 'nothing', outcome: verdict.finding };
+  }
+
+  const { record } = first;
+  const gone = device.size === 0 || device.device !== record.device || device.diskSequence !== record.sequence;
+  if (gone) return { do: 'unmount', mounted: first, gone };
+  const [second] = surplus;
+  if (second) return { do: 'unmount', mounted: second, gone: false };
+  // What is mounted was probed before: a label changed since does not pull the disk from under its users.
+  const known: Probe = { outcome: 'found', fileSystem: record.fileSystem };
+  const verdict = decide(device, known, { ...circumstances, use: undefined });
+  if (verdict.kind !== 'mount' || !isAsWanted(first, verdict.wanted)) return { do: 'unmount', mounted: first, gone };
+  if (first.twin.length === 0) return { do: 'make-twin', mounted: first };
+  return { do: 'nothing', outcome: first };
+}
+
+function isAsWanted({ className, directory, record, main, twin }: Mounted, wanted: Wanted): boolean {
+  const { label, uuid } = record.fileSystem;
+  return (
+    main.length === 1 &&
+    twin.length <= 1 &&
+    className === wanted.className &&
+    record.options.join() === wanted.options.join() &&
+    nameCandidates({ label, uuid, devname: record.name }, wanted.nameBy).some((name) => name === directory)
+  );
+}

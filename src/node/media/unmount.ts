@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ChildResult, runChild } from '../../linux/child.ts';
+import { type Holder, holdersOfMounts } from '../../linux/holders.ts';
+import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
+import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
+import { mountsOfDevice, type NamespaceMounts, namespaceOf, processIds } from '../../linux/namespaces.ts';
+import { type Finding, finding } from '../reasons.ts';
+import { type RunDir, removeDirectory } from '../run-dir.ts';
+import { type Mounted, mediaDirectory, TREES } from './actual.ts';
+
+/** ms. Writing back to a slow stick may take minutes; then it is detached, and goes on in the background. */
+const SYNC_DEADLINE = 30_000;
+const UNMOUNT_DEADLINE = 10_000;
+const BUSY_RETRIES = 3;
+const BUSY_PAUSE = 150;
+
+export interface Departure {
+  /** What went wrong; undefined where no mount table on the node names the disk any more. */
+  readonly finding: Finding | undefined;
+  /** Who still had files open on it. */
+  readonly holders: readonly Holder[];
+  readonly stuck: Promise<void> | undefined;
+}
+
+/**
+ * Takes a disk away from every mount namespace. What is still there is written back first. A medium that has gone is detached at once:
+ * there is nothing to write to, and the pods are to see that it is gone.
+ */
+export async function unmountDisk(
+  runDir: RunDir,
+  entry: NamespaceEntry,
+  { className, directory, main, twin }: Mounted,
+  gone: boolean,
+): Promise<Departure> {
+  const mounts = [...twin, ...main];
+  const device = mounts[0]?.device as string;
+  const before = mountsOfDevice(device);
+
+  const last = gone ? await umount(mounts, ['-l']) : await unmountGently(mounts);
+  const remaining = readMountinfo().filter((mount) => mounts.some(({ id }) => id === mount.id));
+  const holders = await findHolders(before);
+  if (remaining.length > 0) {
+    const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
+    return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck };
+  }
+  const left = await detachCopies(entry, device);
+  for (const tree of TREES) removeDirectory(runDir, mediaDirectory(tree, className, directory));
+  return { finding: left, holders, stuck: last?.stuck };
+}
+
+async function unmountGently(mounts: readonly Mount[]): Promise<ChildResult | undefined> {
+  const [first] = mounts;
+  if (first) await runChild('sync', ['-f', first.mountPoint], { deadline: SYNC_DEADLINE });
+  for (let attempt = 0; attempt < BUSY_RETRIES; attempt++) {
+    const result = await umount(mounts, []);
+    if (result?.code === 0 || result?.timedOut) return result;
+    await sleep(BUSY_PAUSE);
+  }
+  return umount(mounts, ['-l']);
+}
+
+/** Several in one child; those that are gone already are left out. */
+async function umount(mounts: readonly Mount[], flags: readonly string[]): Promise<ChildResult | undefined> {
+  const present = new Set(readMountinfo().map(({ id }) => id));
+  const paths = mounts.filter(({ id }) => present.has(id)).map(({ mountPoint }) => mountPoint);
+  if (paths.length === 0) return undefined;
+  return runChild('umount', ['-n', '-c', '-i', ...flags, '--', ...paths], { deadline: UNMOUNT_DEADLINE });
+}
+
+/**
+ * Copies in other namespaces go with ours where they receive from it. A private one, made by a pod that took the run dir without
+ * propagation, stays, and keeps the dead disk's file system alive: it is detached there. The node's own mounts are not ours to undo.
+ */
+async function detachCopies(entry: NamespaceEntry, device: string): Promise<Finding | undefined> {
+  const node = new Set(['self', 1].map((pid) => namespaceOf(pid)));
+  let problem = 'it was mounted there by someone else';
+  for (const { namespace, mounts } of mountsOfDevice(device)) {
+    if (node.has(namespace.id)) continue;
+    for (const error of await entry.detach(namespace, mounts)) problem = error.message;
+  }
+  const [left] = mountsOfDevice(device);
+  if (!left) return undefined;
+  const path = left.mounts[0]?.mountPoint ?? '';
+  return finding('still_visible', { pid: String(left.namespace.pid), path, detail: problem });
+}
+
+/** Looks only at processes that could reach the disk before. */
+function findHolders(before: readonly NamespaceMounts[]): Promise<Holder[]> {
+  const ids = new Set(before.flatMap(({ mounts }) => mounts.map(({ id }) => id)));
+  const namespaces = new Set(before.map(({ namespace }) => namespace.id));
+  return holdersOfMounts(
+    ids,
+    processIds().filter((pid) => namespaces.has(namespaceOf(pid) ?? '')),
+  );
+}

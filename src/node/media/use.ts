@@ -1,0 +1,58 @@
+import type { BlockDevice } from '../../linux/block.ts';
+import { readBlockDevice } from '../../linux/block.ts';
+import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
+import { mountsOfDevice } from '../../linux/namespaces.ts';
+import { swapDevices } from '../../linux/swaps.ts';
+import type { Use } from './decide.ts';
+
+/**
+ * What a disk that we have not mounted is used for. Where one partition carries a file system of the node, swap, or something built on
+ * it, the whole disk is the node's: its other partitions are left alone too.
+ */
+export function findUse(device: BlockDevice, runDir: string): Use | undefined {
+  const family = familyOf(device);
+  const holders = [device, ...family.filter(({ name }) => name === device.disk)].flatMap((member) => member.holders);
+  if (holders.length > 0) return { kind: 'holders', holders };
+
+  const swaps = swapDevices();
+  const swap = family.find((member) => swaps.has(member.device));
+  if (swap) return { kind: 'swap', device: swap.name };
+
+  const isElsewhere = (mount: Mount): boolean => !mount.mountPoint.startsWith(`${runDir}/`);
+  for (const pid of ['self', 1] as const) {
+    const mounts = tableOf(pid).filter(isElsewhere);
+    for (const member of family) {
+      const mount = mounts.find((candidate) => names(candidate, member));
+      if (mount) return { kind: 'mounted', device: member.name, path: mount.mountPoint };
+    }
+  }
+  // Ours is not mounted: whoever has it in another namespace has it from elsewhere.
+  const [other] = mountsOfDevice(device.device);
+  const mount = other?.mounts[0];
+  return other && mount && { kind: 'mounted', device: device.name, path: mount.mountPoint, pid: other.namespace.pid };
+}
+
+/** The disk, its partitions, and what is built on them, from bottom to top. */
+function familyOf(device: BlockDevice): BlockDevice[] {
+  const family = new Map<string, BlockDevice>();
+  const add = (name: string): void => {
+    const member = family.has(name) ? undefined : readBlockDevice(name);
+    if (!member) return;
+    family.set(name, member);
+    for (const next of [...member.partitions, ...member.holders]) add(next);
+  };
+  add(device.disk);
+  return [...family.values()];
+}
+
+/** By number, or, for file systems with an anonymous one such as btrfs, by the source. */
+const names = (mount: Mount, device: BlockDevice): boolean =>
+  mount.device === device.device || (mount.device.startsWith('0:') && mount.source === `/dev/${device.name}`);
+
+function tableOf(pid: 'self' | 1): Mount[] {
+  try {
+    return readMountinfo(pid);
+  } catch {
+    return [];
+  }
+}

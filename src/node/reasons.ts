@@ -1,0 +1,65 @@
+/**
+ * Why the daemon does with a disk what it does. The code is the word in the log, the metric label and `hotmount status`; the sentence,
+ * filled in, is what a person reads.
+ *
+ * skipped  it is left alone, as it should be
+ * failed   it should be mounted, or unmounted, and is not; tried again when something about it changes
+ */
+export const NODE_REASONS = {
+  no_medium: skipped('there is no medium in it'),
+  has_partitions: skipped('it has partitions ({partitions}), and those are what is mounted'),
+  no_class: skipped('no media class of the policy matches it'),
+  fixed_disk: skipped(
+    'it was there before hotmount and cannot be taken out, and media class {class} does not say `removable: false` in its match',
+  ),
+  has_holders: skipped('{holders} is built on it (LVM, RAID, encryption or multipath): mount that instead'),
+  swap: skipped('the node swaps to {device}'),
+  mounted_elsewhere: skipped('{device} is mounted at {path}{where}: unmount it there, if hotmount is to have it'),
+  no_file_system: skipped('there is no file system on it'),
+  not_a_file_system: skipped('it holds {type}, which is no file system'),
+  file_system_unknown: skipped('hotmount does not mount {type}'),
+  ambiguous: skipped('it carries the signatures of several file systems: remove the wrong ones with wipefs(8)'),
+
+  probe_failed: failed('it could not be read: {detail}'),
+  device_hangs: failed('{command} did not end within {seconds} s: the device does not answer'),
+  mount_failed: failed('it could not be mounted: {detail}'),
+  driver_missing: failed(
+    'neither the kernel nor a FUSE program on this node can mount {type}: load the kernel’s module, or install {helpers}',
+  ),
+  twin_failed: failed('its read-only twin could not be made: {detail}'),
+  unmount_failed: failed('it could not be unmounted: {detail}'),
+  still_visible: failed('it is unmounted here, and process {pid} still has it at {path}: {detail}'),
+  run_dir_failed: failed('there is no place for it below {path}: {detail}'),
+} as const;
+
+export type NodeReason = keyof typeof NODE_REASONS;
+
+type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | Placeholders<Rest>
+  : never;
+
+export interface Finding {
+  readonly kind: 'skipped' | 'failed';
+  readonly reason: NodeReason;
+  readonly message: string;
+}
+
+export function finding<R extends NodeReason>(
+  reason: R,
+  parameters: { readonly [P in Placeholders<(typeof NODE_REASONS)[R]['sentence']>]: string },
+): Finding {
+  const { kind, sentence } = NODE_REASONS[reason];
+  const message = sentence.replace(
+    /\{(\w+)\}/g,
+    (_, name: string) => (parameters as Readonly<Record<string, string>>)[name] ?? '',
+  );
+  return { kind, reason, message };
+}
+
+function skipped<const S extends string>(sentence: S) {
+  return { kind: 'skipped', sentence } as const;
+}
+
+function failed<const S extends string>(sentence: S) {
+  return { kind: 'failed', sentence } as const;
+}

@@ -1,0 +1,99 @@
+import { closeSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
+import { errorCode } from '../linux/errors.ts';
+import { type Mount, readMountinfo, topMount } from '../linux/mountinfo.ts';
+import { attachMount, cloneMount, createTmpfs, setMountAttributes } from '../linux/mounts.ts';
+
+const O_PATH = 0o10000000;
+const O_DIRECTORY = 0o200000;
+
+/** What mountinfo shows as the source of the run dir: how a later daemon knows it. */
+const SOURCE = 'hotmount';
+/** Directories, nodes and names only: this bounds what a storm of devices can take of the node's memory. */
+const TMPFS = { mode: '0755', size: '8m', nr_inodes: '32k' };
+
+/**
+ * The tree that pods see, one tmpfs under two mounts. The *published* one is shared and read-only: what is mounted below it reaches
+ * the pods, and no pod can plant anything in the way. The *working* one is writable and attached nowhere: only this process reaches
+ * it, and it is gone with the process.
+ */
+export interface RunDir {
+  readonly path: string;
+  /** `O_PATH` descriptor of the published mount. */
+  readonly published: number;
+  /** The same tree, writable, as a path that only this process can use. */
+  readonly work: string;
+  /** The mount was there already: made by an earlier daemon since the node started. */
+  readonly takenOver: boolean;
+  close(): void;
+}
+
+/** @throws Error that says what to do */
+export function openRunDir(path: string): RunDir {
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  const real = realpathSync(path);
+  const takenOver = isOwn(real);
+  if (!takenOver) {
+    const fresh = createTmpfs(SOURCE, TMPFS, ['readOnly', 'noSuid', 'noExec']);
+    try {
+      setMountAttributes(fresh, { propagation: 'shared' });
+      attachMount(fresh, real);
+    } finally {
+      closeSync(fresh);
+    }
+  }
+  const published = openSync(real, O_PATH | O_DIRECTORY);
+  setMountAttributes(published, { set: ['readOnly'], propagation: 'shared' });
+  const working = cloneMount(real);
+  setMountAttributes(working, { clear: ['readOnly'], propagation: 'private' });
+  return {
+    path: real,
+    published,
+    work: `/proc/self/fd/${working}`,
+    takenOver,
+    close() {
+      closeSync(published);
+      closeSync(working);
+    },
+  };
+}
+
+function isOwn(path: string): boolean {
+  const mounts = readMountinfo();
+  if (isRunDir(topMount(mounts, path))) return true;
+  if (mounts.some((mount) => mount.mountPoint === path && isRunDir(mount))) {
+    throw new Error(
+      `something is mounted over the run dir ${path}, and running pods hold what is below: unmount it (umount ${path}), then start again`,
+    );
+  }
+  return false;
+}
+
+const isRunDir = (mount: Mount | undefined): boolean =>
+  mount?.fsType === 'tmpfs' && mount.source === SOURCE && mount.root === '/';
+
+/** Makes a directory in the working tree, parents included. Left as it is where it exists. */
+export function ensureDirectory(runDir: RunDir, path: string): void {
+  mkdirSync(`${runDir.work}/${path}`, { recursive: true, mode: 0o755 });
+}
+
+/** Names in a directory of the run dir; none where it does not exist. */
+export function namesIn(runDir: RunDir, path: string): string[] {
+  try {
+    return readdirSync(`${runDir.work}/${path}`);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Removes a directory of the run dir. False where it stays, because something is mounted there or it is not an empty directory. */
+export function removeDirectory(runDir: RunDir, path: string): boolean {
+  try {
+    rmdirSync(`${runDir.work}/${path}`);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return true;
+    if (['EBUSY', 'ENOTEMPTY', 'ENOTDIR'].includes(errorCode(error) ?? '')) return false;
+    throw error;
+  }
+}
