@@ -1,0 +1,153 @@
+import { basename } from 'node:path';
+import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
+import { NamespaceEntry } from '../linux/namespace-entry.ts';
+import { listenForUevents, type UeventBatch } from '../linux/uevents.ts';
+import { getAttribute, setAttribute } from '../linux/xattr.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Policy } from '../policy/index.ts';
+import { Media } from './media/media.ts';
+import { createNodeMetrics } from './metrics.ts';
+import { openRunDir, type RunDir } from './run-dir.ts';
+import { testPropagation } from './self-test.ts';
+import { startNodeServer } from './server.ts';
+import { mediaStatus, type NodeStatus } from './status.ts';
+
+export interface NodeOptions {
+  readonly runDir: string;
+  readonly policy: Policy;
+  /** Where the policy comes from, for people. */
+  readonly policySource: string;
+  readonly host: string;
+  /** Of health and metrics; undefined: only the unix socket. */
+  readonly port: number | undefined;
+  readonly version: string;
+  readonly log: Logger;
+  /** Bytes of the event socket's buffer. */
+  readonly receiveBuffer?: number;
+}
+
+export interface NodeDaemon {
+  readonly port: number | undefined;
+  readonly media: Media;
+  /** Why it is not ready, undefined where it is. */
+  notReady(): string | undefined;
+  setPolicy(policy: Policy): void;
+  /** A new policy was broken: the one in force stays, and the status says so. */
+  policyFailed(error: Error): void;
+  /** Ends the daemon. What is mounted stays: pods go on using it. */
+  close(): Promise<void>;
+}
+
+/** Mount table changes come in bursts, and none of them is urgent: what is urgent has an event of its own. ms. */
+const MOUNTS_SETTLE = 100;
+const BOOT_SEQUENCE = 'trusted.hotmount.boot-sequence';
+
+/** Starts the daemon: resolves when every disk that was there has been looked at once. @throws Error that says what to do */
+export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
+  const { log, version } = options;
+  const startedAt = new Date().toISOString();
+  const runDir = openRunDir(options.runDir);
+  const entry = new NamespaceEntry();
+  const metrics = createNodeMetrics(version);
+  let { policy } = options;
+  let policyProblem: string | undefined;
+  let problem: string | undefined = 'starting';
+
+  const status = (): NodeStatus => ({
+    daemon: { version, pid: process.pid, startedAt, ready: problem === undefined, ...(problem ? { problem } : {}) },
+    runDir: runDir.path,
+    policy: {
+      source: options.policySource,
+      mediaClasses: policy.mediaClasses.map(({ name }) => name),
+      ...(policyProblem ? { problem: policyProblem } : {}),
+    },
+    ...mediaStatus(media, runDir),
+  });
+  const server = await startNodeServer(runDir, options.port, options.host, {
+    notReady: () => problem,
+    metrics: () => metrics.registry.metrics(),
+    status,
+  });
+
+  const media = new Media({
+    runDir,
+    entry,
+    bootSequence: bootSequence(runDir),
+    classes: policy.mediaClasses,
+    log,
+    onMounted: metrics.mounted,
+  });
+  metrics.observe(media);
+
+  // Listening comes before looking: what happens in between is heard of.
+  let settle: NodeJS.Timeout | undefined;
+  const onBatch = ({ events, overflow, mountsChanged, receivedAt }: UeventBatch): void => {
+    for (const { devpath } of events) media.look(basename(devpath), receivedAt);
+    if (overflow) {
+      metrics.overflow();
+      log.warn('the kernel had to drop events: looking at all disks');
+      media.lookAtAll();
+    }
+    if (!mountsChanged) return;
+    settle ??= setTimeout(() => {
+      settle = undefined;
+      media.mountsChanged();
+    }, MOUNTS_SETTLE);
+  };
+  const listener = await listenForUevents(
+    {
+      subsystems: ['block'],
+      watchMounts: true,
+      ...(options.receiveBuffer === undefined ? {} : { receiveBuffer: options.receiveBuffer }),
+    },
+    onBatch,
+    (error) => {
+      problem = `kernel events are not heard: ${error.message}`;
+      log.error({ err: error }, 'kernel events are not heard');
+    },
+  );
+
+  const propagation = await testPropagation(runDir);
+  if (propagation !== undefined) log.error(propagation);
+  media.lookAtAll();
+  await media.idle();
+  problem = propagation;
+  if (problem === undefined) log.info({ runDir: runDir.path, takenOver: runDir.takenOver }, 'ready');
+
+  return {
+    port: server.port,
+    media,
+    notReady: () => problem,
+    setPolicy(next) {
+      policy = next;
+      policyProblem = undefined;
+      metrics.policyReload('success');
+      media.setClasses(next.mediaClasses);
+    },
+    policyFailed(error) {
+      policyProblem = error.message;
+      metrics.policyReload('failure');
+      log.error({ err: error }, 'the new policy is broken: the last good one stays in force');
+    },
+    async close() {
+      clearTimeout(settle);
+      await listener.close();
+      await server.close();
+      await entry.close();
+      runDir.close();
+    },
+  };
+}
+
+/**
+ * Disks with a sequence number up to this one were there when the run dir was made, and that was at the node's start or when hotmount
+ * came. It is kept with the run dir: later daemons go by the same.
+ */
+function bootSequence(runDir: RunDir): number {
+  const kept = getAttribute(`${runDir.work}/.`, BOOT_SEQUENCE);
+  if (kept !== undefined) return Number(kept);
+  const sequences = blockDeviceNames().map((name) => readBlockDevice(name)?.diskSequence ?? 0);
+  const highest = Math.max(0, ...sequences);
+  setAttribute(`${runDir.work}/.`, BOOT_SEQUENCE, String(highest));
+  return highest;
+}

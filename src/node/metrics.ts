@@ -1,0 +1,77 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Media } from './media/media.ts';
+import { NODE_REASONS } from './reasons.ts';
+
+export interface NodeMetrics {
+  readonly registry: Registry;
+  mounted(className: string, seconds: number): void;
+  overflow(): void;
+  policyReload(outcome: 'success' | 'failure'): void;
+  /** What is read off at each scrape. */
+  observe(media: Media): void;
+}
+
+/** prom-client's default metrics stay out: they wake the process 100 times a second. */
+export function createNodeMetrics(version: string): NodeMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const hotplug = new Histogram({
+    name: 'hotmount_hotplug_seconds',
+    help: 'Time from the kernel event of a disk until it can be read in the pods.',
+    labelNames: ['class'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    registers,
+  });
+  const overflows = new Counter({
+    name: 'hotmount_uevent_overflows_total',
+    help: 'Times the kernel dropped events because the receive buffer was full; all disks are looked at again then.',
+    registers,
+  });
+  const reloads = new Counter({
+    name: 'hotmount_policy_reloads_total',
+    help: 'Policy changes seen; after a failure the last good policy stays in force.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of ['success', 'failure']) reloads.inc({ outcome }, 0);
+  new Gauge({
+    name: 'hotmount_build_info',
+    help: 'Always 1; the labels say what is running.',
+    labelNames: ['version', 'node'],
+    registers,
+  }).set({ version, node: process.versions.node }, 1);
+
+  return {
+    registry,
+    mounted: (className, seconds) => hotplug.observe({ class: className }, seconds),
+    overflow: () => overflows.inc(),
+    policyReload: (outcome) => reloads.inc({ outcome }),
+    observe(media) {
+      new Gauge({
+        name: 'hotmount_media_mounts',
+        help: 'Disks mounted, by media class.',
+        labelNames: ['class'],
+        registers,
+        collect() {
+          this.reset();
+          for (const state of media.states.values()) {
+            if (state.kind === 'mounted') this.inc({ class: state.mounted.className });
+          }
+        },
+      });
+      new Gauge({
+        name: 'hotmount_media_not_mounted',
+        help: 'Disks not mounted, by reason; kind is skipped where that is as it should be, failed where it is not.',
+        labelNames: ['kind', 'reason'],
+        registers,
+        collect() {
+          this.reset();
+          for (const [reason, { kind }] of Object.entries(NODE_REASONS)) this.set({ kind, reason }, 0);
+          for (const state of media.states.values()) {
+            if (state.kind !== 'mounted') this.inc({ kind: state.kind, reason: state.reason });
+          }
+        },
+      });
+    },
+  };
+}
