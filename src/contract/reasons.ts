@@ -20,11 +20,15 @@ export const REASONS = {
 
   annotation_unknown: {
     kind: 'invalid',
-    sentence: 'annotation {annotation} is not one of hotmount’s{hint}',
+    sentence: "annotation {annotation} is not one of hotmount's{hint}",
   },
   annotation_invalid: {
     kind: 'invalid',
     sentence: 'annotation {annotation} has the value {value}: {problem}',
+  },
+  annotation_not_string: {
+    kind: 'invalid',
+    sentence: 'annotation {annotation} is {value}, and Kubernetes takes only strings there: put the value in quotes',
   },
   annotation_key_too_long: {
     kind: 'invalid',
@@ -43,6 +47,12 @@ export const REASONS = {
   volume_not_found: {
     kind: 'invalid',
     sentence: 'annotation {annotation} names the volume {volume}, and the pod has none of that name{hint}',
+  },
+
+  too_much_asked: {
+    kind: 'invalid',
+    sentence:
+      'the annotations ask for {count} things, counted once for each container, and {limit} is the most: name fewer containers or items',
   },
 
   volume_name_taken: {
@@ -77,7 +87,7 @@ export const REASONS = {
   dev_bidirectional: {
     kind: 'conflict',
     sentence:
-      'volume {volume} is the node’s {path}, and Bidirectional would let the container’s mounts there break the node (containerd issue 5113): use HostToContainer',
+      "volume {volume} is the node's {path}, and Bidirectional would let the container's mounts there break the node (containerd issue 5113): use HostToContainer",
   },
   propagation_conflict: {
     kind: 'conflict',
@@ -91,11 +101,11 @@ export const REASONS = {
   },
   own_volume: {
     kind: 'conflict',
-    sentence: 'volume {volume} is one of hotmount’s, and its propagation is fixed: remove it from {annotation}',
+    sentence: "volume {volume} is one of hotmount's, and its propagation is fixed: remove it from {annotation}",
   },
   windows_pod: {
     kind: 'conflict',
-    sentence: 'the pod says spec.os.name: windows, and {annotation} needs Linux: remove that annotation',
+    sentence: 'the pod is for Windows ({how}), and {annotation} needs Linux: remove that annotation',
   },
   host_users_false: {
     kind: 'conflict',
@@ -122,11 +132,15 @@ export const REASONS = {
   },
   opt_out_enforced: {
     kind: 'warning',
-    sentence: 'policy rule {rule} enforces {annotation}: what the pod’s own annotations say against it has no effect',
+    sentence: "policy rule {rule} enforces {annotation}: what the pod's own annotations say against it has no effect",
   },
   pod_security: {
     kind: 'warning',
     sentence: 'what hotmount adds breaks the Pod Security level {level} ({fields}){consequence}',
+  },
+  pod_security_forbids: {
+    kind: 'warning',
+    sentence: 'namespace {namespace} enforces the Pod Security level {level}, which forbids {field}',
   },
   pods_would_be_denied: {
     kind: 'warning',
@@ -144,8 +158,9 @@ export const REASONS = {
   },
 
   injected: { kind: 'outcome', sentence: 'the pod has what its annotations and the policy say' },
-  carried: { kind: 'outcome', sentence: 'the workload’s annotations are carried to its pod template' },
+  carried: { kind: 'outcome', sentence: "the workload's annotations are carried to its pod template" },
   not_requested: { kind: 'outcome', sentence: 'nothing asks for hotmount' },
+  nothing_to_carry: { kind: 'outcome', sentence: 'the workload has no annotations of its own to carry' },
   opted_out: { kind: 'outcome', sentence: 'hotmount.io/inject is "false"' },
   mirror_pod: { kind: 'outcome', sentence: 'mirror pods of the kubelet cannot be changed' },
   job_of_cronjob: { kind: 'outcome', sentence: 'the Job has its template, annotations included, from its CronJob' },
@@ -177,8 +192,11 @@ export function finding<R extends Reason>(reason: R, parameters: ReasonParameter
   return { reason, message };
 }
 
-/** True where the finding cannot be a warning, whatever the policy's onViolation says. */
-export const isAlwaysDenied = (reason: Reason): boolean => ['invalid', 'conflict'].includes(REASONS[reason].kind);
+/** Whether a finding keeps the object out, rather than being a warning, under the policy's onViolation. */
+export function isDenial(reason: Reason, onViolation: 'deny' | 'warn'): boolean {
+  const { kind } = REASONS[reason];
+  return kind === 'invalid' || kind === 'conflict' || (kind === 'refused' && onViolation === 'deny');
+}
 
 function refused<const What extends string>(what: What) {
   return {

@@ -47,26 +47,25 @@ export type ParsedValue = { readonly wants: readonly Want[] } | { /** what would
  */
 export function parseValue(feature: Feature, value: string): ParsedValue {
   const text = value.trim();
-  if (text === 'false') return { wants: [] };
-  try {
-    return { wants: unique(PARSERS[feature](text)) };
-  } catch (error) {
-    if (error instanceof Problem) return { problem: error.message };
-    throw error;
-  }
+  return text === 'false' ? { wants: [] } : orProblem(() => ({ wants: unique(PARSERS[feature](text)) }));
 }
 
-/** Names, comma separated; the grammar that all list annotations share. Throws nothing; empty items are a problem. */
-export function parseNames(value: string): { names: readonly string[] } | { problem: string } {
-  try {
-    return { names: [...new Set(items(value, 'names, separated by commas'))] };
-  } catch (error) {
-    if (error instanceof Problem) return { problem: error.message };
-    throw error;
-  }
+/** Names, separated by commas. Never throws, like `parseValue`. */
+export function parseNames(value: string): { readonly names: readonly string[] } | { readonly problem: string } {
+  return orProblem(() => ({ names: [...new Set(items(value.trim(), 'names, separated by commas'))] }));
 }
 
+/** Leaves a parser from wherever it is. */
 class Problem extends Error {}
+
+function orProblem<T>(parse: () => T): T | { problem: string } {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof Problem) return { problem: error.message };
+    throw error;
+  }
+}
 
 const PARSERS: { [F in Feature]: (text: string) => Want[] } = {
   privileged: (text) => {
@@ -119,8 +118,12 @@ const PARSERS: { [F in Feature]: (text: string) => Want[] } = {
     }),
 };
 
+/** More than anybody means; what one pod can cost us must have a bound. */
+const MAX_ITEMS = 64;
+
 function items(text: string, expected: string): string[] {
   const found = text.split(',').map((item) => item.trim());
+  if (found.length > MAX_ITEMS) throw new Problem(`it lists ${found.length} items, and ${MAX_ITEMS} is the most`);
   if (found.includes('')) throw new Problem(`expected ${expected}; ${text === '' ? 'it is' : 'an item is'} empty`);
   return found;
 }

@@ -1,0 +1,113 @@
+import jsonPatch, { type Operation } from 'fast-json-patch';
+import type { JsonObject, Labels } from '../contract/json.ts';
+import { type Finding, REASONS, type Reason } from '../contract/reasons.ts';
+import { inject, mutateWorkload, ObjectError, type Summary } from '../injection/index.ts';
+import type { Policy } from '../policy/policy.ts';
+import { type AdmissionRequest, ReviewError } from './review.ts';
+
+/** Which of the two paths was asked: `/mutate/pods` or `/mutate/workloads`. */
+export type Target = 'pods' | 'workloads';
+
+/** What becomes of one object, and why. */
+export interface Decision {
+  readonly outcome: 'allowed' | 'denied';
+  /** The code that decided, the label of the metric. */
+  readonly reason: Reason;
+  /** All codes, the deciding one first, each once. */
+  readonly reasons: readonly Reason[];
+  /** Names of the policy rules by which the object has what it has. */
+  readonly rules: readonly string[];
+  /** The most important first. */
+  readonly warnings: readonly Finding[];
+  /** Empty where the object is allowed. */
+  readonly denials: readonly Finding[];
+  /** Empty where nothing changes, and where the object is denied. */
+  readonly patch: readonly Operation[];
+}
+
+/** What a path takes and what it does. Kinds are `group/kind`: matchPolicy Equivalent converts versions before we are asked. */
+interface Mutation {
+  readonly kinds: readonly string[];
+  readonly operations: readonly string[];
+  mutate(object: JsonObject, request: AdmissionRequest, policy: Policy, namespaceLabels: Labels | undefined): Mutated;
+}
+
+interface Mutated {
+  readonly object: JsonObject;
+  readonly warnings: readonly Finding[];
+  readonly denials: readonly Finding[];
+  readonly summary: Summary;
+}
+
+const MUTATIONS: Record<Target, Mutation> = {
+  pods: {
+    kinds: ['/Pod'],
+    operations: ['CREATE'],
+    mutate(object, { namespace }, policy, namespaceLabels) {
+      const { pod, ...result } = inject(object, { namespace, namespaceLabels }, policy);
+      return { object: pod, ...result };
+    },
+  },
+  workloads: {
+    kinds: ['apps/Deployment', 'apps/StatefulSet', 'apps/DaemonSet', 'batch/Job', 'batch/CronJob'],
+    operations: ['CREATE', 'UPDATE'],
+    mutate(object, request, policy, namespaceLabels) {
+      const operation = request.operation === 'CREATE' ? 'CREATE' : 'UPDATE';
+      const context = { namespace: request.namespace, namespaceLabels, operation } as const;
+      return { ...mutateWorkload(object, context, policy), denials: [] };
+    },
+  },
+};
+
+/**
+ * Decides on one admission request. Pure: a dry run is decided like any other, and nothing happens outside the answer.
+ *
+ * What a path has nothing to do with is allowed, with the reason: a webhook configuration that matches too much must not break a
+ * cluster. Throws ReviewError where the object is missing or is not what its kind says, and NamespaceLabelsUnknownError where the
+ * policy depends on labels that are not known.
+ */
+export function decide(
+  target: Target,
+  request: AdmissionRequest,
+  policy: Policy,
+  namespaceLabels: Labels | undefined,
+): Decision {
+  const { kinds, operations, mutate } = MUTATIONS[target];
+  const { kind, operation, subResource, object } = request;
+  if (!kinds.includes(`${kind.group}/${kind.kind}`)) return untouched('unexpected_kind');
+  if (subResource !== '' || !operations.includes(operation)) return untouched('unexpected_operation');
+  if (!object) throw new ReviewError('object_missing', `a ${operation} of a ${kind.kind} should have one`);
+  try {
+    return decision(object, mutate(object, request, policy, namespaceLabels));
+  } catch (error) {
+    if (error instanceof ObjectError) throw new ReviewError('object_invalid', error.message);
+    throw error;
+  }
+}
+
+function decision(original: JsonObject, { object, warnings, denials, summary }: Mutated): Decision {
+  const denied = denials.length > 0;
+  const first = denied ? denials : [{ reason: summary.outcome }];
+  const reasons = [...new Set([...first, ...warnings].map(({ reason }) => reason))];
+  return {
+    outcome: denied ? 'denied' : 'allowed',
+    reason: reasons[0] ?? summary.outcome,
+    reasons,
+    rules: summary.rules,
+    warnings: byImportance(warnings),
+    denials,
+    patch: denied || object === original ? [] : jsonPatch.compare(original, object),
+  };
+}
+
+/** What the pod does not get comes before what its user should know. */
+const byImportance = (findings: readonly Finding[]): readonly Finding[] =>
+  findings.length < 2
+    ? findings
+    : [...findings].sort((a, b) => Number(isNotice(a.reason)) - Number(isNotice(b.reason)));
+
+const isNotice = (reason: Reason): boolean => REASONS[reason].kind === 'warning';
+
+function untouched(reason: Reason): Decision {
+  return { outcome: 'allowed', reason, reasons: [reason], rules: [], warnings: [], denials: [], patch: [] };
+}

@@ -1,0 +1,67 @@
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from '../observability/logger.ts';
+import type { Health } from './health.ts';
+
+/**
+ * Goes without failing a request. API servers keep connections for 90 s and never try a failed call again, and they learn from the
+ * Service, seconds later, that a pod is not ready. So: not ready at once; every answer asks its client to close the connection; new
+ * ones are still taken; and only when no API server should know us any more, close.
+ */
+export async function drain(health: Health, seconds: number, close: () => Promise<void>): Promise<void> {
+  health.notReady = 'it is shutting down';
+  health.draining = true;
+  await sleep(seconds * 1000);
+  await close();
+}
+
+/** What a server is given to finish its answers, in milliseconds. */
+const CLOSE_GRACE_MS = 5_000;
+
+/**
+ * Returns what closes the server: no new connections; idle ones closed; answers finished, but none waited for longer than the grace, as
+ * a client could keep us from ever closing by sending half a request. To be called before the server listens.
+ */
+export function closeWithin(app: FastifyInstance, graceMs = CLOSE_GRACE_MS): () => Promise<void> {
+  const sockets = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return async () => {
+    const overdue = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    await app.close();
+    clearTimeout(overdue);
+  };
+}
+
+export interface Drainable {
+  /** Not ready from now on; serves for so many seconds more, asking clients to go, then closes. */
+  drain(seconds: number): Promise<void>;
+}
+
+/**
+ * The first SIGTERM or SIGINT drains, the second ends the process at once, with exit code 1. Resolves when drained.
+ */
+export async function drainOnSignal(webhook: Drainable, seconds: number, log: Logger): Promise<void> {
+  const first = Promise.withResolvers<NodeJS.Signals>();
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals++;
+    if (signals === 1) {
+      first.resolve(signal);
+    } else {
+      log.warn({ signal }, 'ending at once: requests may fail');
+      process.exit(1);
+    }
+  };
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  const signal = await first.promise;
+  log.info({ signal, seconds }, 'draining: not ready, still serving');
+  await webhook.drain(seconds);
+  process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
+  log.info('drained and closed');
+}

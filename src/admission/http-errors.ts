@@ -1,0 +1,64 @@
+import { type BadReview, ReviewError } from './review.ts';
+
+/** Why an answer is something other than 200; the metric's label and the word in the log. */
+export type HttpReason =
+  | BadReview
+  | 'path_unknown'
+  | 'content_type_unsupported'
+  | 'body_too_large'
+  | 'request_malformed'
+  | 'namespace_labels_unknown'
+  | 'internal_error';
+
+export interface HttpProblem {
+  /** HTTP status code. */
+  readonly code: number;
+  readonly reason: HttpReason;
+  readonly message: string;
+}
+
+/** API servers allow requests of 3 MiB, and a review may hold the object twice, with escapes. */
+export const BODY_LIMIT = 7 * 1024 * 1024;
+
+/** What is wrong with a request, from whatever was thrown on its way. */
+export function toProblem(error: unknown, contentType: string | undefined): HttpProblem {
+  if (error instanceof ReviewError) return { code: 400, reason: error.reason, message: error.message };
+  const { code, statusCode, name, message } = error as Error & { code?: string; statusCode?: number };
+  if (name === 'NamespaceLabelsUnknownError') return { code: 500, reason: 'namespace_labels_unknown', message };
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return unsupported(contentType);
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return { code: 413, reason: 'body_too_large', message: `the body is larger than ${BODY_LIMIT} bytes (7 MiB)` };
+  }
+  if (statusCode && statusCode < 500) {
+    return { code: statusCode, reason: 'request_malformed', message: `the request cannot be read: ${message}` };
+  }
+  return { code: 500, reason: 'internal_error', message: `an error of hotmount's own: ${message}` };
+}
+
+export const unsupported = (contentType: string | undefined): HttpProblem => ({
+  code: 415,
+  reason: 'content_type_unsupported',
+  message: `expected the content type application/json, found ${contentType ? JSON.stringify(contentType) : 'none'}`,
+});
+
+const STATUS_REASONS: Readonly<Record<number, string>> = {
+  400: 'BadRequest',
+  404: 'NotFound',
+  408: 'Timeout',
+  413: 'RequestEntityTooLarge',
+  415: 'UnsupportedMediaType',
+};
+
+/** A metav1.Status: API servers decode it as the error of the call, and show its message. */
+export function statusBody({ code, reason, message }: HttpProblem): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Status',
+    metadata: {},
+    status: 'Failure',
+    code,
+    reason: STATUS_REASONS[code] ?? (code < 500 ? 'BadRequest' : 'InternalError'),
+    message: `hotmount: ${message}`,
+    details: { causes: [{ reason }] },
+  });
+}

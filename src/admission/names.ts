@@ -1,0 +1,24 @@
+/** Names by which a client on this machine reaches a server on it. */
+export const LOCAL_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
+
+/** A Service as `NAMESPACE/NAME`. */
+export interface ServiceName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** Reads `NAMESPACE/NAME`; undefined where it is anything else. */
+export function parseServiceName(text: string): ServiceName | undefined {
+  const [namespace, name, ...rest] = text.split('/');
+  if (!namespace || !name || rest.length > 0 || !DNS_LABEL.test(namespace) || !DNS_LABEL.test(name)) return undefined;
+  return { namespace, name };
+}
+
+/** The names that a Service has inside the cluster. The API server asks for `NAME.NAMESPACE.svc`. */
+export const serviceNames = ({ namespace, name }: ServiceName): string[] => [
+  `${name}.${namespace}.svc`,
+  `${name}.${namespace}.svc.cluster.local`,
+  `${name}.${namespace}`,
+];

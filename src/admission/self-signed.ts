@@ -1,0 +1,20 @@
+import type { CertificateSource } from './certificates.ts';
+import { LOCAL_NAMES, type ServiceName, serviceNames } from './names.ts';
+
+const DAYS = 365;
+
+/**
+ * A certificate of a CA of its own, in memory, new at each start: for trying things out, and where whoever starts the webhook also
+ * hands the CA to its clients. `current().ca` is what they verify with.
+ */
+export async function selfSigned(service?: ServiceName): Promise<CertificateSource & { current(): { ca: string } }> {
+  // x509 is a fifth of the start time: whoever brings files does without.
+  const { issueCertificate } = await import('./issue.ts');
+  const names = [...(service ? serviceNames(service) : []), ...LOCAL_NAMES];
+  const certificate = await issueCertificate({ names, days: DAYS });
+  return {
+    current: () => certificate,
+    onChange() {},
+    close() {},
+  };
+}

@@ -1,0 +1,107 @@
+import type { Logger } from '../observability/logger.ts';
+import { createWebhookMetrics, type WebhookMetrics } from '../observability/metrics.ts';
+import { VERSION } from '../observability/version.ts';
+import type { Policy } from '../policy/index.ts';
+import type { CertificateSource } from './certificates.ts';
+import { closeWithin, type Drainable, drain } from './drain.ts';
+import type { Health } from './health.ts';
+import { listen } from './listen.ts';
+import { createMetricsApp } from './metrics-app.ts';
+import { createAdmissionApp, type NamespaceLabels } from './server.ts';
+import { API_SERVER_LIMITS, type ServerLimits, secureContext } from './tls-server.ts';
+
+/** Where the policy in force comes from; the sources of src/policy are such. */
+export interface CurrentPolicy {
+  current(): Policy;
+  close(): unknown;
+}
+
+export interface WebhookOptions {
+  /** Sources that are still loading are waited for; until then `/readyz` says so. Both are closed with the webhook. */
+  readonly policy: CurrentPolicy | Promise<CurrentPolicy>;
+  readonly certificates: CertificateSource | Promise<CertificateSource>;
+  readonly log: Logger;
+  /** Default: no labels are known. */
+  readonly namespaceLabels?: NamespaceLabels | undefined;
+  readonly metrics?: WebhookMetrics | undefined;
+  /** An address to listen on; default: all. */
+  readonly host?: string | undefined;
+  /** Default: any free one. */
+  readonly port?: number | undefined;
+  /** Default: any free one. */
+  readonly metricsPort?: number | undefined;
+  readonly limits?: ServerLimits | undefined;
+}
+
+/** A webhook that serves. */
+export interface Webhook extends Drainable {
+  readonly url: string;
+  readonly metricsUrl: string;
+  /** What clients verify the certificate with, where its source knows: PEM. */
+  readonly ca: string | undefined;
+  /** Finishes what is being answered and closes. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the webhook. Rejects with ListenError, or with what the policy or the certificates rejected with; nothing stays open then.
+ */
+export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
+  const { log, host = '', metrics = createWebhookMetrics(VERSION) } = options;
+  const health: Health = { notReady: 'the policy and the certificate are still being loaded', draining: false };
+  const closers: Array<() => unknown> = [];
+  const close = async (): Promise<void> => {
+    health.notReady ??= 'it is closing';
+    health.draining = true;
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  const opened = async <T extends { close(): unknown }>(source: T | Promise<T>): Promise<T> => {
+    const it = await source;
+    closers.push(() => it.close());
+    return it;
+  };
+
+  try {
+    const metricsApp = createMetricsApp(metrics, health);
+    closers.push(() => metricsApp.close());
+    const [policy, certificates, metricsUrl] = await allOf([
+      opened(options.policy),
+      opened(options.certificates),
+      listen(metricsApp, 'http', { host, port: options.metricsPort ?? 0, option: '--metrics-port' }),
+    ]);
+
+    const { app, server } = createAdmissionApp({
+      certificate: certificates.current(),
+      limits: options.limits ?? API_SERVER_LIMITS,
+      policy: () => policy.current(),
+      namespaceLabels: options.namespaceLabels ?? (() => undefined),
+      health,
+      metrics,
+      log,
+    });
+    closers.push(closeWithin(app));
+    certificates.onChange(() => server.setSecureContext(secureContext(certificates.current())));
+    metrics.certificateExpiry(() => certificates.current().notAfter);
+    const url = await listen(app, 'https', { host, port: options.port ?? 0, option: '--port' });
+    health.notReady = undefined;
+
+    return {
+      url,
+      metricsUrl,
+      ca: certificates.current().ca,
+      drain: (seconds) => drain(health, seconds, close),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Promise.all that waits for the others after one has failed, so that what they opened can be closed. */
+async function allOf<T extends readonly unknown[]>(
+  promises: readonly [...{ [I in keyof T]: Promise<T[I]> }],
+): Promise<T> {
+  await Promise.allSettled(promises);
+  return (await Promise.all(promises)) as unknown as T;
+}

@@ -1,0 +1,43 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { JsonObject } from '../../contract/json.ts';
+import { type Manifest, readDocument } from './manifests.ts';
+import { splice } from './splice.ts';
+import { styleOf } from './style.ts';
+import { renderBlock } from './yaml.ts';
+
+/** A change of an anchor's node is followed by as many rounds as its aliases are nested, to write those out. */
+const MAX_ROUNDS = 8;
+
+/**
+ * The text of a manifest with another value: only what changes is written anew. Every result has been read back and found to have that
+ * value; where that fails, as with keys that are mappings, the document is written anew as a whole, without its comments.
+ */
+export function editManifest(manifest: Manifest, after: JsonObject): string {
+  if (after === manifest.value) return manifest.text;
+  let { text } = manifest;
+  let before: unknown = manifest.value;
+  let tree = manifest.tree();
+  const style = styleOf(tree.root, text);
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const edited = splice(text, tree, before, after, style);
+    const read = edited === undefined ? undefined : readDocument(edited);
+    if (edited === undefined || !read) break;
+    if (isDeepStrictEqual(read.value, after)) return edited;
+    text = edited;
+    before = read.value;
+    tree = read.tree;
+  }
+  return rewrite(manifest, after);
+}
+
+/** What stands around the object, comments and `---`, stays. */
+function rewrite({ text, format, tree }: Manifest, after: JsonObject): string {
+  const { root, base } = tree();
+  const style = styleOf(root, text);
+  const [start, end] = root?.range?.map((at) => at - base) ?? [text.indexOf('{'), text.trimEnd().length];
+  const head = text.slice(0, start);
+  const lines = format === 'json' ? JSON.stringify(after, null, style.jsonIndent) : renderBlock(after, style).trimEnd();
+  const isInlined = format === 'yaml' && /\S[^\n]*$/.test(head.replace(/^\uFEFF/, ''));
+  const tail = text.slice(end);
+  return `${head}${isInlined ? '\n' : ''}${lines}${/^\s*\n/.test(tail) ? '' : '\n'}`.replaceAll('\n', style.eol) + tail;
+}

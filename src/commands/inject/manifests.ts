@@ -1,0 +1,147 @@
+import { Composer, type Document, type Node, type ParsedNode, Parser, parseDocument } from 'yaml';
+import { isObject, type JsonObject } from '../../contract/json.ts';
+import { quote } from '../../contract/suggest.ts';
+import type { Source } from './inputs.ts';
+import { PARSE_OPTIONS, TO_JS_OPTIONS } from './yaml.ts';
+
+/** One document of a file, with every byte up to the next one: the texts of all manifests of a file, joined, are the file. */
+export interface Manifest {
+  readonly source: Source;
+  /** Of `text` in the source. */
+  readonly offset: number;
+  readonly text: string;
+  readonly format: 'yaml' | 'json';
+  /** undefined: an empty document, of comments or nothing. */
+  readonly value: JsonObject | undefined;
+  readonly tree: () => Tree;
+}
+
+/** The syntax tree of a document. */
+export interface Tree {
+  readonly root: Node | null;
+  /** What to subtract from the ranges of the nodes to get offsets in the document's text. */
+  readonly base: number;
+}
+
+export interface Parsed {
+  readonly manifests: readonly Manifest[];
+  /** `FILE:LINE:COLUMN: what is wrong`, one a document. */
+  readonly problems: readonly string[];
+}
+
+const NO_TREE: Tree = { root: null, base: 0 };
+
+/** Splits and reads a file: YAML with any number of documents, or JSON, one object or several after each other as kubectl takes them. */
+export function parseManifests(source: Source): Parsed {
+  const { text } = source;
+  const chunks = /^\s*\{/.test(text) ? splitJson(text) : undefined;
+  if (!chunks) return parseYaml(source, text, 0);
+  const parsed = chunks.map((chunk) => parseJson(source, chunk.text, chunk.offset));
+  return {
+    manifests: parsed.flatMap(({ manifests }) => manifests),
+    problems: parsed.flatMap(({ problems }) => problems),
+  };
+}
+
+/** `FILE:LINE:COLUMN` of an offset in a source, as editors count: from 1. */
+export function placeOf(source: Source, offset: number): string {
+  const before = source.text.slice(0, offset);
+  return `${source.name}:${before.split('\n').length}:${offset - before.lastIndexOf('\n')}`;
+}
+
+/** One document's tree and value. undefined where the text is not one readable document. */
+export function readDocument(text: string): { tree: Tree; value: unknown } | undefined {
+  const document = parseDocument(text, PARSE_OPTIONS);
+  const result = contentsOf(document);
+  return 'problem' in result ? undefined : { tree: { root: document.contents, base: 0 }, value: result.value };
+}
+
+function parseJson(source: Source, text: string, offset: number): Parsed {
+  try {
+    const value = JSON.parse(text.replace(/^\uFEFF/, ''));
+    const tree = () => readDocument(text)?.tree ?? NO_TREE;
+    return { manifests: [{ source, offset, text, format: 'json', value, tree }], problems: [] };
+  } catch {
+    // With comments or trailing commas it is YAML all the same, and that parser says best what is wrong.
+    return parseYaml(source, text, offset);
+  }
+}
+
+function parseYaml(source: Source, text: string, offset: number): Parsed {
+  const manifests: Manifest[] = [];
+  const problems: string[] = [];
+  let start = 0;
+  for (const item of new Composer(PARSE_OPTIONS).compose(new Parser().parse(text))) {
+    const document = item as Document.Parsed<ParsedNode>;
+    const end = document.range[2];
+    const result = objectOf(document);
+    if ('problem' in result) problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}`);
+    const tree = { root: document.contents, base: start };
+    manifests.push({
+      source,
+      offset: offset + start,
+      text: text.slice(start, end),
+      format: 'yaml',
+      value: 'problem' in result ? undefined : result.value,
+      tree: () => tree,
+    });
+    start = end;
+  }
+  // What follows the last document, comments after its `...`, goes through too.
+  const rest = text.slice(start);
+  if (rest !== '') {
+    manifests.push({
+      source,
+      offset: offset + start,
+      text: rest,
+      format: 'yaml',
+      value: undefined,
+      tree: () => NO_TREE,
+    });
+  }
+  return { manifests, problems };
+}
+
+interface Problem {
+  readonly at: number;
+  readonly problem: string;
+}
+
+function objectOf(document: Document.Parsed<ParsedNode>): { value: JsonObject | undefined } | Problem {
+  const result = contentsOf(document);
+  if ('problem' in result) return result;
+  const { value } = result;
+  if (value === null || value === undefined) return { value: undefined };
+  if (isObject(value)) return { value };
+  const found = Array.isArray(value) ? 'a list' : quote(value);
+  return { at: document.contents?.range[0] ?? 0, problem: `expected a Kubernetes object, found ${found}` };
+}
+
+function contentsOf(document: Document): { value: unknown } | Problem {
+  const [error] = document.errors;
+  if (error) return { at: error.pos[0], problem: error.message };
+  try {
+    return { value: document.toJS(TO_JS_OPTIONS) };
+  } catch (error) {
+    // An alias without its anchor, or aliases that expand to too much.
+    if (error instanceof ReferenceError) return { at: document.contents?.range?.[0] ?? 0, problem: error.message };
+    throw error;
+  }
+}
+
+/** Cuts a text that is one JSON object after another. undefined where anything else stands between them, or one is not closed. */
+function splitJson(text: string): { text: string; offset: number }[] | undefined {
+  const starts: number[] = [];
+  let depth = 0;
+  for (const { 0: token, index } of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]|[^\s"{}[\]]+|"/gs)) {
+    if (depth === 0) {
+      if (token !== '{') return undefined;
+      // What stands before the first object belongs to it.
+      starts.push(starts.length === 0 ? 0 : index);
+    }
+    if (token === '{' || token === '[') depth += 1;
+    if (token === '}' || token === ']') depth -= 1;
+  }
+  if (depth !== 0) return undefined;
+  return starts.map((offset, i) => ({ offset, text: text.slice(offset, starts[i + 1]) }));
+}

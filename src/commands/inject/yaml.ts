@@ -1,0 +1,77 @@
+import {
+  type CreateNodeOptions,
+  type DocumentOptions,
+  type ParseOptions,
+  type ScalarTag,
+  type SchemaOptions,
+  stringify,
+  type ToStringOptions,
+} from 'yaml';
+
+type YamlOptions = ParseOptions & DocumentOptions & SchemaOptions;
+
+/**
+ * YAML as kubectl and the API server read it (sigs.k8s.io/yaml, on go-yaml v2): 1.2, with the booleans, the octal numbers and the merge
+ * key of 1.1, but neither its timestamps nor its base 60.
+ */
+const BOOL = 'tag:yaml.org,2002:bool';
+const bool: ScalarTag = {
+  tag: BOOL,
+  default: true,
+  identify: (value) => typeof value === 'boolean',
+  test: /^(?:[yY]|yes|Yes|YES|true|True|TRUE|on|On|ON|[nN]|no|No|NO|false|False|FALSE|off|Off|OFF)$/,
+  resolve: (text) => /^(?:[yt]|on)/i.test(text),
+  stringify: ({ value }) => String(value),
+};
+const octal: ScalarTag = {
+  tag: 'tag:yaml.org,2002:int',
+  default: true,
+  identify: () => false,
+  test: /^[-+]?0[0-7]+$/,
+  resolve: (text) => Number.parseInt(text, 8),
+};
+const SCHEMA: SchemaOptions = {
+  merge: true,
+  customTags: (tags) => [octal, bool, ...tags.filter((tag) => typeof tag === 'string' || tag.tag !== BOOL)],
+};
+
+export const PARSE_OPTIONS: YamlOptions = {
+  ...SCHEMA,
+  version: '1.2',
+  stringKeys: true,
+  keepSourceTokens: true,
+  prettyErrors: false,
+  logLevel: 'silent',
+};
+
+/** Bounds what hostile aliases can expand to; a List of a thousand items may well share one anchor. */
+export const TO_JS_OPTIONS = { maxAliasCount: 10_000 };
+
+const RENDER_OPTIONS: CreateNodeOptions & SchemaOptions & ToStringOptions = {
+  ...SCHEMA,
+  // Quotes what any parser of 1.1 could take for something else than a string.
+  compat: 'yaml-1.1',
+  aliasDuplicateObjects: false,
+  lineWidth: 0,
+  doubleQuotedMinMultiLineLength: Number.POSITIVE_INFINITY,
+};
+
+export interface BlockStyle {
+  /** Spaces by which a mapping lies deeper than its parent. */
+  readonly step: number;
+  /** Whether a sequence lies deeper than its key. */
+  readonly indentSeq: boolean;
+}
+
+/** As `kubectl -o yaml` writes. */
+export const KUBECTL_STYLE: BlockStyle = { step: 2, indentSeq: false };
+
+/** Block style, with a newline at the end. */
+export const renderBlock = (value: unknown, { step, indentSeq }: BlockStyle = KUBECTL_STYLE): string =>
+  stringify(value, { ...RENDER_OPTIONS, indent: step, indentSeq });
+
+/** Flow style, on one line. */
+export const renderFlow = (value: unknown): string =>
+  typeof value === 'string' && value.includes('\n')
+    ? JSON.stringify(value)
+    : stringify(value, { ...RENDER_OPTIONS, collectionStyle: 'flow', flowCollectionPadding: false }).trimEnd();

@@ -1,0 +1,35 @@
+import type { Feature } from '../../contract/annotations.ts';
+import type { JsonObject } from '../../contract/json.ts';
+import type { Want } from '../../contract/wants.ts';
+import type { Container } from '../containers.ts';
+import { capabilities } from './capabilities.ts';
+import { dev } from './dev.ts';
+import { devices } from './devices.ts';
+import type { Applying, Exposure, FeatureModule } from './feature.ts';
+import { lxcfs } from './lxcfs.ts';
+import { media } from './media.ts';
+import { privileged } from './privileged.ts';
+import { propagation } from './propagation.ts';
+import { uevents } from './uevents.ts';
+
+export { type Applying, Conflict, type Exposure } from './feature.ts';
+
+const MODULES: { readonly [F in Feature]: FeatureModule<F> } = {
+  privileged,
+  capabilities,
+  uevents,
+  lxcfs,
+  dev,
+  media,
+  devices,
+  propagation,
+};
+
+// TypeScript cannot see that a want and the module looked up by its feature belong together.
+const moduleOf = (want: Want) => MODULES[want.feature] as FeatureModule<Feature>;
+
+/** See FeatureModule, for each of these. */
+export const applyWant = (pod: JsonObject, container: Container, want: Want, request: Applying): JsonObject =>
+  moduleOf(want).apply(pod, container, want, request);
+export const describeWant = (want: Want): string => moduleOf(want).describe(want);
+export const exposuresOf = (want: Want): readonly Exposure[] => moduleOf(want).exposes(want);

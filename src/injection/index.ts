@@ -1,0 +1,9 @@
+export { type Context, type Entry, type InjectResult, inject, type Summary } from './inject.ts';
+export { ObjectError } from './shape.ts';
+export {
+  injectManifest,
+  type ManifestResult,
+  mutateWorkload,
+  templatePath,
+  type WorkloadResult,
+} from './workload.ts';

@@ -1,0 +1,182 @@
+import type { Feature } from '../contract/annotations.ts';
+import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
+import { type Finding, finding, isDenial, type Reason } from '../contract/reasons.ts';
+import { matchingRules, NamespaceLabelsUnknownError, type Policy, type Rule, type Subject } from '../policy/index.ts';
+import { containersOf } from './containers.ts';
+import { type Circumstances, decide } from './decision.ts';
+import { applyWant, Conflict, describeWant, type Exposure, exposuresOf } from './features/index.ts';
+import { type Ask, type Defaults, defaultsOf, hasDefaults, intentOf } from './intent.ts';
+import { podSecurityWarnings } from './podSecurity.ts';
+import { type Request, readRequest } from './request.ts';
+import { labelsIn, ObjectError, objectIn, stringIn } from './shape.ts';
+import { withStatus } from './status.ts';
+import { onMountedVolumes } from './volumes.ts';
+
+/** What decides besides the pod itself. */
+export interface Context {
+  readonly namespace: string;
+  /** undefined: not known, which is never the same as none. */
+  readonly namespaceLabels: Labels | undefined;
+}
+
+export interface InjectResult {
+  /** The very same object where nothing was to be done, or where it is denied. */
+  readonly pod: JsonObject;
+  readonly warnings: readonly Finding[];
+  /** Not empty: the pod must not be created. */
+  readonly denials: readonly Finding[];
+  readonly summary: Summary;
+}
+
+export interface Summary {
+  readonly outcome: Reason;
+  readonly entries: readonly Entry[];
+  /** The policy rules that gave something, in the policy's order. */
+  readonly rules: readonly string[];
+}
+
+/** One thing that one container has through hotmount. */
+export interface Entry {
+  readonly container: string;
+  readonly feature: Feature;
+  /** As the annotation's own grammar writes it. */
+  readonly item: string;
+  readonly rule: string;
+}
+
+/** The kubelet's mark on the API object of a static pod; any change of it is lost or refused. */
+const MIRROR = 'kubernetes.io/config.mirror';
+
+/**
+ * Gives a pod what its annotations ask for and the policy allows. Pure: the same arguments, the same result; everything that is not
+ * changed is the same object in the result. Throws ObjectError where the pod is malformed, and NamespaceLabelsUnknownError where the
+ * answer depends on labels that are not known; nothing else.
+ */
+export function inject(pod: unknown, context: Context, policy: Policy): InjectResult {
+  if (!isObject(pod)) throw new ObjectError('pod', 'an object', pod);
+  const metadata = objectIn(pod, 'metadata', '') ?? {};
+  const annotations = objectIn(metadata, 'annotations', 'metadata') ?? {};
+  if (Object.hasOwn(annotations, MIRROR)) return untouched(pod, 'mirror_pod');
+
+  const request = readRequest(annotations);
+  const mayDefault = (rule: Rule) => hasDefaults(rule) && (request.inject || rule.enforce);
+  if (asksForNothing(request) && !policy.rules.some(mayDefault)) {
+    return untouched(pod, request.inject ? 'not_requested' : 'opted_out');
+  }
+
+  const spec = objectIn(pod, 'spec', '');
+  if (!spec) throw new ObjectError('spec', 'an object', pod['spec'] ?? null);
+  const subject = subjectOf(metadata, spec, context);
+  const rules = matchingRules(policy, subject);
+  const containers = containersOf(spec);
+  const intent = intentOf(request, containers, defaultsFor(rules.filter(mayDefault), context), policy);
+  const onMounted = onMountedVolumes(intent.asks, pod, containers);
+  const granted = grant(pod, onMounted.asks, { policy, rules, subject, spec });
+  const findings = distinct([...intent.findings, ...onMounted.findings, ...granted.findings]);
+
+  const denies = ({ reason }: Finding) => isDenial(reason, policy.onViolation);
+  const denials = findings.filter(denies);
+  const warnings = [
+    ...findings.filter((found) => !denies(found)),
+    ...podSecurityWarnings(granted.exposures, context.namespace, context.namespaceLabels),
+  ];
+  if (denials[0]) return { pod, warnings, denials, summary: { outcome: denials[0].reason, entries: [], rules: [] } };
+  if (granted.entries.length === 0 && warnings.length === 0) {
+    return untouched(pod, request.inject ? 'not_requested' : 'opted_out');
+  }
+
+  const used = new Set(granted.entries.map(({ rule }) => rule));
+  const ruleNames = rules.map(({ name }) => name).filter((name) => used.has(name));
+  return {
+    pod: withStatus(granted.pod, granted.entries, ruleNames, warnings),
+    warnings,
+    denials,
+    summary: { outcome: 'injected', entries: granted.entries, rules: ruleNames },
+  };
+}
+
+interface Granted {
+  readonly pod: JsonObject;
+  readonly entries: readonly Entry[];
+  readonly exposures: readonly Exposure[];
+  readonly findings: readonly Finding[];
+}
+
+/** Gives one ask after the other, each as a whole or not at all. A default that cannot be had is skipped, whatever the reason. */
+function grant(pod: JsonObject, asks: readonly Ask[], circumstances: Circumstances): Granted {
+  let result = pod;
+  const entries: Entry[] = [];
+  const exposures: Exposure[] = [];
+  const findings: Finding[] = [];
+  for (const ask of asks) {
+    const given = give(result, ask, asks, circumstances);
+    if ('refusal' in given) {
+      findings.push(
+        ask.defaultOf === undefined ? given.refusal : skipped(ask.annotation, ask.defaultOf, given.refusal),
+      );
+      continue;
+    }
+    result = given.pod;
+    const { container, want } = ask;
+    exposures.push(...exposuresOf(want));
+    entries.push({ container: container.name, feature: want.feature, item: describeWant(want), rule: given.rule });
+  }
+  return { pod: result, entries, exposures, findings };
+}
+
+function give(
+  pod: JsonObject,
+  ask: Ask,
+  asks: readonly Ask[],
+  circumstances: Circumstances,
+): { pod: JsonObject; rule: string } | { refusal: Finding } {
+  const decision = decide(ask, circumstances);
+  if ('refusal' in decision) return decision;
+  try {
+    const request = { annotation: ask.annotation, devPath: devPathOf(ask, asks) };
+    return { pod: applyWant(pod, ask.container, ask.want, request), rule: decision.rule };
+  } catch (error) {
+    if (error instanceof Conflict) return { refusal: error.finding };
+    throw error;
+  }
+}
+
+const skipped = (annotation: string, rule: string, { message }: Finding): Finding =>
+  finding('default_skipped', { annotation, rule, why: message });
+
+const devPathOf = (ask: Ask, asks: readonly Ask[]): string | undefined =>
+  ask.want.feature !== 'uevents'
+    ? undefined
+    : asks.flatMap(({ container, want }) =>
+        container === ask.container && want.feature === 'dev' ? want.path : [],
+      )[0];
+
+const untouched = (pod: JsonObject, outcome: Reason): InjectResult => ({
+  pod,
+  warnings: [],
+  denials: [],
+  summary: { outcome, entries: [], rules: [] },
+});
+
+const asksForNothing = (request: Request): boolean =>
+  !request.inject || (request.features.size === 0 && request.overrides.size === 0 && request.findings.length === 0);
+
+function subjectOf(metadata: JsonObject, spec: JsonObject, context: Context): Subject {
+  return {
+    namespace: context.namespace,
+    namespaceLabels: context.namespaceLabels,
+    serviceAccount:
+      stringIn(spec, 'serviceAccountName', 'spec') ?? stringIn(spec, 'serviceAccount', 'spec') ?? 'default',
+    podLabels: labelsIn(metadata, 'labels', 'metadata'),
+  };
+}
+
+function defaultsFor(rules: readonly Rule[], { namespace, namespaceLabels }: Context): Defaults {
+  const first = rules.find(hasDefaults);
+  if (first && namespaceLabels === undefined) throw new NamespaceLabelsUnknownError(namespace, first.name);
+  return defaultsOf(rules, namespaceLabels ?? {});
+}
+
+const distinct = (findings: readonly Finding[]): readonly Finding[] => [
+  ...new Map(findings.map((found) => [found.message, found])).values(),
+];

@@ -1,0 +1,164 @@
+import { DEFAULTS_ENABLED, DEFAULTS_LABEL, FEATURES, type Feature, PREFIX } from '../contract/annotations.ts';
+import type { Labels } from '../contract/json.ts';
+import { type Finding, finding } from '../contract/reasons.ts';
+import { didYouMean, quote } from '../contract/suggest.ts';
+import { LXCFS_VIEW_NAMES, parseValue, type Want } from '../contract/wants.ts';
+import type { Policy, Rule } from '../policy/index.ts';
+import type { Container } from './containers.ts';
+import type { Request, Setting } from './request.ts';
+
+/** One want for one container, and where it comes from. */
+export interface Ask {
+  readonly container: Container;
+  readonly want: Want;
+  readonly annotation: string;
+  /** The rule whose default it is; undefined: the user asked. */
+  readonly defaultOf: string | undefined;
+}
+
+export interface Intent {
+  readonly asks: readonly Ask[];
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * What each container is to get, if it may. For one feature of one container, the first of these counts:
+ *
+ *   1. the default of a rule with `enforce: true`
+ *   2. nothing, with `inject: "false"`
+ *   3. the override `hotmount.io/<feature>.<container>`
+ *   4. `hotmount.io/<feature>`, for the containers selected
+ *   5. the default of the first rule that has one, for the containers selected
+ *
+ * An enforced default reaches all regular containers and sidecars, whatever `hotmount.io/containers` selects.
+ */
+export function intentOf(
+  request: Request,
+  containers: readonly Container[],
+  defaults: Defaults,
+  policy: Policy,
+): Intent {
+  const selected = select(request, containers);
+  const asks = containers.flatMap((container) =>
+    FEATURES.flatMap((feature): readonly Ask[] => {
+      const setting = settingFor(feature, container, request, selected, defaults);
+      return setting?.wants.map((want) => ({ ...setting, container, want })) ?? [];
+    }),
+  );
+  const findings = [
+    ...(request.inject ? request.findings : []),
+    ...(request.inject ? containersNotFound(request, containers) : []),
+    ...optOutsEnforced(request, defaults),
+  ];
+  return bounded({ asks: asks.flatMap((ask) => perView(ask, policy)), findings });
+}
+
+/** The defaults that reach a pod. */
+export interface Defaults {
+  readonly enforced: ReadonlyMap<Feature, Default>;
+  readonly normal: ReadonlyMap<Feature, Default>;
+}
+interface Default extends Setting {
+  readonly defaultOf: string;
+}
+
+/** The defaults of the rules that match a pod; none in a namespace that its admin has not labelled for them. */
+export function defaultsOf(rules: readonly Rule[], namespaceLabels: Labels): Defaults {
+  const enforced = new Map<Feature, Default>();
+  const normal = new Map<Feature, Default>();
+  if (namespaceLabels[DEFAULTS_LABEL] !== DEFAULTS_ENABLED) return { enforced, normal };
+  for (const rule of rules) {
+    const target = rule.enforce ? enforced : normal;
+    for (const [feature, value] of Object.entries(rule.defaults) as [Feature, string][]) {
+      const parsed = parseValue(feature, value);
+      if (target.has(feature) || 'problem' in parsed) continue;
+      target.set(feature, { annotation: PREFIX + feature, value, wants: parsed.wants, defaultOf: rule.name });
+    }
+  }
+  return { enforced, normal };
+}
+
+export const hasDefaults = (rule: Rule): boolean => Object.keys(rule.defaults).length > 0;
+
+function settingFor(
+  feature: Feature,
+  container: Container,
+  request: Request,
+  selected: ReadonlySet<Container>,
+  defaults: Defaults,
+): (Setting & { defaultOf: string | undefined }) | undefined {
+  const enforced = container.kind !== 'init' ? defaults.enforced.get(feature) : undefined;
+  if (enforced) return enforced;
+  if (!request.inject) return undefined;
+  const override = request.overrides.get(container.name)?.get(feature);
+  if (override) return { ...override, defaultOf: undefined };
+  if (!selected.has(container)) return undefined;
+  const asked = request.features.get(feature);
+  return asked ? { ...asked, defaultOf: undefined } : defaults.normal.get(feature);
+}
+
+function select(request: Request, containers: readonly Container[]): ReadonlySet<Container> {
+  const names = request.containers;
+  if (names === undefined) return new Set(containers.filter(({ kind }) => kind !== 'init'));
+  return new Set(names.includes('*') ? containers : containers.filter(({ name }) => names.includes(name)));
+}
+
+/** The first ten: each costs a comparison with every name in the pod. */
+function containersNotFound(request: Request, containers: readonly Container[]): Finding[] {
+  const known = new Set(['*', ...containers.map(({ name }) => name)]);
+  const named = [
+    ...(request.containers ?? []).map((name) => ({ name, annotation: `${PREFIX}containers` })),
+    ...[...request.overrides].flatMap(([name, settings]) =>
+      [...settings.values()].map(({ annotation }) => ({ name, annotation })),
+    ),
+  ];
+  return named
+    .filter(({ name }) => !known.has(name))
+    .slice(0, 10)
+    .map(({ name, annotation }) =>
+      finding('container_not_found', { annotation, container: quote(name), hint: didYouMean(name, [...known]) }),
+    );
+}
+
+/** One warning for each enforced default that the pod's own annotations contradict. */
+function optOutsEnforced(request: Request, defaults: Defaults): Finding[] {
+  return [...defaults.enforced].flatMap(([feature, enforced]) => {
+    const own = [request.features, ...request.overrides.values()].flatMap((settings) => settings.get(feature) ?? []);
+    const contradicted = !request.inject || own.some(({ value }) => value !== enforced.value);
+    return contradicted
+      ? finding('opt_out_enforced', { rule: enforced.defaultOf, annotation: `${PREFIX}${feature}` })
+      : [];
+  });
+}
+
+/** Each view is decided and applied by itself: one that a default cannot cover leaves the others in place. */
+function perView(ask: Ask, policy: Policy): readonly Ask[] {
+  const { want } = ask;
+  if (want.feature !== 'lxcfs') return [ask];
+  const views = want.views ?? policy.lxcfs.views;
+  return LXCFS_VIEW_NAMES.filter((view) => views.includes(view)).map((view) => ({
+    ...ask,
+    want: { feature: 'lxcfs', views: [view] },
+  }));
+}
+
+/** The API server sends pods of several megabytes; what one can cost us has a bound all the same. */
+const MAX_ASKS = 2000;
+
+function bounded(intent: Intent): Intent {
+  if (intent.asks.length <= MAX_ASKS) return intent;
+  const asked = intent.asks.filter(({ defaultOf }) => defaultOf === undefined);
+  if (asked.length > MAX_ASKS) {
+    const parameters = { count: String(asked.length), limit: String(MAX_ASKS) };
+    return { asks: [], findings: [...intent.findings, finding('too_much_asked', parameters)] };
+  }
+  const skipped = new Set(intent.asks.flatMap(({ defaultOf }) => defaultOf ?? []));
+  const why = `they would be more than ${MAX_ASKS} things, counted once for each container`;
+  return {
+    asks: asked,
+    findings: [
+      ...intent.findings,
+      ...[...skipped].map((rule) => finding('default_skipped', { annotation: 'hotmount.io/*', rule, why })),
+    ],
+  };
+}

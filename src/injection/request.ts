@@ -1,0 +1,130 @@
+import {
+  type Annotations,
+  CONTAINERS,
+  FEATURES,
+  type Feature,
+  FROM_WORKLOAD,
+  INJECT,
+  isFeature,
+  MAX_KEY_NAME,
+  PREFIX,
+  STATUS,
+} from '../contract/annotations.ts';
+import { isObject, type JsonObject } from '../contract/json.ts';
+import { type Finding, finding } from '../contract/reasons.ts';
+import { didYouMean, quote } from '../contract/suggest.ts';
+import { parseNames, parseValue, type Want } from '../contract/wants.ts';
+
+/** One annotation that asks for something, or for nothing (`"false"`). */
+export interface Setting {
+  /** The whole key, as it goes into messages. */
+  readonly annotation: string;
+  readonly value: string;
+  readonly wants: readonly Want[];
+}
+
+/** What the annotations of a pod say, before anybody asks whether it is allowed. */
+export interface Request {
+  /** False: `hotmount.io/inject: "false"`. */
+  readonly inject: boolean;
+  /** The names in `hotmount.io/containers`; undefined: the default selection. */
+  readonly containers: readonly string[] | undefined;
+  readonly features: ReadonlyMap<Feature, Setting>;
+  /** By container name, then feature. */
+  readonly overrides: ReadonlyMap<string, ReadonlyMap<Feature, Setting>>;
+  /** What is wrong with them. */
+  readonly findings: readonly Finding[];
+}
+
+/** Reads all `hotmount.io/` annotations of a pod, those its workload carried to it included; its own win. Throws nothing. */
+export function readRequest(annotations: JsonObject): Request {
+  const findings: Finding[] = [];
+  const asked = { ...carriedAnnotations(annotations[FROM_WORKLOAD], findings), ...ownAnnotations(annotations) };
+  const features = new Map<Feature, Setting>();
+  const overrides = new Map<string, Map<Feature, Setting>>();
+  let inject = true;
+  let containers: readonly string[] | undefined;
+
+  for (const [annotation, value] of Object.entries(asked)) {
+    if (typeof value !== 'string') {
+      findings.push(finding('annotation_not_string', { annotation, value: JSON.stringify(value ?? null) }));
+      continue;
+    }
+    const invalid = (problem: string) =>
+      findings.push(finding('annotation_invalid', { annotation, value: quote(value), problem }));
+
+    if (annotation === INJECT) {
+      if (value.trim() !== 'true' && value.trim() !== 'false') invalid('expected "true" or "false"');
+      inject = value.trim() !== 'false';
+    } else if (annotation === CONTAINERS) {
+      const parsed = parseNames(value);
+      if ('problem' in parsed) invalid(parsed.problem);
+      else containers = parsed.names;
+    } else {
+      const key = parseKey(annotation);
+      if ('reason' in key) {
+        findings.push(key);
+        continue;
+      }
+      const parsed = parseValue(key.feature, value);
+      if ('problem' in parsed) {
+        invalid(parsed.problem);
+        continue;
+      }
+      const setting = { annotation, value: value.trim(), wants: parsed.wants };
+      if (key.container === undefined) features.set(key.feature, setting);
+      else overrides.set(key.container, (overrides.get(key.container) ?? new Map()).set(key.feature, setting));
+    }
+  }
+  return { inject, containers, features, overrides, findings };
+}
+
+/** The annotations under the prefix that people write, in the order in which they stand. */
+export function ownAnnotations(annotations: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(annotations).filter(([key]) => isOwn(key)));
+}
+
+/** The inverse of the carried annotation's value. */
+export const serializeCarried = (annotations: JsonObject): string =>
+  JSON.stringify(Object.fromEntries(Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1))));
+
+const isOwn = (key: string): boolean => key.startsWith(PREFIX) && key !== STATUS && key !== FROM_WORKLOAD;
+
+function carriedAnnotations(value: unknown, findings: Finding[]): Annotations {
+  if (value === undefined) return {};
+  const carried = parseJson(value);
+  const problem = !isObject(carried)
+    ? 'it is not a JSON object'
+    : Object.entries(carried).find(([key, v]) => !isOwn(key) || typeof v !== 'string')?.[0];
+  if (problem === undefined) return carried as Annotations;
+  findings.push(
+    finding('from_workload_invalid', { problem: isObject(carried) ? `see ${quote(problem)} in it` : problem }),
+  );
+  return {};
+}
+
+function parseJson(value: unknown): unknown {
+  try {
+    return typeof value === 'string' ? JSON.parse(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `lxcfs` or `lxcfs.db`, after the prefix. */
+function parseKey(annotation: string): { feature: Feature; container: string | undefined } | Finding {
+  const name = annotation.slice(PREFIX.length);
+  const dot = name.indexOf('.');
+  const [feature, container] = dot < 0 ? [name, undefined] : [name.slice(0, dot), name.slice(dot + 1)];
+  if (name.length > MAX_KEY_NAME && isFeature(feature)) {
+    return finding('annotation_key_too_long', { annotation: quote(annotation), length: String(name.length) });
+  }
+  if (isFeature(feature) && container !== '') return { feature, container };
+  const hint =
+    container !== undefined && `${PREFIX}${feature}` === INJECT
+      ? '; it is for the whole pod: name containers in hotmount.io/containers'
+      : didYouMean(feature, [...FEATURES, 'inject', 'containers']) || `; those are ${KNOWN}`;
+  return finding('annotation_unknown', { annotation: quote(annotation), hint });
+}
+
+const KNOWN = ['inject', 'containers', ...FEATURES].join(', ');

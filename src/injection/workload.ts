@@ -1,0 +1,149 @@
+import { FROM_WORKLOAD } from '../contract/annotations.ts';
+import { isObject, type JsonObject } from '../contract/json.ts';
+import { type Finding, finding, type Reason } from '../contract/reasons.ts';
+import { NamespaceLabelsUnknownError, type Policy } from '../policy/index.ts';
+import { edit, type Path, without } from './edit.ts';
+import { type Context, type InjectResult, inject, type Summary } from './inject.ts';
+import { ownAnnotations, serializeCarried } from './request.ts';
+import { ObjectError, objectIn, objectsIn, stringIn } from './shape.ts';
+
+/** Where the kinds whose annotations are carried keep their pod template. */
+const TEMPLATES: Readonly<Record<string, Path>> = {
+  'apps/Deployment': ['spec', 'template'],
+  'apps/StatefulSet': ['spec', 'template'],
+  'apps/DaemonSet': ['spec', 'template'],
+  'batch/Job': ['spec', 'template'],
+  'batch/CronJob': ['spec', 'jobTemplate', 'spec', 'template'],
+};
+
+/** The path of a workload's pod template, undefined where the object is not a workload that hotmount knows. */
+export function templatePath(object: JsonObject): Path | undefined {
+  const [group] = String(object['apiVersion'] ?? '').split('/');
+  const key = `${group}/${object['kind']}`;
+  return Object.hasOwn(TEMPLATES, key) ? TEMPLATES[key] : undefined;
+}
+
+export interface WorkloadResult {
+  /** The very same object where nothing was to be done. */
+  readonly object: JsonObject;
+  readonly warnings: readonly Finding[];
+  readonly summary: Summary;
+}
+
+/**
+ * Carries a workload's own annotations to its pod template, and warns of what its pods would be denied; nothing on a workload is ever
+ * denied. Throws ObjectError.
+ */
+export function mutateWorkload(
+  workload: JsonObject,
+  context: Context & { readonly operation: 'CREATE' | 'UPDATE' },
+  policy: Policy,
+): WorkloadResult {
+  const isJob = workload['kind'] === 'Job';
+  if (isJob && context.operation === 'UPDATE') return existingJob(workload);
+  const carried = carry(workload);
+  const { result, warnings } = preview(carried.object, context, policy);
+  return {
+    object: carried.object,
+    warnings,
+    summary: { outcome: carried.outcome, entries: result?.summary.entries ?? [], rules: result?.summary.rules ?? [] },
+  };
+}
+
+/**
+ * The workload with its annotations as one JSON annotation on its template: recomputed from the workload alone at each write, gone when
+ * there is nothing to carry. The template's own keys are never touched. Throws ObjectError.
+ */
+export function carry(workload: JsonObject): { object: JsonObject; outcome: Reason } {
+  const path = templatePath(workload);
+  if (!path || !at(workload, path)) return { object: workload, outcome: 'unexpected_kind' };
+  // Its CronJob has carried its annotations there already; computed anew from the Job, which has none, they would be lost.
+  if (ownedByCronJob(workload)) return { object: workload, outcome: 'job_of_cronjob' };
+
+  const own = carriedBy(workload);
+  const annotations = [...path, 'metadata', 'annotations'];
+  if (Object.keys(own).length > 0) {
+    return { object: edit(workload, [...annotations, FROM_WORKLOAD], () => serializeCarried(own)), outcome: 'carried' };
+  }
+  const existing = at(workload, annotations);
+  if (!existing || !Object.hasOwn(existing, FROM_WORKLOAD)) return { object: workload, outcome: 'nothing_to_carry' };
+  return { object: edit(workload, annotations, () => without(existing, FROM_WORKLOAD)), outcome: 'carried' };
+}
+
+/** What a manifest becomes: a Pod injected; a workload carried, its template injected as its pods will be; all else as it is. */
+export interface ManifestResult extends Omit<InjectResult, 'pod'> {
+  /** The very same object where nothing was to be done, or where it is denied. */
+  readonly object: JsonObject;
+}
+
+/** Throws ObjectError and NamespaceLabelsUnknownError, as `inject` does. */
+export function injectManifest(object: JsonObject, context: Context, policy: Policy): ManifestResult {
+  if (object['kind'] === 'Pod' && object['apiVersion'] === 'v1') {
+    const { pod, ...result } = inject(object, context, policy);
+    return { ...result, object: pod };
+  }
+  const carried = carry(object);
+  const path = templatePath(object);
+  const template = path && at(carried.object, path);
+  if (!path || !template) {
+    return { object, warnings: [], denials: [], summary: { outcome: carried.outcome, entries: [], rules: [] } };
+  }
+  const { pod, ...result } = inject(template, context, policy);
+  return { ...result, object: result.denials.length > 0 ? object : edit(carried.object, path, () => pod) };
+}
+
+/** What the workload's pods would get. Its template is not ours to reject: only what can be told is told. */
+function preview(
+  workload: JsonObject,
+  context: Context,
+  policy: Policy,
+): { result: InjectResult | undefined; warnings: readonly Finding[] } {
+  const path = templatePath(workload);
+  const template = path && at(workload, path);
+  if (!template) return { result: undefined, warnings: [] };
+  try {
+    const result = inject(template, context, policy);
+    const kind = String(workload['kind']);
+    const denied = result.denials.map(({ message }) => finding('pods_would_be_denied', { kind, why: message }));
+    return { result, warnings: [...denied, ...result.warnings] };
+  } catch (error) {
+    if (!(error instanceof NamespaceLabelsUnknownError)) throw error;
+    const { namespace, rule } = error;
+    return { result: undefined, warnings: [finding('namespace_labels_unknown', { namespace, rule })] };
+  }
+}
+
+function existingJob(job: JsonObject): WorkloadResult {
+  const name = stringIn(metadataOf(job), 'name', 'metadata') ?? '';
+  const carries = Object.keys(carriedBy(job)).length > 0 && !ownedByCronJob(job);
+  return {
+    object: job,
+    warnings: carries ? [finding('existing_job', { name })] : [],
+    summary: { outcome: carries ? 'existing_job' : 'nothing_to_carry', entries: [], rules: [] },
+  };
+}
+
+/** A CronJob's jobTemplate has annotations of its own, nearer to the pods: they win. */
+function carriedBy(workload: JsonObject): JsonObject {
+  const jobTemplate =
+    workload['kind'] === 'CronJob' ? at(workload, ['spec', 'jobTemplate', 'metadata', 'annotations']) : undefined;
+  return { ...ownAnnotations(annotationsOf(workload)), ...ownAnnotations(jobTemplate ?? {}) };
+}
+
+const metadataOf = (object: JsonObject): JsonObject => objectIn(object, 'metadata', '') ?? {};
+const annotationsOf = (object: JsonObject): JsonObject => objectIn(metadataOf(object), 'annotations', 'metadata') ?? {};
+
+const ownedByCronJob = (object: JsonObject): boolean =>
+  object['kind'] === 'Job' &&
+  objectsIn(metadataOf(object), 'ownerReferences', 'metadata').some(
+    ({ kind, controller }) => kind === 'CronJob' && controller === true,
+  );
+
+/** The object at a path; undefined where it or anything on the way is missing. Throws ObjectError. */
+function at(object: JsonObject, path: Path): JsonObject | undefined {
+  return path.reduce<JsonObject | undefined>((node, key, i) => {
+    const value = node?.[key] ?? undefined;
+    if (value === undefined || isObject(value)) return value;
+    throw new ObjectError(path.slice(0, i + 1).join('.'), 'an object', value);
+  }, object);
+}

@@ -1,0 +1,39 @@
+import { type Logger, pino } from 'pino';
+
+export type { Logger };
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/**
+ * JSON lines to stderr: logs are for people and collectors, stdout is for programs. Written asynchronously, so that a slow reader of
+ * the log never delays an admission; pino flushes at exit.
+ */
+export function createLogger(level: LogLevel): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    pino.destination({ fd: 2, sync: false }),
+  );
+}
+
+/**
+ * Foreign text in a log line or a message: at most `max` UTF-16 units, cut between characters, without control characters (terminals
+ * obey them, HTTP headers refuse them) or lone surrogates.
+ */
+export function clip(text: string, max: number): string {
+  return shorten(text, max)
+    .toWellFormed()
+    .replace(/\p{Cc}/gu, ' ');
+}
+
+function shorten(text: string, max: number): string {
+  if (text.length <= max) return text;
+  const end = max - 1;
+  const splitsPair = /[\ud800-\udbff]/.test(text.charAt(end - 1));
+  return `${text.slice(0, splitsPair ? end - 1 : end)}…`;
+}
