@@ -6,7 +6,7 @@ import type { Path } from './document.ts';
 import { allows } from './evaluate.ts';
 import { globProblem, matchesGlobs } from './globs.ts';
 import { allowSnippet } from './hints.ts';
-import type { ShapeProblem } from './messages.ts';
+import { listing, type ShapeProblem } from './messages.ts';
 import { FILE_SYSTEM_NAMES, optionProblem } from './mountOptions.ts';
 import { allowSchema } from './schema.ts';
 import { parseSize } from './size.ts';
@@ -19,14 +19,15 @@ export function crossCheck(policy: unknown): readonly ShapeProblem[] {
   const mediaClasses = listAt(policy, 'mediaClasses');
   const deviceClasses = listAt(policy, 'deviceClasses');
   const rules = listAt(policy, 'rules');
+  const [mediaNames, deviceNames] = [namesOf(mediaClasses), namesOf(deviceClasses)];
   return [
     ...duplicateNames(mediaClasses, ['mediaClasses'], 'media class'),
     ...duplicateNames(deviceClasses, ['deviceClasses'], 'device class'),
     ...duplicateNames(rules, ['rules'], 'rule'),
     ...mediaClasses.flatMap((item, index) => checkMediaClass(item, ['mediaClasses', index])),
     ...rules.flatMap((rule, index) => [
-      ...unknownClasses(rule, ['rules', index], 'media', 'media class', namesOf(mediaClasses)),
-      ...unknownClasses(rule, ['rules', index], 'devices', 'device class', namesOf(deviceClasses)),
+      ...unknownClasses(rule, ['rules', index], 'media', 'media class', mediaNames),
+      ...unknownClasses(rule, ['rules', index], 'devices', 'device class', deviceNames),
       ...forbiddenDefaults(rule, ['rules', index]),
     ]),
   ];
@@ -84,7 +85,8 @@ function unknownClasses(
   return textsAt(valueAt(rule, 'allow'), key).flatMap(([index, name]) => {
     if (known.includes(name)) return [];
     const hint =
-      didYouMean(name, known) || (known.length > 0 ? `; there is ${known.join(', ')}` : `; the policy defines none`);
+      didYouMean(name, known.slice(0, 500)) ||
+      (known.length > 0 ? `; there is ${listing(known)}` : '; the policy defines none');
     return [{ path: [...path, 'allow', key, index], message: `there is no ${what} ${quote(name)}${hint}` }];
   });
 }

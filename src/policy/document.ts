@@ -1,15 +1,19 @@
 import {
-  Alias,
   type Document,
   isAlias,
   isMap,
   isNode,
   isScalar,
   isSeq,
+  Lexer,
   type Node,
   parseAllDocuments,
   visit,
+  type YAMLMap,
+  type YAMLParseError,
+  type YAMLWarning,
 } from 'yaml';
+import { quote } from '../contract/suggest.ts';
 
 /** Where something stands in a text, as an offset from its start. */
 export interface Problem {
@@ -29,8 +33,14 @@ export interface YamlText {
 }
 
 /** A policy has some hundreds of values. More than this, written or by alias, is no policy. */
-const MAX_VALUES = 100_000;
+const MAX_VALUES = 20_000;
 const MAX_DEPTH = 32;
+/** Indentation, punctuation and comments included. */
+const MAX_TOKENS = 10 * MAX_VALUES;
+/** After the first few, syntax errors only follow from one another. */
+const MAX_SYNTAX_ERRORS = 20;
+const TOO_MANY = `holds more than ${MAX_VALUES.toLocaleString('en')} values: no policy does`;
+const TOO_DEEP = `is nested more than ${MAX_DEPTH} deep: no policy is`;
 
 /**
  * Reads one YAML document. Never throws: syntax errors, several documents, tags, keys given twice, aliases that are not defined, lead
@@ -45,15 +55,14 @@ export function readYaml(text: string): YamlText {
     return unreadable([at(second.range[0], 'a second document begins here; expected one, the policy')]);
   }
   const root = document.contents;
-  const problems = [...document.errors, ...document.warnings].map(({ pos, message }) => at(pos[0], sentence(message)));
-  const structureLost = document.errors.some(({ code }) => code !== 'DUPLICATE_KEY');
-  if (structureLost) return unreadable(problems);
-  const locate = (path: Path, key?: 'key') => locateIn(document, path, key);
-  const undefinedAliases = findUndefinedAliases(document);
-  if (undefinedAliases.length > 0) return unreadable([...problems, ...undefinedAliases]);
+  const problems = [...document.errors.slice(0, MAX_SYNTAX_ERRORS), ...document.warnings].map(toProblem);
+  if (document.errors.length > 0) return unreadable(problems);
+  const { lost, repeated, aliased } = survey(document);
+  if (lost.length > 0) return unreadable([...problems, ...repeated, ...lost]);
+  const locate = (path: Path, key?: 'key') => locateIn(document, aliased, path, key);
   const converted = toValue(document);
   if ('problem' in converted) return unreadable([...problems, converted.problem]);
-  return { value: converted.value, root, problems, locate };
+  return { value: converted.value, root, problems: [...problems, ...repeated], locate };
 }
 
 const at = (offset: number, message: string, path: Path = []): Problem => ({ offset, path, message });
@@ -64,15 +73,21 @@ const unreadable = (problems: readonly Problem[]): YamlText => ({
   locate: () => problems[0]?.offset ?? 0,
 });
 
-/** The composer of the yaml package calls itself for each level, so that deep nesting ends the stack. */
 function parse(text: string): { list: readonly Document.Parsed[] } | { problem: Problem } {
+  // The lexer is lazy and costs little a token; the parser and the composer take seconds for a megabyte of brackets.
+  let tokens = 0;
+  for (const _ of new Lexer().lex(text)) if (++tokens > MAX_TOKENS) return { problem: at(0, TOO_MANY) };
   try {
-    return { list: parseAllDocuments(text, { prettyErrors: false, logLevel: 'error' }) as Document.Parsed[] };
+    // Our own look for keys given twice is linear, theirs is quadratic.
+    const options = { prettyErrors: false, uniqueKeys: false, logLevel: 'error' } as const;
+    return { list: parseAllDocuments(text, options) as Document.Parsed[] };
   } catch (error) {
-    const message = error instanceof RangeError ? 'is nested too deeply' : `is not YAML: ${String(error)}`;
-    return { problem: at(0, message) };
+    return { problem: at(0, isStackOverflow(String(error)) ? TOO_DEEP : `is not YAML: ${printable(String(error))}`) };
   }
 }
+
+/** The composer calls itself for each level. It reports the end of the stack as it reports syntax errors, or throws it. */
+const isStackOverflow = (message: string): boolean => /call stack|stack overflow/i.test(message);
 
 function toValue(document: Document.Parsed): { value: unknown } | { problem: Problem } {
   let value: unknown;
@@ -94,13 +109,13 @@ function extentProblem(root: unknown): string | undefined {
   let level: unknown[] = [root];
   let seen = 0;
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > MAX_DEPTH) return `is nested more than ${MAX_DEPTH} deep, or holds an alias of itself`;
+    if (depth > MAX_DEPTH) return TOO_DEEP;
     const next: unknown[] = [];
     for (const value of level) {
       if (typeof value !== 'object' || value === null) continue;
       const children = Object.values(value);
       seen += children.length;
-      if (seen > MAX_VALUES) return `holds more than ${MAX_VALUES.toLocaleString('en')} values`;
+      if (seen > MAX_VALUES) return TOO_MANY;
       next.push(...children);
     }
     level = next;
@@ -108,27 +123,58 @@ function extentProblem(root: unknown): string | undefined {
   return undefined;
 }
 
-function findUndefinedAliases(document: Document.Parsed): readonly Problem[] {
-  const anchors = new Set<string>();
-  const problems: Problem[] = [];
-  visit(document, (_, node) => {
-    if (isAlias(node) && !anchors.has(node.source)) {
-      problems.push(at(offsetOf(node) ?? 0, `the alias *${node.source} has no anchor &${node.source} before it`));
-    } else if (isNode(node) && !isAlias(node) && node.anchor !== undefined) {
-      anchors.add(node.anchor);
-    }
+interface Survey {
+  /** What would be lost or mistaken on the way to plain objects: there all keys are text, and `__proto__` is none. */
+  readonly lost: readonly Problem[];
+  readonly repeated: readonly Problem[];
+  /** What each alias stands for. */
+  readonly aliased: ReadonlyMap<unknown, Node>;
+}
+
+/** One walk over the document, in the order of the text. */
+function survey(document: Document.Parsed): Survey {
+  const anchors = new Map<string, Node>();
+  const aliased = new Map<unknown, Node>();
+  const lost: Problem[] = [];
+  const repeated: Problem[] = [];
+  visit(document, {
+    Pair(_, { key, value }) {
+      const isText = isScalar(key) && typeof key.value === 'string';
+      if (isText && key.value !== '__proto__') return;
+      const message = isText ? '"__proto__" cannot be a key' : 'expected text as the key: put it in quotes';
+      lost.push(at(offsetOf(key) ?? offsetOf(value) ?? 0, message));
+    },
+    Node(_, node) {
+      if (isAlias(node)) {
+        const target = anchors.get(node.source);
+        if (target !== undefined) aliased.set(node, target);
+        else lost.push(at(offsetOf(node) ?? 0, `the alias ${quote(node.source)} has no anchor of that name before it`));
+        return;
+      }
+      if (node.anchor !== undefined) anchors.set(node.anchor, node);
+      if (isMap(node)) repeated.push(...repeatedKeys(node));
+    },
   });
-  return problems;
+  return { lost, repeated, aliased };
+}
+
+function repeatedKeys({ items }: YAMLMap): readonly Problem[] {
+  const seen = new Set<unknown>();
+  return items.flatMap(({ key }) => {
+    if (!isScalar(key)) return [];
+    if (seen.has(key.value)) return [at(offsetOf(key) ?? 0, `the key ${quote(key.value)} is given twice`)];
+    seen.add(key.value);
+    return [];
+  });
 }
 
 const offsetOf = (node: unknown): number | undefined => (isNode(node) ? node.range?.[0] : undefined);
 
-function locateIn(document: Document.Parsed, path: Path, wanted?: 'key'): number {
+function locateIn(document: Document.Parsed, aliased: ReadonlyMap<unknown, Node>, path: Path, wanted?: 'key'): number {
   let node: unknown = document.contents;
   let offset = offsetOf(node) ?? 0;
   for (const [depth, step] of path.entries()) {
-    if (node instanceof Alias) node = node.resolve(document);
-    const found = child(node, step);
+    const found = child(aliased.get(node) ?? node, step);
     if (found === undefined) break;
     const isKey = wanted === 'key' && depth === path.length - 1;
     // A key without a value has a null node of no width, or none at all: then the key is what can be pointed at.
@@ -148,5 +194,9 @@ function child(node: unknown, step: PropertyKey): { key?: unknown; value: unknow
   return pair && { key: pair.key, value: pair.value };
 }
 
-/** The yaml package's messages are whole sentences; ours are phrases after a position. */
-const sentence = (message: string): string => `YAML: ${message.replace(/\.?\s*$/, '')}`;
+function toProblem({ pos, message }: YAMLParseError | YAMLWarning): Problem {
+  return at(pos[0], isStackOverflow(message) ? TOO_DEEP : `is not YAML: ${printable(message)}`);
+}
+
+/** The message may quote the text, and goes to terminals and logs. */
+const printable = (message: string): string => message.replace(/\p{C}/gu, '\uFFFD');

@@ -1,15 +1,13 @@
 /** Who may ask for what: reading the policy, and asking it. */
 export { defaultPolicy, defaultPolicyText } from './default.ts';
 export { describeIssue, PolicyError, type PolicyIssue } from './error.ts';
-export {
-  allowedBy,
-  allows,
-  matchingRules,
-  NamespaceLabelsUnknownError,
-  type Subject,
-} from './evaluate.ts';
+export { allowedBy, allows, matchingRules, NamespaceLabelsUnknownError, type Subject } from './evaluate.ts';
 export { matchesGlobs } from './globs.ts';
 export { whoMay } from './hints.ts';
+export { lint } from './lint.ts';
 export { mountOptions } from './mountOptions.ts';
 export { parsePolicy } from './parse.ts';
 export type { Allow, DeviceClass, DeviceMatch, LabelGlobs, MediaClass, MediaMatch, Policy, Rule } from './policy.ts';
+export { explainPolicyError } from './report.ts';
+export { type PolicyInput, policySchema } from './schema.ts';
+export { openPolicyFile, type PolicyListener, type PolicySource, readPolicyText } from './source.ts';

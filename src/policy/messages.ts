@@ -25,7 +25,7 @@ export function describe(issue: RawIssue): string | undefined {
       return `expected ${enumerate(allowed)}, found ${found(issue.input)}${hint}`;
     }
     case 'too_small':
-      if (Array.isArray(issue.input)) return 'is empty; expected at least one item, or no such key';
+      if (Array.isArray(issue.input)) return 'is empty; expected at least one item';
       return `expected at least ${issue.minimum}, found ${found(issue.input)}`;
     case 'too_big':
       return `expected at most ${issue.maximum}, found ${found(issue.input)}`;
@@ -45,7 +45,7 @@ export function flatten(issue: Issue, above: Path = []): readonly ShapeProblem[]
       const known = issue.message.split(' ');
       return issue.keys.map((key) => ({
         path: [...path, key],
-        message: `there is no such key${didYouMean(key, known) || `; the keys here are ${known.join(', ')}`}`,
+        message: `there is no such key${didYouMean(key, known) || `; the keys here are ${listing(known)}`}`,
         at: 'key',
       }));
     }
@@ -74,6 +74,10 @@ export function formatPath(path: Path): string {
     })
     .join('');
 }
+
+/** What there is, cut where it is long. */
+export const listing = (names: readonly string[]): string =>
+  [...names.slice(0, 20), ...(names.length > 20 ? ['…'] : [])].join(', ');
 
 const EXPECTED: Readonly<Record<string, string>> = {
   array: 'a list',

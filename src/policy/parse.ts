@@ -38,9 +38,11 @@ export function parsePolicy(source: string, { file = 'policy.yaml' }: { file?: s
       message: `${message} (line ${lineAt(innerStarts, offset) + 1} of the policy)`,
     };
   };
-  return check(readYaml(embedded.text), (problems) => {
+  const policy = check(readYaml(embedded.text), (problems) => {
     return new PolicyError(file, toIssues(text, [...yaml.problems, ...problems.map(outward)]));
   });
+  if (yaml.problems.length > 0) throw new PolicyError(file, toIssues(text, yaml.problems));
+  return policy;
 }
 
 function check(yaml: YamlText, failure: (problems: readonly Problem[]) => PolicyError): Policy {
@@ -51,7 +53,7 @@ function check(yaml: YamlText, failure: (problems: readonly Problem[]) => Policy
       { offset: yaml.locate([]), path: [], message: 'expected a policy: a mapping of keys to values' },
     ]);
   }
-  const parsed = policySchema.safeParse(yaml.value, { error: describe, reportInput: true });
+  const parsed = policySchema.safeParse(yaml.value, { error: describe, reportInput: true, jitless: true });
   const problems = [...(parsed.error?.issues ?? []).flatMap((issue) => flatten(issue)), ...crossCheck(yaml.value)];
   if (parsed.success && problems.length === 0 && yaml.problems.length === 0) return parsed.data;
   throw failure([...yaml.problems, ...problems.map((problem) => located(yaml, problem))]);

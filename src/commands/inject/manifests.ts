@@ -1,4 +1,4 @@
-import { Composer, type Document, type Node, type ParsedNode, Parser, parseDocument } from 'yaml';
+import { Composer, type Document, LineCounter, type Node, type ParsedNode, Parser, parseDocument } from 'yaml';
 import { isObject, type JsonObject } from '../../contract/json.ts';
 import { quote } from '../../contract/suggest.ts';
 import type { Source } from './inputs.ts';
@@ -45,9 +45,19 @@ export function parseManifests(source: Source): Parsed {
 
 /** `FILE:LINE:COLUMN` of an offset in a source, as editors count: from 1. */
 export function placeOf(source: Source, offset: number): string {
-  const before = source.text.slice(0, offset);
-  return `${source.name}:${before.split('\n').length}:${offset - before.lastIndexOf('\n')}`;
+  let lines = lineCounters.get(source);
+  if (!lines) {
+    lines = new LineCounter();
+    lines.addNewLine(0);
+    for (const { index } of source.text.matchAll(/\n/g)) lines.addNewLine(index + 1);
+    lineCounters.set(source, lines);
+  }
+  const { line, col } = lines.linePos(offset);
+  return `${source.name}:${line}:${col}`;
 }
+
+/** A file with a thousand mistakes is not read a thousand times. */
+const lineCounters = new WeakMap<Source, LineCounter>();
 
 /** One document's tree and value. undefined where the text is not one readable document. */
 export function readDocument(text: string): { tree: Tree; value: unknown } | undefined {
@@ -59,7 +69,8 @@ export function readDocument(text: string): { tree: Tree; value: unknown } | und
 function parseJson(source: Source, text: string, offset: number): Parsed {
   try {
     const value = JSON.parse(text.replace(/^\uFEFF/, ''));
-    const tree = () => readDocument(text)?.tree ?? NO_TREE;
+    let cached: Tree | undefined;
+    const tree = () => (cached ??= readDocument(text)?.tree ?? NO_TREE);
     return { manifests: [{ source, offset, text, format: 'json', value, tree }], problems: [] };
   } catch {
     // With comments or trailing commas it is YAML all the same, and that parser says best what is wrong.

@@ -1,0 +1,137 @@
+import { readFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import picocolors from 'picocolors';
+import type { Labels } from '../contract/json.ts';
+import { defaultPolicy, type Policy, PolicyError, parsePolicy } from '../policy/index.ts';
+import { BadInput } from './inject/bad-input.ts';
+import { type Evaluated, evaluate } from './inject/evaluate.ts';
+import { problemOf, readInputs } from './inject/inputs.ts';
+import { parseManifests } from './inject/manifests.ts';
+import { renderAsGiven, renderDiff, renderJson, renderYaml } from './inject/output.ts';
+import { isDenied, renderReport } from './inject/report.ts';
+
+export interface InjectFlags {
+  readonly filename?: readonly string[];
+  readonly recursive?: boolean;
+  readonly policy?: string;
+  readonly namespace?: string;
+  readonly namespaceLabels?: Labels;
+  readonly output?: 'yaml' | 'json' | 'diff';
+  readonly explain?: boolean;
+  /** undefined: where stdout is a terminal. */
+  readonly color?: boolean;
+}
+
+/** What the command reads from and writes to. */
+export interface Terminal {
+  readonly stdin: { readonly isTTY: boolean; readonly read: () => Promise<Buffer> };
+  readonly stdout: { readonly isTTY: boolean; readonly write: (text: string) => void };
+  readonly stderr: { readonly isTTY: boolean; readonly write: (text: string) => void };
+}
+
+const EXAMPLES = `
+Examples:
+  hotmount inject -f deployment.yaml | kubectl apply -f -
+  hotmount inject -o diff --policy policy.yaml manifests/
+  helm template ./chart | hotmount inject --namespace shop --explain
+
+Exit codes: 0; 1 if an object, or a workload's pods, would be denied (it is written as it came, all others injected); 2 for wrong usage or
+bad input (nothing is written).`;
+
+/** `hotmount inject`: manifests in, injected manifests out, as the webhook would inject them. */
+export function injectCommand(): Command {
+  return new Command('inject')
+    .description('inject manifests as the webhook would')
+    .argument('[files...]', 'as --filename')
+    .option(
+      '-f, --filename <file>',
+      'a file, a directory (its *.yaml, *.yml and *.json), or - for stdin; repeatable',
+      collect,
+    )
+    .option('-R, --recursive', 'directories with all that is below them')
+    .option('--policy <file>', 'a policy, or the manifest of a ConfigMap that holds it (default: the built-in one)')
+    .option('-n, --namespace <name>', "decide as in this namespace (default: the object's own, else default)")
+    .option('--namespace-labels <k=v,...>', 'its labels, besides those that Namespaces in the input have', labels)
+    .addOption(
+      new Option('-o, --output <format>', "(default: each document's own format)").choices(['yaml', 'json', 'diff']),
+    )
+    .option('--explain', 'say on stderr what each container gets, by which rule, and what was refused')
+    .option('--color', 'colour the diff (default: on a terminal)')
+    .option('--no-color')
+    .addHelpText('after', EXAMPLES)
+    .action(async (files: readonly string[], flags: InjectFlags, command: Command) => {
+      try {
+        process.exitCode = await runInject(files, flags, processTerminal());
+      } catch (error) {
+        if (!(error instanceof BadInput || error instanceof PolicyError)) throw error;
+        command.error(error.message, { exitCode: 2 });
+      }
+    });
+}
+
+/** Resolves to the exit code. Rejects with BadInput or PolicyError where there is nothing to write. */
+export async function runInject(files: readonly string[], flags: InjectFlags, terminal: Terminal): Promise<number> {
+  const { stdin, stdout, stderr } = terminal;
+  const named = [...(flags.filename ?? []), ...files];
+  if (named.length === 0 && stdin.isTTY) {
+    throw new BadInput(['no manifests: name files or directories, or pipe manifests in (hotmount inject --help)']);
+  }
+  const policy = await readPolicy(flags.policy);
+  const sources = await readInputs(named.length > 0 ? named : ['-'], {
+    recursive: flags.recursive ?? false,
+    readStdin: stdin.read,
+  });
+  const parsed = sources.map(parseManifests);
+  const problems = parsed.flatMap((one) => one.problems);
+  if (problems.length > 0) throw new BadInput(problems);
+
+  const evaluated = evaluate(
+    parsed.flatMap(({ manifests }) => manifests),
+    { policy, namespace: flags.namespace, namespaceLabels: flags.namespaceLabels },
+  );
+  stdout.write(render(evaluated, flags.output, flags.color ?? stdout.isTTY));
+  stderr.write(renderReport(evaluated, flags.explain ?? false, picocolors.createColors(stderr.isTTY)));
+  return evaluated.some(({ verdicts }) => verdicts.some(isDenied)) ? 1 : 0;
+}
+
+function render(evaluated: readonly Evaluated[], format: InjectFlags['output'], color: boolean): string {
+  if (format === 'json') return renderJson(evaluated);
+  if (format === 'yaml') return renderYaml(evaluated);
+  if (format === 'diff') return renderDiff(evaluated, picocolors.createColors(color));
+  return renderAsGiven(evaluated);
+}
+
+async function readPolicy(file: string | undefined): Promise<Policy> {
+  if (file === undefined) return defaultPolicy();
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new BadInput([problemOf(error, file)]);
+  }
+  return parsePolicy(text, { file });
+}
+
+/** https://no-color.org */
+const allowsColor = (stream: { isTTY?: boolean }): boolean => stream.isTTY === true && !process.env['NO_COLOR'];
+
+const processTerminal = (): Terminal => ({
+  stdin: { isTTY: process.stdin.isTTY === true, read: () => buffer(process.stdin) },
+  stdout: { isTTY: allowsColor(process.stdout), write: (text) => void process.stdout.write(text) },
+  stderr: { isTTY: allowsColor(process.stderr), write: (text) => void process.stderr.write(text) },
+});
+
+const collect = (file: string, files: readonly string[] = []): readonly string[] => [...files, file];
+
+function labels(text: string, before: Labels = {}): Labels {
+  const pairs = text.split(',').filter((pair) => pair.trim() !== '');
+  const entries = pairs.map((pair) => {
+    const [key, value, ...rest] = pair.split('=').map((part) => part.trim());
+    if (!key || value === undefined || rest.length > 0) {
+      throw new InvalidArgumentError(`Expected key=value pairs, separated by commas, found ${JSON.stringify(pair)}.`);
+    }
+    return [key, value];
+  });
+  return { ...before, ...Object.fromEntries(entries) };
+}

@@ -1,0 +1,102 @@
+import { text as readAll } from 'node:stream/consumers';
+import { Command } from 'commander';
+import pc from 'picocolors';
+import { FEATURES } from '../contract/annotations.ts';
+import type { Policy, Rule } from '../policy/index.ts';
+import {
+  defaultPolicyText,
+  explainPolicyError,
+  lint,
+  PolicyError,
+  parsePolicy,
+  readPolicyText,
+} from '../policy/index.ts';
+
+const EXAMPLE = `
+Example:
+  $ hotmount policy check policy.yaml
+  policy.yaml:9:15: rules[0].allow.media[0]: there is no media class "usbb"; did you mean "usb"?
+    9 |       media: [usbb]
+      |               ^
+
+FILE is the policy, or the manifest of a ConfigMap that holds it under policy.yaml:
+  $ kubectl get configmap hotmount-policy -o yaml | hotmount policy check -
+
+Exit codes: 0 the policy is valid, also with warnings; 2 it is not, or cannot be read.
+`;
+
+/** `hotmount policy check [FILE]` */
+export function policyCommand(): Command {
+  const policy = new Command('policy').description('work with the policy: who may ask for what');
+  policy
+    .command('check')
+    .description('check a policy and say what it amounts to; without FILE, the built-in one')
+    .argument('[FILE]', 'the policy; "-" is the standard input')
+    .addHelpText('after', EXAMPLE)
+    .action(async (file?: string) => {
+      process.exitCode = await check(file);
+    });
+  return policy;
+}
+
+/** Writes for a person, so to the standard error alone. */
+async function check(file: string | undefined): Promise<number> {
+  const colors = pc.createColors(process.stderr.isTTY && !process.env['NO_COLOR']);
+  const name = file === undefined ? 'the built-in policy' : file === '-' ? 'standard input' : file;
+  let text = '';
+  try {
+    text = await read(file);
+    const policy = parsePolicy(text, { file: name });
+    const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${warning}\n`);
+    process.stderr.write(`${colors.green(`${name} is valid`)}\n${summarize(policy)}${warnings.join('')}`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    process.stderr.write(explainPolicyError(error, text, colors));
+    return 2;
+  }
+}
+
+const read = async (file: string | undefined): Promise<string> => {
+  if (file === undefined) return defaultPolicyText();
+  return file === '-' ? readAll(process.stdin) : readPolicyText(file);
+};
+
+function summarize(policy: Policy): string {
+  const names = (items: readonly { name: string }[]) => items.map(({ name }) => name).join(', ') || 'none';
+  const rows = [
+    ['onViolation', policy.onViolation],
+    ['lxcfs views', policy.lxcfs.views.join(', ')],
+    ['media classes', names(policy.mediaClasses)],
+    ['device classes', names(policy.deviceClasses)],
+    ...policy.rules.map((rule) => [`rule ${rule.name}`, describeRule(rule)]),
+    ...(policy.rules.length === 0 ? [['rules', 'none: nothing is allowed']] : []),
+  ] as const;
+  const width = Math.max(...rows.map(([key]) => key.length));
+  return rows.map(([key, value]) => `  ${key.padEnd(width)}  ${value}\n`).join('');
+}
+
+function describeRule(rule: Rule): string {
+  const labels = (globs: NonNullable<Rule['podLabels']>) =>
+    Object.entries(globs).map(([key, values]) => `${key}=${values.join('|')}`);
+  const conditions = [
+    `namespaces ${rule.namespaces.join(', ')}`,
+    rule.namespaceLabels && `labelled ${labels(rule.namespaceLabels).join(', ')}`,
+    rule.serviceAccounts && `service accounts ${rule.serviceAccounts.join(', ')}`,
+    rule.podLabels && `pods labelled ${labels(rule.podLabels).join(', ')}`,
+  ];
+  const allowed = FEATURES.flatMap((feature) => {
+    const what = rule.allow[feature];
+    if (typeof what === 'boolean') return what ? [feature] : [];
+    return what.length > 0 ? [`${feature} ${what.join(', ')}`] : [];
+  });
+  const defaults = FEATURES.flatMap((feature) => {
+    const value = rule.defaults[feature];
+    return value === undefined ? [] : [`${feature}=${JSON.stringify(value)}`];
+  });
+  return [
+    conditions.filter(Boolean).join('; '),
+    `allows ${allowed.join('; ') || 'nothing'}`,
+    ...(defaults.length > 0 ? [`${rule.enforce ? 'enforces' : 'defaults'} ${defaults.join(' ')}`] : []),
+  ].join(' | ');
+}
