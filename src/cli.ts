@@ -12,6 +12,18 @@ const COMMANDS: Readonly<Record<string, { description: string; load: () => Promi
     description: 'inject manifests as the webhook would',
     load: async () => (await import('./commands/inject.ts')).injectCommand(),
   },
+  node: {
+    description: 'mount hot-plugged disks into the running pods of this node',
+    load: async () => (await import('./commands/node.ts')).nodeCommand(),
+  },
+  status: {
+    description: 'show which disks are mounted on this node, and why others are not',
+    load: async () => (await import('./commands/status.ts')).statusCommand(),
+  },
+  monitor: {
+    description: 'print kernel device events as they come, with what each means to the policy',
+    load: async () => (await import('./commands/monitor.ts')).monitorCommand(),
+  },
 };
 
 // A reader that has seen enough, such as `head`, is no error.

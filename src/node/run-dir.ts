@@ -33,7 +33,9 @@ export function openRunDir(path: string): RunDir {
   const real = realpathSync(path);
   const takenOver = isOwn(real);
   if (!takenOver) {
-    const fresh = createTmpfs(SOURCE, TMPFS, ['readOnly', 'noSuid', 'noExec']);
+    // Nothing but read-only: a flag more, and runc 1.1 cannot bind it read-only into a container with users of its own, where it would
+    // have to keep the flag and does not.
+    const fresh = createTmpfs(SOURCE, TMPFS, ['readOnly']);
     try {
       setMountAttributes(fresh, { propagation: 'shared' });
       attachMount(fresh, real);
@@ -68,7 +70,8 @@ function isOwn(path: string): boolean {
   return false;
 }
 
-const isRunDir = (mount: Mount | undefined): boolean =>
+/** Whether this is the published mount of a run dir, made by whichever daemon. */
+export const isRunDir = (mount: Mount | undefined): boolean =>
   mount?.fsType === 'tmpfs' && mount.source === SOURCE && mount.root === '/';
 
 /** Makes a directory in the working tree, parents included. Left as it is where it exists. */

@@ -1,0 +1,85 @@
+import { Command } from 'commander';
+import type { Uevent } from '../linux/uevent.ts';
+import type { Policy } from '../policy/index.ts';
+
+interface Flags {
+  policy?: string;
+  subsystem?: string[];
+  output: string;
+}
+
+/** `hotmount monitor`: kernel events as they come, until a signal. Needs no privilege: it works in any pod with the host's users. */
+export function monitorCommand(): Command {
+  return new Command('monitor')
+    .description('print kernel device events as they come, with what each means to the policy')
+    .option('--policy <file>', 'the policy to judge by (default: the built-in one)')
+    .option('--subsystem <names...>', 'only events of these subsystems, such as block or tty')
+    .option('-o, --output <format>', 'text, or json: one event a line', 'text')
+    .action(async (flags: Flags, command: Command) => {
+      if (flags.output !== 'text' && flags.output !== 'json') {
+        command.error(`error: --output ${flags.output}: expected text or json`, { exitCode: 2 });
+      }
+      try {
+        await monitor(flags);
+      } catch (error) {
+        const { name, message } = error as Error;
+        command.error(`error: ${message}`, { exitCode: name === 'PolicyError' ? 2 : 1 });
+      }
+    });
+}
+
+async function monitor({ policy: file, subsystem, output }: Flags): Promise<void> {
+  const [{ listenForUevents }, policies] = await Promise.all([
+    import('../linux/uevents.ts'),
+    import('../policy/index.ts'),
+  ]);
+  const policy =
+    file === undefined ? policies.defaultPolicy() : policies.parsePolicy(policies.readPolicyText(file), { file });
+  const meaning = await meaningTo(policy);
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+  const listener = await listenForUevents(
+    subsystem ? { subsystems: subsystem } : {},
+    ({ events, overflow, receivedAt }) => {
+      if (overflow) process.stderr.write('the kernel had to drop events: some are missing here\n');
+      for (const event of events) {
+        const means = meaning(event);
+        process.stdout.write(
+          `${output === 'json' ? json(event, receivedAt, means) : text(event, receivedAt, means)}\n`,
+        );
+      }
+    },
+  );
+  process.stderr.write('listening for kernel events; end with Ctrl-C\n');
+  await stopped;
+  await listener.close();
+}
+
+/** What the daemon would do, as far as it can be told without looking what is on the disk: that takes root. */
+async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | undefined> {
+  const [{ readBlockDevice }, { decide }] = await Promise.all([
+    import('../linux/block.ts'),
+    import('../node/media/decide.ts'),
+  ]);
+  return ({ action, subsystem, devpath }) => {
+    if (subsystem !== 'block') return undefined;
+    if (action === 'remove') return 'unmounted, where it was mounted';
+    const device = readBlockDevice(devpath.slice(devpath.lastIndexOf('/') + 1));
+    if (!device) return 'gone again';
+    const verdict = decide(device, undefined, { classes: policy.mediaClasses, bootSequence: 0, use: undefined });
+    if (verdict.kind === 'leave') return `left alone: ${verdict.finding.message}`;
+    const candidates = policy.mediaClasses.map(({ name }) => name).join(', ');
+    return `looked into: a media class (of ${candidates}) may take it, depending on what is on it`;
+  };
+}
+
+const json = ({ env }: Uevent, receivedAt: number, means: string | undefined): string =>
+  JSON.stringify({ time: new Date(receivedAt).toISOString(), ...(means ? { means } : {}), event: env });
+
+function text({ action, subsystem, devpath, env }: Uevent, receivedAt: number, means: string | undefined): string {
+  const time = new Date(receivedAt).toISOString().slice(11, 23);
+  const device = env['DEVNAME'] ? `/dev/${env['DEVNAME']}` : devpath;
+  const line = `${time} ${action.padEnd(7)} ${subsystem.padEnd(10)} ${device}${means ? `: ${means}` : ''}`;
+  return line.replace(/[\p{Cc}\p{Cf}]/gu, '\ufffd');
+}

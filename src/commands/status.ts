@@ -1,0 +1,105 @@
+import { Command } from 'commander';
+import pc from 'picocolors';
+import { RUN_DIR } from '../contract/paths.ts';
+import type { NodeStatus } from '../node/status.ts';
+
+interface Flags {
+  runDir: string;
+  output: string;
+}
+
+/** `hotmount status`: what the daemon of this node has mounted, and why not the rest. Exit code 1 where none is running, or not well. */
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('show which disks are mounted on this node, and why others are not')
+    .option('--run-dir <directory>', 'the run dir of the daemon', RUN_DIR)
+    .option('-o, --output <format>', 'table or json', 'table')
+    .action(async ({ runDir, output }: Flags, command: Command) => {
+      if (output !== 'table' && output !== 'json') {
+        command.error(`error: --output ${output}: expected table or json`, { exitCode: 2 });
+      }
+      const { fetchStatus } = await import('../node/server.ts');
+      let status: NodeStatus | undefined;
+      try {
+        status = await fetchStatus(runDir);
+      } catch (error) {
+        command.error(`error: the daemon of ${runDir} did not answer: ${(error as Error).message}`, { exitCode: 1 });
+      }
+      if (!status) {
+        command.error(
+          `error: no hotmount node is running on ${runDir}: what is mounted there stays as it is until one is`,
+          { exitCode: 1 },
+        );
+      }
+      process.stdout.write(
+        output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status, new Date()),
+      );
+      if (!status.daemon.ready) process.exitCode = 1;
+    });
+}
+
+/** The table, for people. */
+export function formatStatus(status: NodeStatus, now: Date): string {
+  const { daemon, policy, mounted, notMounted, departed } = status;
+  const skipped = notMounted.filter(({ kind }) => kind === 'skipped');
+  const failed = notMounted.filter(({ kind }) => kind === 'failed');
+  const lines = [
+    `hotmount ${daemon.version}, process ${daemon.pid}, up ${ago(daemon.startedAt, now)}: ${daemon.ready ? pc.green('ready') : pc.red(`not ready: ${daemon.problem}`)}`,
+    `policy ${policy.source}: media classes ${policy.mediaClasses.join(', ') || 'none'}`,
+    ...(policy.problem ? [pc.red(`the policy in force is an older one: ${policy.problem}`)] : []),
+  ];
+  const section = (title: string, rows: readonly (readonly string[])[]): void => {
+    if (rows.length > 0) lines.push('', pc.bold(title), ...table(rows));
+  };
+  section(
+    'MOUNTED',
+    mounted.length === 0
+      ? []
+      : [
+          ['DISK', 'CLASS', 'FS', 'LABEL', 'SINCE', 'CONTAINERS', 'PATH'],
+          ...mounted.map((m) => [m.disk, m.class, m.fsType, m.label, ago(m.since, now), String(m.containers), m.path]),
+        ],
+  );
+  section(
+    'FAILED',
+    failed.map(({ disk, reason, message }) => [disk, reason, message]),
+  );
+  section(
+    'LEFT ALONE',
+    skipped.map(({ disk, reason, message }) => [disk, reason, message]),
+  );
+  section(
+    'GONE, STILL HELD OPEN',
+    departed.flatMap(({ name, holders, at }) =>
+      holders.map((h) => [
+        name,
+        `${ago(at, now)} ago`,
+        `${h.command} (${h.pid})`,
+        h.podUid ? `pod ${h.podUid}` : h.cgroup,
+        h.path,
+      ]),
+    ),
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const clean = rows.map((row) => row.map(printable));
+  const widths = clean[0]?.map((_, column) => Math.max(...clean.map((row) => row[column]?.length ?? 0))) ?? [];
+  return clean.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** Labels are foreign: a terminal must not obey them. */
+const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}]/gu, '\ufffd') || '-';
+
+function ago(iso: string, now: Date): string {
+  const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(iso)) / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;
+  return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`;
+}

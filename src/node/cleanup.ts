@@ -1,0 +1,48 @@
+import { rmdirSync } from 'node:fs';
+import { errorCode } from '../linux/errors.ts';
+import { readMountinfo } from '../linux/mountinfo.ts';
+import { detachMount } from '../linux/mounts.ts';
+import { NamespaceEntry } from '../linux/namespace-entry.ts';
+import type { Logger } from '../observability/logger.ts';
+import { readMounted } from './media/actual.ts';
+import { unmountDisk } from './media/unmount.ts';
+import { isRunDir, openRunDir } from './run-dir.ts';
+import { fetchStatus } from './server.ts';
+
+/**
+ * Undoes all that daemons have done on this node: unmounts every disk, then removes the run dir. Running pods are left with empty
+ * directories.
+ * @returns false where something could not be undone; the log says what
+ * @throws Error where a daemon is running
+ */
+export async function cleanUp(path: string, log: Logger): Promise<boolean> {
+  if (!readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) {
+    log.info({ runDir: path }, 'there is no run dir: nothing to clean up');
+    return true;
+  }
+  if (await fetchStatus(path)) throw new Error(`hotmount node is running on ${path}: stop it first`);
+  const runDir = openRunDir(path);
+  const entry = new NamespaceEntry();
+  let clean = true;
+  for (const mounted of readMounted(runDir)) {
+    const { className, directory, record } = mounted;
+    const { finding } = await unmountDisk(runDir, entry, mounted, false);
+    if (finding) clean = false;
+    log[finding ? 'error' : 'info'](
+      { disk: record.name, class: className, directory },
+      finding?.message ?? 'unmounted',
+    );
+  }
+  await entry.close();
+  runDir.close();
+  if (!clean) return false;
+  while (readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) detachMount(path);
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    // In a container it is the volume's mount point; and what is not empty was not ours.
+    if (!['EBUSY', 'ENOTEMPTY', 'EROFS'].includes(errorCode(error) ?? '')) throw error;
+  }
+  log.info({ runDir: path }, 'removed the run dir');
+  return true;
+}
