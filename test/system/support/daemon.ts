@@ -1,0 +1,127 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { readMountinfo } from '../../../src/linux/mountinfo.ts';
+import { fetchStatus } from '../../../src/node/server.ts';
+import type { NodeStatus } from '../../../src/node/status.ts';
+import { type Rig, until } from './rig.ts';
+
+const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
+
+export interface DaemonOptions {
+  readonly policy?: string;
+  /** Relative to the rig. */
+  readonly runDir?: string;
+  readonly args?: readonly string[];
+}
+
+/** `hotmount node`, as it is started on a node, on a run dir of the test's own. */
+export class Daemon {
+  readonly rig: Rig;
+  readonly runDir: string;
+  readonly policyFile: string;
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+  /** All that it wrote to its log, over all its lives. */
+  log = '';
+
+  constructor(rig: Rig, { policy = rig.policy(), runDir = 'run', args = [] }: DaemonOptions = {}) {
+    this.rig = rig;
+    this.runDir = rig.path(runDir);
+    this.policyFile = rig.path(`${runDir}-policy.yaml`);
+    this.#args = args;
+    mkdirSync(this.runDir, { recursive: true });
+    this.setPolicy(policy);
+    rig.onClose('process', () => this.kill());
+  }
+
+  get pid(): number {
+    return this.#child?.pid as number;
+  }
+
+  spawn(): void {
+    const args = ['node', '--run-dir', this.runDir, '--policy', this.policyFile, '--metrics-port', '0'];
+    this.#child = spawn(
+      process.execPath,
+      [CLI, ...args, '--host', '127.0.0.1', '--log-level', 'debug', ...this.#args],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.log += text;
+    });
+  }
+
+  /** Resolves when it has looked at every disk once and says that it is ready. */
+  async start(): Promise<this> {
+    this.spawn();
+    await until(`ready: ${this.log}`, async () => (await this.status())?.daemon.ready || this.#throwIfEnded());
+    return this;
+  }
+
+  #throwIfEnded(): false {
+    if (this.#child?.exitCode !== null) throw new Error(`the daemon has ended: ${this.log}`);
+    return false;
+  }
+
+  async status(): Promise<NodeStatus | undefined> {
+    return fetchStatus(this.runDir);
+  }
+
+  /** The directory that a disk is mounted on; waits for it. */
+  async mounted(disk: string): Promise<string> {
+    return until(`${disk} is mounted`, async () => {
+      const status = await this.status();
+      return status?.mounted.find((entry) => entry.disk === disk)?.path;
+    });
+  }
+
+  /** Waits until a disk is known not to be mounted, and returns the reason's code. */
+  async notMounted(disk: string): Promise<string> {
+    return until(`${disk} is not mounted`, async () => {
+      const status = await this.status();
+      return status?.notMounted.find((entry) => entry.disk === disk)?.reason;
+    });
+  }
+
+  /** Waits until it is left for this reason. */
+  async leftFor(disk: string, reason: string): Promise<string> {
+    return until(`${disk} is left for ${reason}`, async () => {
+      const status = await this.status();
+      return status?.notMounted.find((entry) => entry.disk === disk && entry.reason === reason)?.message;
+    });
+  }
+
+  /** What the node's mount table shows below the run dir's two trees, relative to it. */
+  mountPoints(): string[] {
+    return readMountinfo()
+      .filter(({ mountPoint }) => mountPoint.startsWith(`${this.runDir}/media`))
+      .map(({ mountPoint }) => mountPoint.slice(this.runDir.length + 1))
+      .sort();
+  }
+
+  setPolicy(policy: string): void {
+    writeFileSync(`${this.policyFile}.new`, policy);
+    renameSync(`${this.policyFile}.new`, this.policyFile);
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+    return child.exitCode;
+  }
+
+  kill(): Promise<number | null> {
+    return this.stop('SIGKILL');
+  }
+
+  /** kB of resident memory. */
+  rss(): number {
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]);
+  }
+}

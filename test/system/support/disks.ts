@@ -1,0 +1,142 @@
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { noteZram, type Rig, run, until } from './rig.ts';
+
+export interface DiskOptions {
+  readonly fsType?: 'ext4' | 'xfs' | 'btrfs' | 'ntfs' | 'squashfs' | 'none';
+  readonly label?: string;
+  /** MiB. */
+  readonly size?: number;
+  /** File name → content, written at its root. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+let images = 0;
+
+/** A disk image that can be plugged in and out as a loop device: which sends `change`, as card readers do. */
+export class LoopDisk {
+  readonly image: string;
+  readonly uuid: string;
+  /** `/dev/loopN` while it is plugged in. */
+  device: string | undefined;
+  readonly #size: number;
+
+  constructor(
+    rig: Rig,
+    {
+      fsType = 'ext4',
+      label = '',
+      size = fsType === 'xfs' ? 320 : fsType === 'btrfs' ? 128 : 8,
+      files = {},
+    }: DiskOptions = {},
+  ) {
+    this.image = rig.path(`disk-${images++}.img`);
+    this.uuid = rig.uuid();
+    this.#size = size << 20;
+    writeFileSync(this.image, '');
+    truncateSync(this.image, this.#size);
+    const content = rig.path(`content-${images}`);
+    mkdirSync(content);
+    for (const [name, text] of Object.entries(files)) writeFileSync(`${content}/${name}`, text);
+    if (fsType === 'ext4') {
+      run('mkfs.ext4', '-q', '-F', '-E', 'nodiscard', '-U', this.uuid, '-L', label, '-d', content, this.image);
+    } else if (fsType === 'btrfs') {
+      run('mkfs.btrfs', '-q', '-f', '-U', this.uuid, ...(label ? ['-L', label] : []), '-r', content, this.image);
+    } else if (fsType === 'xfs') {
+      run('mkfs.xfs', '-q', '-f', '-m', `uuid=${this.uuid}`, ...(label ? ['-L', label] : []), this.image);
+    } else if (fsType === 'squashfs') {
+      run('mksquashfs', content, this.image, '-quiet', '-no-progress', '-noappend');
+    } else if (fsType === 'ntfs') {
+      run('mkntfs', '-Q', '-F', '-q', ...(label ? ['-L', label] : []), this.image);
+    }
+    rig.onClose('disk', () => this.device && this.unplug());
+  }
+
+  /** `loopN` */
+  get name(): string {
+    return basename(this.device ?? '');
+  }
+
+  plug(...flags: string[]): string {
+    truncateSync(this.image, this.#size);
+    this.device = run('losetup', '--show', '-f', ...flags, this.image);
+    return this.name;
+  }
+
+  /** As a card taken out of its reader: the device stays, its size is 0 at once, whoever has it open. */
+  pull(): void {
+    const content = readFileSync(this.image);
+    truncateSync(this.image, 0);
+    run('losetup', '-c', this.device as string);
+    // What was on it is kept: the same card can come back.
+    this.#kept = content;
+  }
+  #kept: Buffer | undefined;
+
+  /** The same card back in the same reader. */
+  pushBack(): void {
+    if (this.#kept) writeFileSync(this.image, this.#kept);
+    run('losetup', '-c', this.device as string);
+  }
+
+  /** Detaches it; lazily, where it is still mounted. */
+  unplug(): void {
+    run('losetup', '-d', this.device as string);
+    this.device = undefined;
+    if (this.#kept) writeFileSync(this.image, this.#kept);
+    this.#kept = undefined;
+  }
+}
+
+/** A disk in memory that really comes and goes: `add` and `remove`. */
+export class ZramDisk {
+  readonly id: string;
+  readonly name: string;
+  readonly uuid: string;
+
+  constructor(rig: Rig, { label = '', size = 16 }: DiskOptions = {}) {
+    this.uuid = rig.uuid();
+    this.id = readFileSync('/sys/class/zram-control/hot_add', 'utf8').trim();
+    this.name = `zram${this.id}`;
+    noteZram(rig, this.id);
+    rig.onClose('disk', () => this.#present && this.unplug());
+    writeFileSync(`/sys/block/${this.name}/disksize`, `${size}M`);
+    run('mkfs.ext4', '-q', '-F', '-U', this.uuid, '-L', label, `/dev/${this.name}`);
+    // Going from no size to one sends nothing (set_capacity_and_notify); udevd would announce the new file system.
+    writeFileSync(`/sys/block/${this.name}/uevent`, 'change');
+  }
+  #present = true;
+
+  /** Fails with EBUSY while it is mounted: unplugging by force is not in zram's power. */
+  unplug(): void {
+    writeFileSync('/sys/class/zram-control/hot_remove', this.id);
+    this.#present = false;
+  }
+
+  async unplugWhenFree(): Promise<void> {
+    await until(`${this.name} can be removed`, () => {
+      this.unplug();
+      return true;
+    });
+  }
+}
+
+/** A partition on a loop device, as the kernel finds them on a stick: `add` and `remove`. */
+export class Partition {
+  readonly name: string;
+  readonly #disk: string;
+
+  /** @param disk plugged in, and with a file system that begins at its first sector + 2048 sectors */
+  constructor(rig: Rig, disk: string, sectors: number) {
+    this.#disk = disk;
+    this.name = `${basename(disk)}p1`;
+    run('addpart', disk, '1', '2048', String(sectors));
+    rig.onClose('disk', () => this.#present && this.unplug());
+  }
+  #present = true;
+
+  unplug(): void {
+    run('delpart', this.#disk, '1');
+    this.#present = false;
+  }
+}
