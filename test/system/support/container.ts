@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -112,11 +112,18 @@ export class Container {
     return run('runc', '--root', this.#state, 'exec', this.id, 'sh', '-c', script);
   }
 
-  /** Starts a shell script in it that goes on running. */
-  start(script: string): ChildProcess {
-    return spawn('runc', ['--root', this.#state, 'exec', this.id, 'sh', '-c', script], {
-      stdio: ['pipe', 'pipe', 'pipe'],
+  /** Starts a shell script in it that goes on running; what it has printed so far can be asked for. */
+  start(script: string): () => string {
+    const child = spawn('runc', ['--root', this.#state, 'exec', this.id, 'sh', '-c', script], {
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    return () => output;
   }
 
   sees(path: string): boolean {
