@@ -8,6 +8,7 @@ interface Flags {
   runDir: string;
   host: string;
   metricsPort: string;
+  eventBuffer: string;
   logLevel: string;
   cleanup?: true;
 }
@@ -24,6 +25,7 @@ export function nodeCommand(): Command {
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
     .option('--host <address>', 'the address for --metrics-port; empty: all of them', '')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8081')
+    .option('--event-buffer <bytes>', 'how much the kernel may keep of events that are not read yet', '16777216')
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
     .option('--cleanup', 'unmount everything, remove the run dir and end: for uninstalling')
     .action(async (flags: Flags, command: Command) => {
@@ -31,7 +33,7 @@ export function nodeCommand(): Command {
         const logLevel = readLogLevel(flags.logLevel);
         const port = readPort(flags.metricsPort);
         if (flags.cleanup) await cleanUp(flags.runDir, logLevel);
-        else await run(flags, port, logLevel);
+        else await run(flags, port, readBytes(flags.eventBuffer), logLevel);
       } catch (error) {
         const { name, message } = error as Error;
         command.error(`error: ${message}`, { exitCode: ['UsageError', 'PolicyError'].includes(name) ? 2 : 1 });
@@ -44,6 +46,11 @@ function readPort(text: string): number {
   throw new UsageError(`--metrics-port ${text}: expected a whole number from 0 to 65535`);
 }
 
+function readBytes(text: string): number {
+  if (/^\d{4,9}$/.test(text)) return Number(text);
+  throw new UsageError(`--event-buffer ${text}: expected a number of bytes from 4 to 9 digits`);
+}
+
 function readLogLevel(text: string): LogLevel {
   const level = LOG_LEVELS.find((known) => known === text);
   if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
@@ -51,7 +58,7 @@ function readLogLevel(text: string): LogLevel {
 }
 
 /** The heavy modules are imported here, once it is clear that they are needed: `--help` does without. */
-async function run(flags: Flags, port: number, logLevel: LogLevel): Promise<void> {
+async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: LogLevel): Promise<void> {
   const [{ createLogger }, { VERSION }, policies, { startNode }] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/version.ts'),
@@ -79,6 +86,7 @@ async function run(flags: Flags, port: number, logLevel: LogLevel): Promise<void
     policySource: flags.policy ?? 'built-in',
     host: flags.host,
     port,
+    receiveBuffer,
     version: VERSION,
     log,
   });

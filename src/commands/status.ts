@@ -64,10 +64,7 @@ export function formatStatus(status: NodeStatus, now: Date): string {
     'FAILED',
     failed.map(({ disk, reason, message }) => [disk, reason, message]),
   );
-  section(
-    'LEFT ALONE',
-    skipped.map(({ disk, reason, message }) => [disk, reason, message]),
-  );
+  section('LEFT ALONE', alike(skipped));
   section(
     'GONE, STILL HELD OPEN',
     departed.flatMap(({ name, holders, at }) =>
@@ -81,6 +78,18 @@ export function formatStatus(status: NodeStatus, now: Date): string {
     ),
   );
   return `${lines.join('\n')}\n`;
+}
+
+const NAMES_SHOWN = 4;
+
+/** One row for all disks that are left alone for the same reason: a node has dozens of empty loop devices. */
+function alike(skipped: NodeStatus['notMounted']): string[][] {
+  const groups = Map.groupBy(skipped, ({ message }) => message);
+  return [...groups.values()].map((group) => {
+    const names = group.slice(0, NAMES_SHOWN).map(({ disk }) => disk);
+    const more = group.length > NAMES_SHOWN ? ` and ${group.length - NAMES_SHOWN} more` : '';
+    return [`${names.join(', ')}${more}`, group[0]?.reason ?? '', group[0]?.message ?? ''];
+  });
 }
 
 function table(rows: readonly (readonly string[])[]): string[] {

@@ -29,7 +29,8 @@ export const NODE_REASONS = {
   twin_failed: failed('its read-only twin could not be made: {detail}'),
   unmount_failed: failed('it could not be unmounted: {detail}'),
   still_visible: failed('it is unmounted here, and process {pid} still has it at {path}: {detail}'),
-  run_dir_failed: failed('there is no place for it below {path}: {detail}'),
+  run_dir_failed: failed('what it takes below {path} could not be made: {detail}'),
+  unexpected: failed('looking at it failed: {detail}'),
 } as const;
 
 export type NodeReason = keyof typeof NODE_REASONS;

@@ -1,12 +1,13 @@
 import type { Probe } from '../../linux/blkid.ts';
 import { blockDeviceNames, readBlockDevice } from '../../linux/block.ts';
+import { errorCode } from '../../linux/errors.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { describeHolder, type HolderReport, reportHolder } from '../containers.ts';
 import { KeyedJobs } from '../keyed-jobs.ts';
-import type { Finding } from '../reasons.ts';
+import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, namesIn, type RunDir, removeDirectory } from '../run-dir.ts';
 import { type Mounted, mediaDirectory, readMounted, TREES } from './actual.ts';
 import type { Wanted } from './decide.ts';
@@ -122,8 +123,12 @@ export class Media {
       }
       this.#options.log.warn({ disk: name }, 'the disk keeps changing: waiting for its next event');
     } catch (error) {
-      // A defect, or a machine out of descriptors or memory: it must not take the other disks along.
-      this.#options.log.error({ disk: name, err: error }, 'looking at the disk failed');
+      // Whatever it is, it must not take the other disks along.
+      const detail = (error as Error).message;
+      const isSystem = errorCode(error) !== undefined;
+      if (!isSystem) this.#options.log.error({ disk: name, err: error }, 'a defect of hotmount');
+      const path = this.#options.runDir.path;
+      this.#record(name, isSystem ? finding('run_dir_failed', { path, detail }) : finding('unexpected', { detail }));
     }
   }
 
@@ -169,9 +174,9 @@ export class Media {
       return false;
     };
     try {
-      const { finding, stuck, directory } = await mountDisk(runDir, device, wanted, isTaken);
+      const { finding: failure, stuck, directory } = await mountDisk(runDir, device, wanted, isTaken);
       this.#awaitStuck(name, stuck);
-      if (finding) return this.#record(name, finding);
+      if (failure) return this.#record(name, failure);
       const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
       onMounted?.(className, seconds);
       log.info({ disk: name, class: className, directory, fsType: wanted.fileSystem.type, seconds }, 'mounted');
@@ -184,7 +189,7 @@ export class Media {
   async #unmount(name: string, mounted: Mounted, gone: boolean): Promise<boolean> {
     const { runDir, entry, log } = this.#options;
     const { className, directory } = mounted;
-    const { finding, holders, stuck } = await unmountDisk(runDir, entry, mounted, gone);
+    const { finding: failure, holders, stuck } = await unmountDisk(runDir, entry, mounted, gone);
     this.#awaitStuck(name, stuck);
     const reports = holders.map(reportHolder);
     this.departures.unshift({ name, className, directory, at: new Date().toISOString(), holders: reports });
@@ -193,7 +198,7 @@ export class Media {
     for (const report of reports) {
       log.warn({ disk: name, ...report }, `the disk is gone, and ${describeHolder(report)}`);
     }
-    return this.#record(name, finding);
+    return this.#record(name, failure);
   }
 
   /** Notes a failure, if it was one. */

@@ -11,7 +11,7 @@ const MAX_LENGTH = 96;
 
 /**
  * Makes a directory name of any text: letters and digits of all scripts, and `._+@=-`; a run of anything else becomes one `_`. Never
- * empty, `.`, `..` or hidden, never like an option, never one that reads differently from what it is (control, format and
+ * empty, `.`, `..` or hidden, never like an option (it begins with a letter or digit), never one that reads differently from what it is (control, format and
  * right-to-left characters). Undefined where nothing readable is left.
  */
 export function safeName(text: string): string | undefined {
@@ -19,11 +19,8 @@ export function safeName(text: string): string | undefined {
     .normalize('NFC')
     .replace(/\ufffd/g, ' ')
     .replace(/[^\p{L}\p{N}\p{M}._+@=-]+/gu, '_')
-    .replace(/^[._-]+/, '')
-    .replace(/^\p{M}+/u, '')
-    .replace(/_+$/, '');
-  const name = truncate(cleaned);
-  return /[\p{L}\p{N}]/u.test(name) ? name : undefined;
+    .replace(/^[^\p{L}\p{N}]+/u, '');
+  return truncate(cleaned).replace(/_+$/, '') || undefined;
 }
 
 /**
