@@ -5,6 +5,8 @@ import { noteZram, type Rig, run, until } from './rig.ts';
 export interface DiskOptions {
   readonly fsType?: 'ext4' | 'xfs' | 'btrfs' | 'ntfs' | 'squashfs' | 'none';
   readonly label?: string;
+  /** Of mkfs.ext4 -O. */
+  readonly features?: string;
   /** MiB. */
   readonly size?: number;
   /** File name → content, written at its root. */
@@ -26,6 +28,7 @@ export class LoopDisk {
     {
       fsType = 'ext4',
       label = '',
+      features,
       size = fsType === 'xfs' ? 320 : fsType === 'btrfs' ? 128 : 8,
       files = {},
     }: DiskOptions = {},
@@ -39,7 +42,22 @@ export class LoopDisk {
     mkdirSync(content);
     for (const [name, text] of Object.entries(files)) writeFileSync(`${content}/${name}`, text);
     if (fsType === 'ext4') {
-      run('mkfs.ext4', '-q', '-F', '-E', 'nodiscard', '-U', this.uuid, '-L', label, '-d', content, this.image);
+      const flags = features === undefined ? [] : ['-O', features];
+      run(
+        'mkfs.ext4',
+        '-q',
+        '-F',
+        '-E',
+        'nodiscard',
+        '-U',
+        this.uuid,
+        '-L',
+        label,
+        '-d',
+        content,
+        ...flags,
+        this.image,
+      );
     } else if (fsType === 'btrfs') {
       run('mkfs.btrfs', '-q', '-f', '-U', this.uuid, ...(label ? ['-L', label] : []), '-r', content, this.image);
     } else if (fsType === 'xfs') {
