@@ -3,7 +3,8 @@ import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
 import { type Finding, finding, isDenial, type Reason } from '../contract/reasons.ts';
 import { matchingRules, NamespaceLabelsUnknownError, type Policy, type Rule, type Subject } from '../policy/index.ts';
 import { containersOf } from './containers.ts';
-import { type Circumstances, decide } from './decision.ts';
+import { type Circumstances, type Decision, decide } from './decision.ts';
+import { PodDraft } from './draft.ts';
 import { applyWant, Conflict, describeWant, type Exposure, exposuresOf } from './features/index.ts';
 import { type Ask, type Defaults, defaultsOf, hasDefaults, intentOf } from './intent.ts';
 import { podSecurityWarnings } from './podSecurity.ts';
@@ -70,8 +71,9 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   const rules = matchingRules(policy, subject);
   const containers = containersOf(spec);
   const intent = intentOf(request, containers, defaultsFor(rules.filter(mayDefault), context), policy);
-  const onMounted = onMountedVolumes(intent.asks, pod, containers);
-  const granted = grant(pod, onMounted.asks, { policy, rules, subject, spec });
+  const draft = new PodDraft(pod, containers);
+  const onMounted = onMountedVolumes(intent.asks, draft);
+  const granted = grant(draft, onMounted.asks, { policy, rules, subject, spec });
   const findings = distinct([...intent.findings, ...onMounted.findings, ...granted.findings]);
 
   const denies = ({ reason }: Finding) => isDenial(reason, policy.onViolation);
@@ -103,38 +105,31 @@ interface Granted {
 }
 
 /** Gives one ask after the other, each as a whole or not at all. A default that cannot be had is skipped, whatever the reason. */
-function grant(pod: JsonObject, asks: readonly Ask[], circumstances: Circumstances): Granted {
-  let result = pod;
+function grant(draft: PodDraft, asks: readonly Ask[], circumstances: Circumstances): Granted {
   const entries: Entry[] = [];
   const exposures: Exposure[] = [];
   const findings: Finding[] = [];
   for (const ask of asks) {
-    const given = give(result, ask, asks, circumstances);
+    const given = give(draft, ask, asks, circumstances);
     if ('refusal' in given) {
       findings.push(
         ask.defaultOf === undefined ? given.refusal : skipped(ask.annotation, ask.defaultOf, given.refusal),
       );
       continue;
     }
-    result = given.pod;
     const { container, want } = ask;
     exposures.push(...exposuresOf(want));
     entries.push({ container: container.name, feature: want.feature, item: describeWant(want), rule: given.rule });
   }
-  return { pod: result, entries, exposures, findings };
+  return { pod: draft.build(), entries, exposures, findings };
 }
 
-function give(
-  pod: JsonObject,
-  ask: Ask,
-  asks: readonly Ask[],
-  circumstances: Circumstances,
-): { pod: JsonObject; rule: string } | { refusal: Finding } {
+function give(draft: PodDraft, ask: Ask, asks: readonly Ask[], circumstances: Circumstances): Decision {
   const decision = decide(ask, circumstances);
   if ('refusal' in decision) return decision;
   try {
-    const request = { annotation: ask.annotation, devPath: devPathOf(ask, asks) };
-    return { pod: applyWant(pod, ask.container, ask.want, request), rule: decision.rule };
+    applyWant(draft, ask.container, ask.want, { annotation: ask.annotation, devPath: devPathOf(ask, asks) });
+    return decision;
   } catch (error) {
     if (error instanceof Conflict) return { refusal: error.finding };
     throw error;

@@ -39,18 +39,21 @@ export function intentOf(
   policy: Policy,
 ): Intent {
   const selected = select(request, containers);
-  const asks = containers.flatMap((container) =>
-    FEATURES.flatMap((feature): readonly Ask[] => {
+  const asks: Ask[] = [];
+  for (const container of containers) {
+    for (const feature of FEATURES) {
       const setting = settingFor(feature, container, request, selected, defaults);
-      return setting?.wants.map((want) => ({ ...setting, container, want })) ?? [];
-    }),
-  );
+      if (!setting) continue;
+      const { annotation, defaultOf } = setting;
+      for (const want of perView(setting, policy)) asks.push({ container, want, annotation, defaultOf });
+    }
+  }
   const findings = [
     ...(request.inject ? request.findings : []),
     ...(request.inject ? containersNotFound(request, containers) : []),
     ...optOutsEnforced(request, defaults),
   ];
-  return bounded({ asks: asks.flatMap((ask) => perView(ask, policy)), findings });
+  return bounded({ asks, findings });
 }
 
 /** The defaults that reach a pod. */
@@ -86,15 +89,14 @@ function settingFor(
   request: Request,
   selected: ReadonlySet<Container>,
   defaults: Defaults,
-): (Setting & { defaultOf: string | undefined }) | undefined {
+): (Setting & Partial<Default>) | undefined {
   const enforced = container.kind !== 'init' ? defaults.enforced.get(feature) : undefined;
   if (enforced) return enforced;
   if (!request.inject) return undefined;
   const override = request.overrides.get(container.name)?.get(feature);
-  if (override) return { ...override, defaultOf: undefined };
+  if (override) return override;
   if (!selected.has(container)) return undefined;
-  const asked = request.features.get(feature);
-  return asked ? { ...asked, defaultOf: undefined } : defaults.normal.get(feature);
+  return request.features.get(feature) ?? defaults.normal.get(feature);
 }
 
 function select(request: Request, containers: readonly Container[]): ReadonlySet<Container> {
@@ -132,15 +134,15 @@ function optOutsEnforced(request: Request, defaults: Defaults): Finding[] {
 }
 
 /** Each view is decided and applied by itself: one that a default cannot cover leaves the others in place. */
-function perView(ask: Ask, policy: Policy): readonly Ask[] {
-  const { want } = ask;
-  if (want.feature !== 'lxcfs') return [ask];
-  const views = want.views ?? policy.lxcfs.views;
-  return LXCFS_VIEW_NAMES.filter((view) => views.includes(view)).map((view) => ({
-    ...ask,
-    want: { feature: 'lxcfs', views: [view] },
-  }));
+function perView({ wants }: Setting, policy: Policy): readonly Want[] {
+  return wants.flatMap((want): Want | readonly Want[] => {
+    if (want.feature !== 'lxcfs') return want;
+    const views = want.views ?? policy.lxcfs.views;
+    return ONE_VIEW_EACH.filter(({ views: [view] }) => view !== undefined && views.includes(view));
+  });
 }
+
+const ONE_VIEW_EACH = LXCFS_VIEW_NAMES.map((view) => ({ feature: 'lxcfs', views: [view] }) as const);
 
 /** The API server sends pods of several megabytes; what one can cost us has a bound all the same. */
 const MAX_ASKS = 2000;

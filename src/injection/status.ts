@@ -1,4 +1,4 @@
-import { FEATURES, STATUS } from '../contract/annotations.ts';
+import { STATUS } from '../contract/annotations.ts';
 import type { JsonObject } from '../contract/json.ts';
 import type { Finding } from '../contract/reasons.ts';
 import { edit } from './edit.ts';
@@ -14,21 +14,12 @@ export function withStatus(
   rules: readonly string[],
   warnings: readonly Finding[],
 ): JsonObject {
-  const containers = Map.groupBy(entries, ({ container }) => container);
-  const status = {
-    containers: Object.fromEntries([...containers].map(([name, of]) => [name, featuresOf(of)])),
-    rules,
-    ...(warnings.length > 0 && { warnings: warnings.map(({ message }) => message) }),
-  };
-  return edit(pod, ['metadata', 'annotations', STATUS], () => JSON.stringify(status));
-}
-
-function featuresOf(entries: readonly Entry[]): Record<string, string> {
-  const features = Map.groupBy(entries, ({ feature }) => feature);
-  return Object.fromEntries(
-    FEATURES.flatMap((feature) => {
-      const items = features.get(feature)?.map(({ item }) => item);
-      return items ? [[feature, items.join(',')]] : [];
-    }),
-  );
+  const containers: Record<string, Record<string, string>> = Object.create(null);
+  for (const { container, feature, item } of entries) {
+    const features = containers[container] ?? {};
+    containers[container] = features;
+    features[feature] = features[feature] === undefined ? item : `${features[feature]},${item}`;
+  }
+  const messages = warnings.length > 0 ? { warnings: warnings.map(({ message }) => message) } : {};
+  return edit(pod, ['metadata', 'annotations', STATUS], () => JSON.stringify({ containers, rules, ...messages }));
 }

@@ -1,9 +1,8 @@
-import type { JsonObject } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
 import { didYouMean, quote } from '../contract/suggest.ts';
-import { type Container, containerIn } from './containers.ts';
+import type { ContainerDraft, PodDraft } from './draft.ts';
 import type { Ask } from './intent.ts';
-import { objectsIn, stringIn } from './shape.ts';
+import { stringIn } from './shape.ts';
 
 /**
  * Leaves out what asks for the propagation of a volume in containers that do not mount it, and says so where none does. A volume that
@@ -11,16 +10,12 @@ import { objectsIn, stringIn } from './shape.ts';
  */
 export function onMountedVolumes(
   asks: readonly Ask[],
-  pod: JsonObject,
-  containers: readonly Container[],
+  draft: PodDraft,
 ): { asks: readonly Ask[]; findings: readonly Finding[] } {
   if (!asks.some(({ want }) => want.feature === 'propagation')) return { asks, findings: [] };
 
-  const mounted = new Map(containers.map((container) => [container, volumesOf(pod, container)]));
-  const declared = objectsIn(pod['spec'] as JsonObject, 'volumes', 'spec').flatMap(
-    (volume) => stringIn(volume, 'name', 'spec.volumes') ?? [],
-  );
-  const known = new Set([...declared, ...[...mounted.values()].flatMap((names) => [...names])]);
+  const mounted = new Map([...draft.containers].map((container) => [container.container, volumesOf(container)]));
+  const known = new Set([...draft.volumeNames, ...[...mounted.values()].flatMap((names) => [...names])]);
 
   const isMounted = ({ want, container }: Ask) =>
     want.feature !== 'propagation' || mounted.get(container)?.has(want.volume) === true;
@@ -38,10 +33,8 @@ export function onMountedVolumes(
   return { asks: kept, findings };
 }
 
-function volumesOf(pod: JsonObject, container: Container): ReadonlySet<string> {
-  const field = `${container.field}.volumeMounts`;
-  const mounts = objectsIn(containerIn(pod, container), 'volumeMounts', container.field);
-  return new Set(mounts.flatMap((mount) => stringIn(mount, 'name', field) ?? []));
+function volumesOf({ container, mounts }: ContainerDraft): ReadonlySet<string> {
+  return new Set(mounts.flatMap((mount) => stringIn(mount, 'name', `${container.field}.volumeMounts`) ?? []));
 }
 
 const keyOf = ({ annotation, want }: Ask): string =>

@@ -1,16 +1,15 @@
 import type { Feature } from '../../contract/annotations.ts';
-import type { JsonObject } from '../../contract/json.ts';
 import { type Finding, finding, type Reason, type ReasonParameters } from '../../contract/reasons.ts';
 import type { WantOf } from '../../contract/wants.ts';
-import type { Container } from '../containers.ts';
+import type { ContainerDraft, PodDraft } from '../draft.ts';
 
-/** How one feature is given to one container. All of it is pure. */
+/** How one feature is given to one container. */
 export interface FeatureModule<F extends Feature> {
   /**
-   * The pod with what is wanted; the very same pod where it has it already. Throws Conflict where the API server would refuse the
-   * result, or it could not work, and ObjectError.
+   * Adds to the draft what is missing of the want. Throws Conflict where the API server would refuse the result, or it could not work,
+   * and ObjectError.
    */
-  apply(pod: JsonObject, container: Container, want: WantOf<F>, request: Applying): JsonObject;
+  apply(draft: PodDraft, container: ContainerDraft, want: WantOf<F>, request: Applying): void;
   /** The want as the annotation's own grammar writes it. */
   describe(want: WantOf<F>): string;
   /** The fields by which a container that has it breaks a Pod Security level. */

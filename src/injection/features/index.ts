@@ -1,7 +1,7 @@
 import type { Feature } from '../../contract/annotations.ts';
-import type { JsonObject } from '../../contract/json.ts';
 import type { Want } from '../../contract/wants.ts';
 import type { Container } from '../containers.ts';
+import type { PodDraft } from '../draft.ts';
 import { capabilities } from './capabilities.ts';
 import { dev } from './dev.ts';
 import { devices } from './devices.ts';
@@ -29,7 +29,7 @@ const MODULES: { readonly [F in Feature]: FeatureModule<F> } = {
 const moduleOf = (want: Want) => MODULES[want.feature] as FeatureModule<Feature>;
 
 /** See FeatureModule, for each of these. */
-export const applyWant = (pod: JsonObject, container: Container, want: Want, request: Applying): JsonObject =>
-  moduleOf(want).apply(pod, container, want, request);
+export const applyWant = (draft: PodDraft, container: Container, want: Want, request: Applying): void =>
+  draft.atomically(() => moduleOf(want).apply(draft, draft.container(container), want, request));
 export const describeWant = (want: Want): string => moduleOf(want).describe(want);
 export const exposuresOf = (want: Want): readonly Exposure[] => moduleOf(want).exposes(want);

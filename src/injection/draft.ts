@@ -1,0 +1,232 @@
+import { normalizeCapability } from '../contract/capabilities.ts';
+import type { JsonObject } from '../contract/json.ts';
+import { normalizePath } from '../contract/paths.ts';
+import type { PropagationMode } from '../contract/wants.ts';
+import type { Container } from './containers.ts';
+import { append, edit } from './edit.ts';
+import { objectIn, objectsIn, stringIn, stringsIn } from './shape.ts';
+
+/**
+ * A pod in the making. What is added is kept beside the pod, which stays as it is, and `build` puts the two together once: a change
+ * costs a look-up, not a copy of everything above it.
+ */
+export class PodDraft {
+  readonly #pod: JsonObject;
+  readonly #spec: JsonObject;
+  readonly #containers: ReadonlyMap<Container, ContainerDraft>;
+  readonly #undo: (() => void)[] = [];
+  #volumes: Map<string, JsonObject> | undefined;
+  #addedVolumes: JsonObject[] = [];
+  #podFields: JsonObject = {};
+
+  /** Expects the pod's spec to be an object. */
+  constructor(pod: JsonObject, containers: readonly Container[]) {
+    this.#pod = pod;
+    this.#spec = pod['spec'] as JsonObject;
+    this.#containers = new Map(
+      containers.map((container) => [container, new ContainerDraft(container, this.#spec, this.#undo)]),
+    );
+  }
+
+  get containers(): Iterable<ContainerDraft> {
+    return this.#containers.values();
+  }
+
+  container(container: Container): ContainerDraft {
+    return this.#containers.get(container) as ContainerDraft;
+  }
+
+  /** A field of the spec, as it will be. */
+  podField(name: string): unknown {
+    return this.#podFields[name] ?? this.#spec[name];
+  }
+
+  setPodField(name: string, value: string | boolean): void {
+    const before = this.#podFields;
+    this.#undo.push(() => {
+      this.#podFields = before;
+    });
+    this.#podFields = { ...before, [name]: value };
+  }
+
+  /** Throws ObjectError. */
+  get volumeNames(): Iterable<string> {
+    return this.#volumesByName().keys();
+  }
+
+  /** Throws ObjectError. */
+  volume(name: string): JsonObject | undefined {
+    return this.#volumesByName().get(name);
+  }
+
+  /** Expects a name that no volume has yet. */
+  addVolume(name: string, volume: JsonObject): void {
+    this.#undo.push(() => {
+      this.#volumes?.delete(name);
+      this.#addedVolumes.pop();
+    });
+    this.#volumesByName().set(name, volume);
+    this.#addedVolumes.push(volume);
+  }
+
+  /** Does what `change` does wholly or, where it throws, not at all. */
+  atomically(change: () => void): void {
+    this.#undo.length = 0;
+    try {
+      change();
+    } catch (error) {
+      for (const undo of this.#undo.splice(0).reverse()) undo();
+      throw error;
+    }
+  }
+
+  #volumesByName(): Map<string, JsonObject> {
+    if (this.#volumes) return this.#volumes;
+    const volumes = new Map<string, JsonObject>();
+    for (const volume of objectsIn(this.#spec, 'volumes', 'spec')) {
+      const name = stringIn(volume, 'name', 'spec.volumes');
+      if (name !== undefined && !volumes.has(name)) volumes.set(name, volume);
+    }
+    this.#volumes = volumes;
+    return volumes;
+  }
+
+  /** The pod with all that was added; the very same pod where nothing was. */
+  build(): JsonObject {
+    let spec = this.#spec;
+    if (Object.keys(this.#podFields).length > 0) spec = { ...spec, ...this.#podFields };
+    if (this.#addedVolumes.length > 0) spec = append(spec, ['volumes'], ...this.#addedVolumes);
+    for (const [list, drafts] of Map.groupBy(this.#containers.values(), (draft) => draft.container.list)) {
+      if (!drafts.some((draft) => draft.changed)) continue;
+      spec = edit(spec, [list], () => drafts.map((draft) => draft.build()));
+    }
+    return spec === this.#spec ? this.#pod : { ...this.#pod, spec };
+  }
+}
+
+/** What is at a mount path of a container. */
+export interface Taken {
+  readonly by: 'volume' | 'volume device';
+  readonly mount: JsonObject;
+}
+
+export class ContainerDraft {
+  readonly container: Container;
+  readonly #object: JsonObject;
+  readonly #undo: (() => void)[];
+  #paths: Map<string, Taken> | undefined;
+  readonly #addedMounts: JsonObject[] = [];
+  readonly #addedCapabilities: string[] = [];
+  readonly #propagation = new Map<number, PropagationMode>();
+  #privileged = false;
+
+  constructor(container: Container, spec: JsonObject, undo: (() => void)[]) {
+    this.container = container;
+    this.#object = (spec[container.list] as readonly JsonObject[])[container.index] as JsonObject;
+    this.#undo = undo;
+  }
+
+  /** The container as it came. */
+  get original(): JsonObject {
+    return this.#object;
+  }
+
+  get changed(): boolean {
+    const { length } = this.#addedMounts;
+    return length + this.#addedCapabilities.length + this.#propagation.size > 0 || this.#privileged;
+  }
+
+  /** The security context as it came, empty where there is none. Throws ObjectError. */
+  get security(): JsonObject {
+    return objectIn(this.#object, 'securityContext', this.container.field) ?? {};
+  }
+
+  get privileged(): boolean {
+    return this.#privileged || this.security['privileged'] === true;
+  }
+
+  setPrivileged(): void {
+    if (this.privileged) return;
+    this.#undo.push(() => {
+      this.#privileged = false;
+    });
+    this.#privileged = true;
+  }
+
+  /** Normalized names. Throws ObjectError. */
+  capabilities(list: 'add' | 'drop'): readonly string[] {
+    const field = `${this.container.field}.securityContext`;
+    const existing = objectIn(this.security, 'capabilities', field) ?? {};
+    const names = stringsIn(existing, list, `${field}.capabilities`).map(normalizeCapability);
+    return list === 'add' ? [...names, ...this.#addedCapabilities] : names;
+  }
+
+  addCapability(name: string): void {
+    this.#undo.push(() => this.#addedCapabilities.pop());
+    this.#addedCapabilities.push(name);
+  }
+
+  /** What is mounted at a normalized path. Throws ObjectError. */
+  at(path: string): Taken | undefined {
+    return this.#pathsTaken().get(path);
+  }
+
+  /** Expects a normalized path at which nothing is. */
+  addMount(path: string, mount: JsonObject): void {
+    this.#undo.push(() => {
+      this.#paths?.delete(path);
+      this.#addedMounts.pop();
+    });
+    this.#pathsTaken().set(path, { by: 'volume', mount });
+    this.#addedMounts.push(mount);
+  }
+
+  /** The mounts as they came. Throws ObjectError. */
+  get mounts(): readonly JsonObject[] {
+    return objectsIn(this.#object, 'volumeMounts', this.container.field);
+  }
+
+  /** The mode of one of `mounts`, as it will be. */
+  propagation(index: number): unknown {
+    return this.#propagation.get(index) ?? this.mounts[index]?.['mountPropagation'] ?? 'None';
+  }
+
+  setPropagation(index: number, mode: PropagationMode): void {
+    if (this.mounts[index]?.['mountPropagation'] === mode) return;
+    const before = this.#propagation.get(index);
+    this.#undo.push(() => {
+      if (before) this.#propagation.set(index, before);
+      else this.#propagation.delete(index);
+    });
+    this.#propagation.set(index, mode);
+  }
+
+  build(): JsonObject {
+    let built = this.#object;
+    for (const [index, mode] of this.#propagation) {
+      built = edit(built, ['volumeMounts', index, 'mountPropagation'], () => mode);
+    }
+    if (this.#addedMounts.length > 0) built = append(built, ['volumeMounts'], ...this.#addedMounts);
+    if (this.#privileged) built = edit(built, ['securityContext', 'privileged'], () => true);
+    if (this.#addedCapabilities.length > 0) {
+      built = append(built, ['securityContext', 'capabilities', 'add'], ...this.#addedCapabilities);
+    }
+    return built;
+  }
+
+  #pathsTaken(): Map<string, Taken> {
+    if (this.#paths) return this.#paths;
+    const paths = new Map<string, Taken>();
+    const { field } = this.container;
+    for (const mount of this.mounts) {
+      const path = stringIn(mount, 'mountPath', `${field}.volumeMounts`);
+      if (path !== undefined) paths.set(normalizePath(path), { by: 'volume', mount });
+    }
+    for (const device of objectsIn(this.#object, 'volumeDevices', field)) {
+      const path = stringIn(device, 'devicePath', `${field}.volumeDevices`);
+      if (path !== undefined) paths.set(normalizePath(path), { by: 'volume device', mount: device });
+    }
+    this.#paths = paths;
+    return paths;
+  }
+}
