@@ -11,7 +11,7 @@ export const SCENES: readonly Scene[] = [
   {
     file: 'legacy-java.yaml',
     title: 'A /proc of its own',
-    sentence: 'Annotating the Deployment is enough: its pods see their own memory and CPUs, not the node’s.',
+    sentence: "Annotating the Deployment is enough: its pods see their own memory and CPUs, not the node's.",
     outcome: 'injected',
   },
   {
@@ -47,19 +47,19 @@ export const SCENES: readonly Scene[] = [
   {
     file: 'udevd.yaml',
     title: 'A udevd in a container',
-    sentence: 'One annotation for all that it takes: the node’s /dev, two capabilities, a directory of its own.',
+    sentence: "One annotation for all that it takes: the node's /dev, two capabilities, a directory of its own.",
     outcome: 'injected',
   },
   {
     file: 'node-agent.yaml',
     title: 'What the node mounts later',
-    sentence: 'One container of two gets the node’s /dev, and sees what is mounted below /srv from now on.',
+    sentence: "One container of two gets the node's /dev, and sees what is mounted below /srv from now on.",
     outcome: 'injected',
   },
   {
     file: 'warned.yaml',
     title: 'A warning',
-    sentence: 'A container’s name is misspelt: the pod is admitted, and its author is told.',
+    sentence: "A container's name is misspelt: the pod is admitted, and its author is told.",
     outcome: 'warned',
   },
   {
