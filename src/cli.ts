@@ -12,6 +12,14 @@ const COMMANDS: Readonly<Record<string, { description: string; load: () => Promi
     description: 'inject manifests as the webhook would',
     load: async () => (await import('./commands/inject.ts')).injectCommand(),
   },
+  policy: {
+    description: 'check policies',
+    load: async () => (await import('./commands/policy.ts')).policyCommand(),
+  },
+  demo: {
+    description: 'show what each annotation does: a real webhook, its manifests and its answers, in seconds',
+    load: async () => (await import('./commands/demo.ts')).demoCommand(),
+  },
 };
 
 // A reader that has seen enough, such as `head`, is no error.
@@ -20,25 +28,28 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
-const program = new Command(packageJson.name)
-  .description(packageJson.description)
-  .version(packageJson.version)
-  .exitOverride();
-
-const words = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
-const named = words[0] === 'help' ? words[1] : words[0];
-for (const [name, { description, load }] of Object.entries(COMMANDS)) {
-  if (name === named) program.addCommand((await load()).copyInheritedSettings(program));
-  else program.command(name).description(description);
-}
-
 try {
-  await program.parseAsync();
+  await run(process.argv.slice(2));
 } catch (error) {
   process.exitCode = exitCodeOf(error);
   if (!(error instanceof CommanderError)) {
-    process.stderr.write(`hotmount: unexpected error: ${error instanceof Error ? error.message : error}\n`);
+    const text = error instanceof Error ? (process.env['HOTMOUNT_DEBUG'] ? error.stack : error.message) : String(error);
+    process.stderr.write(`hotmount: unexpected error: ${text} (HOTMOUNT_DEBUG=1 shows where)\n`);
   }
+}
+
+async function run(args: readonly string[]): Promise<void> {
+  const program = new Command(packageJson.name)
+    .description(packageJson.description)
+    .version(packageJson.version)
+    .exitOverride();
+  const words = args.filter((arg) => !arg.startsWith('-'));
+  const named = words[0] === 'help' ? words[1] : words[0];
+  for (const [name, { description, load }] of Object.entries(COMMANDS)) {
+    if (name === named) program.addCommand((await load()).copyInheritedSettings(program));
+    else program.command(name).description(description);
+  }
+  await program.parseAsync(args, { from: 'user' });
 }
 
 /** `command.error()` gives its own; everything else that commander stops for is wrong usage, or help that was asked for. */

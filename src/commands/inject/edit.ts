@@ -36,8 +36,10 @@ function rewrite({ text, format, tree }: Manifest, after: JsonObject): string {
   const style = styleOf(root, text);
   const [start, end] = root?.range?.map((at) => at - base) ?? [text.indexOf('{'), text.trimEnd().length];
   const head = text.slice(0, start);
-  const lines = format === 'json' ? JSON.stringify(after, null, style.jsonIndent) : renderBlock(after, style).trimEnd();
-  const isInlined = format === 'yaml' && /\S[^\n]*$/.test(head.replace(/^\uFEFF/, ''));
   const tail = text.slice(end);
-  return `${head}${isInlined ? '\n' : ''}${lines}${/^\s*\n/.test(tail) ? '' : '\n'}`.replaceAll('\n', style.eol) + tail;
+  const object =
+    format === 'json' ? JSON.stringify(after, null, style.jsonIndent) : renderBlock(after, style).slice(0, -1);
+  // A block mapping cannot stand in the line of a `---`.
+  const before = format === 'yaml' && /\S[^\n]*$/.test(head.replace(/^\uFEFF/, '')) ? style.eol : '';
+  return head + before + object.replaceAll('\n', style.eol) + (/^\s*\n/.test(tail) ? '' : style.eol) + tail;
 }

@@ -55,18 +55,21 @@ function change(sheet: Sheet, node: unknown, before: unknown, after: unknown): b
   return done;
 }
 
+/** Keys such as `toString` and `__proto__` are keys like all others. */
+const own = (object: JsonObject, key: string): unknown => (Object.hasOwn(object, key) ? object[key] : undefined);
+
 const isSame = (before: unknown, after: unknown): boolean => before === after || isDeepStrictEqual(before, after);
 
 function changeMap(sheet: Sheet, map: YAMLMap, before: JsonObject, after: JsonObject): boolean {
-  const own = new Set<string>();
+  const keys = new Set<string>();
   for (const { key, value, srcToken } of map.items) {
     if (!isScalar(key) || typeof key.value !== 'string' || !value) return false;
     if (key.value === '<<') continue;
-    own.add(key.value);
-    const now = after[key.value];
+    keys.add(key.value);
+    const now = own(after, key.value);
     if (now === undefined) {
       if (map.flow || !removeLines(sheet, startOf(sheet, key), endOf(sheet, value))) return false;
-    } else if (!change(sheet, value, before[key.value], now)) {
+    } else if (!change(sheet, value, own(before, key.value), now)) {
       const colon = indicator(sheet, srcToken?.sep, 'map-value-ind');
       if (colon === undefined) return false;
       const ok = map.flow
@@ -75,10 +78,10 @@ function changeMap(sheet: Sheet, map: YAMLMap, before: JsonObject, after: JsonOb
       if (!ok) return false;
     }
   }
-  if (own.size > 0 && ![...own].some((key) => Object.hasOwn(after, key))) return false;
+  if (keys.size > 0 && ![...keys].some((key) => Object.hasOwn(after, key))) return false;
   // A key that came in by `<<` is overridden by one of its own; it cannot be taken away.
-  if (Object.keys(before).some((key) => !own.has(key) && !Object.hasOwn(after, key))) return false;
-  const added = Object.entries(after).filter(([key, value]) => !own.has(key) && !isSame(before[key], value));
+  if (Object.keys(before).some((key) => !keys.has(key) && !Object.hasOwn(after, key))) return false;
+  const added = Object.entries(after).filter(([key, value]) => !keys.has(key) && !isSame(own(before, key), value));
   if (added.length === 0) return true;
   if (map.flow) appendFlow(sheet, map, added);
   else insertAfter(sheet, endOf(sheet, map), block(sheet, Object.fromEntries(added), columnOf(map)));
@@ -120,7 +123,9 @@ function replaceInMap(sheet: Sheet, start: number, old: Node, value: unknown, co
 /** A new value after the dash at `start - 1`. */
 function replaceInSeq(sheet: Sheet, start: number, old: Node, value: unknown, column: number): boolean {
   const end = isAbsent(old) ? start : endOf(sheet, old);
-  const text = hasItems(value) ? block(sheet, value, column + 2).trim() : renderFlow(value);
+  const text = hasItems(value)
+    ? block(sheet, value, column + 2).slice(column + 2, -sheet.style.eol.length)
+    : renderFlow(value);
   return put(sheet, start, end, ` ${text}${lineEndAt(sheet, end)}`);
 }
 

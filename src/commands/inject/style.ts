@@ -17,6 +17,7 @@ export function styleOf(root: Node | null, text: string): Style {
   return {
     step: stepIn(root) ?? KUBECTL_STYLE.step,
     indentSeq: indentsSeq(root) ?? KUBECTL_STYLE.indentSeq,
+    blockScalars: false,
     eol: text.includes('\r\n') ? '\r\n' : '\n',
     json,
     colon: json && !/":\s/.test(text) ? ':' : ': ',

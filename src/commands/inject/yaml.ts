@@ -61,17 +61,21 @@ export interface BlockStyle {
   readonly step: number;
   /** Whether a sequence lies deeper than its key. */
   readonly indentSeq: boolean;
+  /** For texts of several lines. What line ends their empty last lines have depends on what follows: no good for insertions. */
+  readonly blockScalars: boolean;
 }
 
 /** As `kubectl -o yaml` writes. */
-export const KUBECTL_STYLE: BlockStyle = { step: 2, indentSeq: false };
+export const KUBECTL_STYLE: BlockStyle = { step: 2, indentSeq: false, blockScalars: true };
 
 /** Block style, with a newline at the end. */
-export const renderBlock = (value: unknown, { step, indentSeq }: BlockStyle = KUBECTL_STYLE): string =>
-  stringify(value, { ...RENDER_OPTIONS, indent: step, indentSeq });
+export const renderBlock = (value: unknown, { step, indentSeq, blockScalars }: BlockStyle = KUBECTL_STYLE): string =>
+  stringify(value, { ...RENDER_OPTIONS, indent: step, indentSeq, blockQuote: blockScalars });
 
-/** Flow style, on one line. */
-export const renderFlow = (value: unknown): string =>
-  typeof value === 'string' && value.includes('\n')
-    ? JSON.stringify(value)
-    : stringify(value, { ...RENDER_OPTIONS, collectionStyle: 'flow', flowCollectionPadding: false }).trimEnd();
+/** Flow style, on one line. What has line breaks in it goes as JSON, which is YAML too: plain scalars would be folded. */
+export function renderFlow(value: unknown): string {
+  const json = JSON.stringify(value);
+  if (json.includes('\\n')) return json;
+  const list = stringify([value], { ...RENDER_OPTIONS, collectionStyle: 'flow', flowCollectionPadding: false });
+  return list.slice(1, -']\n'.length);
+}
