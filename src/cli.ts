@@ -13,11 +13,11 @@ const COMMANDS: Readonly<Record<string, { description: string; load: () => Promi
     load: async () => (await import('./commands/inject.ts')).injectCommand(),
   },
   policy: {
-    description: 'check policies',
+    description: 'work with the policy: who may ask for what',
     load: async () => (await import('./commands/policy.ts')).policyCommand(),
   },
   demo: {
-    description: 'show what each annotation does: a real webhook, its manifests and its answers, in seconds',
+    description: 'show what the webhook makes of the manifests in examples/, without a cluster',
     load: async () => (await import('./commands/demo.ts')).demoCommand(),
   },
 };
