@@ -1,9 +1,7 @@
 import { type Logger, pino } from 'pino';
+import type { LogLevel } from './log-levels.ts';
 
 export type { Logger };
-
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
  * JSON lines to stderr: logs are for people and collectors, stdout is for programs. Written asynchronously, so that a slow reader of
