@@ -1,7 +1,6 @@
-import { stripVTControlCharacters } from 'node:util';
 import type { Colors } from 'picocolors/types.ts';
 import type { JsonObject } from '../../contract/json.ts';
-import { type Paint, unifiedDiff } from '../inject/diff.ts';
+import { unifiedDiff } from '../inject/diff.ts';
 import { identify } from '../inject/objects.ts';
 import type { Review, Take } from './play.ts';
 import type { Scene } from './scenes.ts';
@@ -52,66 +51,32 @@ function created(object: JsonObject): string {
 }
 
 const INDENT = '  ';
+const PLAIN = { bold: String, cyan: String, green: String, red: String, yellow: String };
+const PAINTS: Readonly<Record<string, 'green' | 'red' | 'cyan'>> = { '+': 'green', '-': 'red', '@': 'cyan' };
 
+/** The difference without its header, cut to the screen before it is coloured. */
 function showChange({ before, object }: Review, { colors, width }: Screen): string[] {
-  const clip = (line: string) => (line.length > width - 2 ? `${line.slice(0, width - 3)}…` : line);
-  const paint: Paint = {
-    ...colors,
-    green: (line) => colors.green(clip(line)),
-    red: (line) => colors.red(clip(line)),
-  };
-  const { kind, namespace, name } = identify(before, undefined);
-  const [, , ...hunks] = unifiedDiff(before, object, '', paint).split('\n').slice(0, -1);
+  const [, , ...hunks] = foldViews(unifiedDiff(before, object, '', PLAIN))
+    .split('\n')
+    .slice(0, -1);
   if (hunks.length === 0) return [];
-  return ['', colors.bold(`${kind} ${namespace}/${name}`), ...fold(hunks, colors)].map((line, i) =>
-    i < 2 ? line : INDENT + line,
-  );
+  const max = width - INDENT.length;
+  const lines = hunks.map((line) => {
+    const clipped = line.length > max ? `${line.slice(0, max - 1)}…` : line;
+    const paint = PAINTS[line.charAt(0)];
+    return INDENT + (paint ? colors[paint](clipped) : clipped);
+  });
+  const { kind, namespace, name } = identify(before, undefined);
+  return ['', colors.bold(`${kind} ${namespace}/${name}`), ...lines];
 }
 
-const VIEW = /^\+ +(?:- )?name: hotmount-lxcfs-(\w+)$/;
-const ITEM = /^\+ +- /;
+/** Several added list items in a row, each a view of lxcfs with what is below its name. */
+const VIEWS =
+  /^(\+( +)- name: hotmount-lxcfs-\w+\n(?:\+\2 .*\n)+)((?:\+\2- name: hotmount-lxcfs-\w+\n(?:\+\2 .*\n)+)+)/gm;
 
-/** The views of lxcfs look all the same: of several in a row, the first stands for all. */
-function fold(lines: readonly string[], colors: Colors): string[] {
-  const folded: string[] = [];
-  for (let at = 0; at < lines.length; ) {
-    const items = viewsFrom(lines, at);
-    const [first, ...rest] = items;
-    if (!first) {
-      folded.push(lines[at++] as string);
-      continue;
-    }
-    folded.push(...first.lines);
-    if (rest.length > 0) {
-      const indent = stripVTControlCharacters(first.lines[0] ?? '').indexOf('-') - 1;
-      folded.push(colors.green(`+${' '.repeat(indent)}# and likewise: ${rest.map(({ view }) => view).join(', ')}`));
-    }
-    at += items.reduce((sum, item) => sum + item.lines.length, 0);
-  }
-  return folded;
-}
-
-interface ViewItem {
-  readonly view: string;
-  readonly lines: readonly string[];
-}
-
-/** The list items from here on that are views of lxcfs. */
-function viewsFrom(lines: readonly string[], from: number): ViewItem[] {
-  const items: ViewItem[] = [];
-  for (let at = from; ; ) {
-    const first = stripVTControlCharacters(lines[at] ?? '');
-    const view = VIEW.exec(first)?.[1];
-    if (view === undefined || !ITEM.test(first)) return items;
-    let end = at + 1;
-    while (isWithin(stripVTControlCharacters(lines[end] ?? ''), first)) end++;
-    items.push({ view, lines: lines.slice(at, end) });
-    at = end;
-  }
-}
-
-/** An added line of the same list item. */
-function isWithin(line: string, first: string): boolean {
-  const indentOf = (text: string) => text.slice(1).search(/\S/);
-  return line.startsWith('+') && indentOf(line) > indentOf(first);
-}
+/** They look all the same: the first stands for all. */
+const foldViews = (diff: string): string =>
+  diff.replace(VIEWS, (_, first: string, indent: string, others: string) => {
+    const views = [...others.matchAll(/hotmount-lxcfs-(\w+)\n/g)].map(([, view]) => view);
+    return `${first}+${indent}# and likewise: ${views.join(', ')}\n`;
+  });
