@@ -17,7 +17,7 @@ export function editManifest(manifest: Manifest, after: JsonObject): string {
   let { text } = manifest;
   let before: unknown = manifest.value;
   let tree = manifest.tree();
-  const style = styleOf(tree.root, text);
+  const style = styleOf(tree, text);
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const edited = splice(text, tree, before, after, style);
     const read = edited === undefined ? undefined : readDocument(edited);
@@ -33,7 +33,7 @@ export function editManifest(manifest: Manifest, after: JsonObject): string {
 /** What stands around the object, comments and `---`, stays. */
 function rewrite({ text, format, tree }: Manifest, after: JsonObject): string {
   const { root, base } = tree();
-  const style = styleOf(root, text);
+  const style = styleOf({ root, base }, text);
   const [start, end] = root?.range?.map((at) => at - base) ?? [text.indexOf('{'), text.trimEnd().length];
   const head = text.slice(0, start);
   const tail = text.slice(end);

@@ -86,7 +86,12 @@ function parseYaml(source: Source, text: string, offset: number): Parsed {
     const document = item as Document.Parsed<ParsedNode>;
     const end = endOfLine(text, document.range[2]);
     const result = objectOf(document);
-    if ('problem' in result) problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}`);
+    if ('problem' in result) {
+      const hint = text.slice(start, end).includes('{{')
+        ? ' (a template has to be rendered first, as with helm template)'
+        : '';
+      problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}${hint}`);
+    }
     const tree = { root: document.contents, base: start };
     manifests.push({
       source,

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type CST, isCollection, isMap, isPair, isScalar, isSeq, type Node, type YAMLMap, type YAMLSeq } from 'yaml';
+import { isCollection, isMap, isPair, isScalar, isSeq, type Node, type YAMLMap, type YAMLSeq } from 'yaml';
 import { isObject, type JsonObject } from '../../contract/json.ts';
 import type { Tree } from './manifests.ts';
-import { columnOf, type Style } from './style.ts';
+import { columnAt, type Style } from './style.ts';
 import { renderBlock, renderFlow } from './yaml.ts';
 
 /**
@@ -62,7 +62,7 @@ const isSame = (before: unknown, after: unknown): boolean => before === after ||
 
 function changeMap(sheet: Sheet, map: YAMLMap, before: JsonObject, after: JsonObject): boolean {
   const keys = new Set<string>();
-  for (const { key, value, srcToken } of map.items) {
+  for (const { key, value } of map.items) {
     if (!isScalar(key) || typeof key.value !== 'string' || !value) return false;
     if (key.value === '<<') continue;
     keys.add(key.value);
@@ -70,11 +70,11 @@ function changeMap(sheet: Sheet, map: YAMLMap, before: JsonObject, after: JsonOb
     if (now === undefined) {
       if (map.flow || !removeLines(sheet, startOf(sheet, key), endOf(sheet, value))) return false;
     } else if (!change(sheet, value, own(before, key.value), now)) {
-      const colon = indicator(sheet, srcToken?.sep, 'map-value-ind');
-      if (colon === undefined) return false;
+      const start = afterIndicator(sheet, endOf(sheet, key), ':');
+      if (start === undefined) return false;
       const ok = map.flow
         ? replaceFlow(sheet, value as Node, now)
-        : replaceInMap(sheet, colon + 1, value as Node, now, columnOf(map));
+        : replaceInMap(sheet, start, value as Node, now, columnOf(sheet, map));
       if (!ok) return false;
     }
   }
@@ -84,27 +84,28 @@ function changeMap(sheet: Sheet, map: YAMLMap, before: JsonObject, after: JsonOb
   const added = Object.entries(after).filter(([key, value]) => !keys.has(key) && !isSame(own(before, key), value));
   if (added.length === 0) return true;
   if (map.flow) appendFlow(sheet, map, added);
-  else insertAfter(sheet, endOf(sheet, map), block(sheet, Object.fromEntries(added), columnOf(map)));
+  else insertAfter(sheet, endOf(sheet, map), block(sheet, Object.fromEntries(added), columnOf(sheet, map)));
   return true;
 }
 
 function changeSeq(sheet: Sheet, seq: YAMLSeq, before: readonly unknown[], after: readonly unknown[]): boolean {
-  const dashes = dashesOf(sheet, seq);
+  let previousEnd = startOf(sheet, seq);
   for (const [i, node] of seq.items.entries()) {
-    const dash = dashes[i];
+    const start = seq.flow ? undefined : afterIndicator(sheet, previousEnd, '-');
+    previousEnd = endOf(sheet, node);
     if (i >= after.length) {
-      if (dash === undefined || !removeLines(sheet, dash, endOf(sheet, node))) return false;
+      if (start === undefined || !removeLines(sheet, start - 1, previousEnd)) return false;
     } else if (!change(sheet, node, before[i], after[i])) {
       const ok = seq.flow
         ? replaceFlow(sheet, node as Node, after[i])
-        : dash !== undefined && replaceInSeq(sheet, dash + 1, node as Node, after[i], columnOf(seq));
+        : start !== undefined && replaceInSeq(sheet, start, node as Node, after[i], columnOf(sheet, seq));
       if (!ok) return false;
     }
   }
   const added = after.slice(seq.items.length);
   if (added.length === 0) return true;
   if (seq.flow) appendFlow(sheet, seq, added);
-  else insertAfter(sheet, endOf(sheet, seq), block(sheet, added, columnOf(seq)));
+  else insertAfter(sheet, endOf(sheet, seq), block(sheet, added, columnOf(sheet, seq)));
   return true;
 }
 
@@ -213,13 +214,11 @@ function endOf(sheet: Sheet, node: unknown): number {
 /** `key:` with nothing behind it. */
 const isAbsent = (node: Node): boolean => rangeOf(node)[0] === rangeOf(node)[1];
 
-function indicator(sheet: Sheet, tokens: readonly CST.SourceToken[] | undefined, type: string): number | undefined {
-  const token = tokens?.find((t) => t.type === type);
-  return token && token.offset - sheet.base;
+/** The offset behind the next `:` or `-`, only comments and space before it. undefined where there is something else, such as `?`. */
+function afterIndicator({ text }: Sheet, from: number, indicator: ':' | '-'): number | undefined {
+  const pattern = indicator === ':' ? /\s*:/y : /(?:\s|#[^\n]*\n)*-/y;
+  pattern.lastIndex = from;
+  return pattern.test(text) ? pattern.lastIndex : undefined;
 }
 
-function dashesOf(sheet: Sheet, seq: YAMLSeq): (number | undefined)[] {
-  const token = seq.srcToken;
-  if (token?.type !== 'block-seq') return [];
-  return token.items.map(({ start }) => indicator(sheet, start, 'seq-item-ind')).filter((at) => at !== undefined);
-}
+const columnOf = (sheet: Sheet, node: Node): number => columnAt(sheet.text, startOf(sheet, node));

@@ -3,6 +3,7 @@ import {
   type DocumentOptions,
   type ParseOptions,
   type ScalarTag,
+  Schema,
   type SchemaOptions,
   stringify,
   type ToStringOptions,
@@ -30,16 +31,18 @@ const octal: ScalarTag = {
   test: /^[-+]?0[0-7]+$/,
   resolve: (text) => Number.parseInt(text, 8),
 };
-const SCHEMA: SchemaOptions = {
+const tags: SchemaOptions = {
   merge: true,
-  customTags: (tags) => [octal, bool, ...tags.filter((tag) => typeof tag === 'string' || tag.tag !== BOOL)],
+  customTags: (core) => [octal, bool, ...core.filter((tag) => typeof tag === 'string' || tag.tag !== BOOL)],
 };
+/** One for all documents: to make one takes as long as to read a small document. */
+const READ = new Schema(tags);
+/** Quotes what any parser of 1.1 could take for something else than a string. */
+const WRITE = new Schema({ ...tags, compat: 'yaml-1.1' });
 
 export const PARSE_OPTIONS: YamlOptions = {
-  ...SCHEMA,
-  version: '1.2',
+  schema: READ,
   stringKeys: true,
-  keepSourceTokens: true,
   prettyErrors: false,
   logLevel: 'silent',
 };
@@ -48,9 +51,7 @@ export const PARSE_OPTIONS: YamlOptions = {
 export const TO_JS_OPTIONS = { maxAliasCount: 10_000 };
 
 const RENDER_OPTIONS: CreateNodeOptions & SchemaOptions & ToStringOptions = {
-  ...SCHEMA,
-  // Quotes what any parser of 1.1 could take for something else than a string.
-  compat: 'yaml-1.1',
+  schema: WRITE,
   aliasDuplicateObjects: false,
   lineWidth: 0,
   doubleQuotedMinMultiLineLength: Number.POSITIVE_INFINITY,

@@ -64,6 +64,12 @@ describe('parseManifests', () => {
     expect(parse(text).problems).toEqual([expect.stringContaining(message)]);
   });
 
+  it('says what to do with a template', () => {
+    expect(parse('metadata:\n  name: {{ .Release.Name }}\n').problems).toEqual([
+      expect.stringMatching(/^web\.yaml:2:\d+: .*a template has to be rendered first/),
+    ]);
+  });
+
   it('names all documents that are wrong', () => {
     expect(parse('a: [\n---\nb: 1\n---\nc: {\n').problems).toHaveLength(2);
   });
