@@ -14,6 +14,8 @@ export interface Case {
   readonly policy: Policy;
   readonly context: Context;
   readonly input: JsonObject;
+  /** `input` as it stands in the file. */
+  readonly inputText: string;
   /** The very input where the case has no third document. */
   readonly output: JsonObject;
   /** Reason codes, in order. */
@@ -83,6 +85,7 @@ function loadCase(file: string): Case {
       namespaceLabels: head.namespaceLabels === null ? undefined : (head.namespaceLabels ?? {}),
     },
     input,
+    inputText: text.split(/^---\n/m)[1] ?? '',
     output: output ?? input,
     warnings,
     denials,

@@ -23,9 +23,9 @@ export function rewrite(golden: Case, result: ManifestResult): void {
 
 const FLOW_WIDTH = 90;
 
-/** YAML as people write manifests: what is small on one line. */
+/** YAML as people write manifests: what is small on one line, and nothing that kubectl, with its YAML 1.1, would read otherwise. */
 function compact(value: unknown): string {
-  const document = new Document(value, { aliasDuplicateObjects: false });
+  const document = new Document(value, { aliasDuplicateObjects: false, compat: 'yaml-1.1' });
   visit(document, {
     Collection(_, node) {
       if (JSON.stringify(node.toJSON()).length > FLOW_WIDTH) return undefined;
