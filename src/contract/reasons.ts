@@ -52,7 +52,7 @@ export const REASONS = {
   too_much_asked: {
     kind: 'invalid',
     sentence:
-      'the annotations ask for {count} things, counted once for each container, and {limit} is the most: name fewer containers or items',
+      'the annotations ask for more than {limit} things, counted once for each container: name fewer containers or items',
   },
 
   volume_name_taken: {
@@ -111,10 +111,16 @@ export const REASONS = {
     kind: 'conflict',
     sentence: 'the pod has hostUsers: false, where {annotation} cannot work: {why}',
   },
-  host_port_conflict: {
+
+  host_network_conflict: {
     kind: 'conflict',
     sentence:
-      'container {container} has the port {port}, which {why} on the host network that {annotation} needs: change that port, or remove the annotation',
+      'the pod has {what}, which the API server refuses on the host network that {annotation} needs: remove it, or the annotation',
+  },
+  mount_path_nested: {
+    kind: 'conflict',
+    sentence:
+      'container {container} would have {inner} inside {outer}, which is read-only, so that the mount point cannot be made and the container never starts: choose another path in {annotation}',
   },
 
   container_not_found: {
@@ -185,12 +191,19 @@ export interface Finding {
 }
 
 export function finding<R extends Reason>(reason: R, parameters: ReasonParameters<R>): Finding {
-  const message = REASONS[reason].sentence.replace(
-    /\{(\w+)\}/g,
-    (_, name: string) => (parameters as Readonly<Record<string, string>>)[name] ?? '',
+  const message = REASONS[reason].sentence.replace(/\{(\w+)\}/g, (_, name: string) =>
+    printable((parameters as Readonly<Record<string, string>>)[name] ?? ''),
   );
   return { reason, message };
 }
+
+/** Names and keys are foreign: terminals obey control characters, and lists of thousands help nobody. */
+const printable = (text: string): string =>
+  (text.length > MAX_PARAMETER ? `${text.slice(0, MAX_PARAMETER)}…` : text).replace(
+    /[\p{Cc}\p{Bidi_Control}]/gu,
+    '\ufffd',
+  );
+const MAX_PARAMETER = 1000;
 
 /** Whether a finding keeps the object out, rather than being a warning, under the policy's onViolation. */
 export function isDenial(reason: Reason, onViolation: 'deny' | 'warn'): boolean {

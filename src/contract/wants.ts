@@ -120,8 +120,10 @@ const PARSERS: { [F in Feature]: (text: string) => Want[] } = {
 
 /** More than anybody means; what one pod can cost us must have a bound. */
 const MAX_ITEMS = 64;
+const MAX_LENGTH = 32_768;
 
 function items(text: string, expected: string): string[] {
+  if (text.length > MAX_LENGTH) throw new Problem(`it is longer than ${MAX_LENGTH} characters`);
   const found = text.split(',').map((item) => item.trim());
   if (found.length > MAX_ITEMS) throw new Problem(`it lists ${found.length} items, and ${MAX_ITEMS} is the most`);
   if (found.includes('')) throw new Problem(`expected ${expected}; ${text === '' ? 'it is' : 'an item is'} empty`);

@@ -12,9 +12,11 @@ import { objectIn, objectsIn, stringIn, stringsIn } from './shape.ts';
  */
 export class PodDraft {
   readonly #pod: JsonObject;
-  readonly #spec: JsonObject;
+  /** As it came. */
+  readonly spec: JsonObject;
   readonly #containers: ReadonlyMap<Container, ContainerDraft>;
   readonly #undo: (() => void)[] = [];
+  readonly #known = new Map<unknown, unknown>();
   #volumes: Map<string, JsonObject> | undefined;
   #addedVolumes: JsonObject[] = [];
   #podFields: JsonObject = {};
@@ -22,9 +24,9 @@ export class PodDraft {
   /** Expects the pod's spec to be an object. */
   constructor(pod: JsonObject, containers: readonly Container[]) {
     this.#pod = pod;
-    this.#spec = pod['spec'] as JsonObject;
+    this.spec = pod['spec'] as JsonObject;
     this.#containers = new Map(
-      containers.map((container) => [container, new ContainerDraft(container, this.#spec, this.#undo)]),
+      containers.map((container) => [container, new ContainerDraft(container, this.spec, this.#undo)]),
     );
   }
 
@@ -36,9 +38,15 @@ export class PodDraft {
     return this.#containers.get(container) as ContainerDraft;
   }
 
+  /** What `compute` says of the pod as it came, worked out once, however many containers ask. */
+  once<T>(compute: (draft: PodDraft) => T): T {
+    if (!this.#known.has(compute)) this.#known.set(compute, compute(this));
+    return this.#known.get(compute) as T;
+  }
+
   /** A field of the spec, as it will be. */
   podField(name: string): unknown {
-    return this.#podFields[name] ?? this.#spec[name];
+    return this.#podFields[name] ?? this.spec[name];
   }
 
   setPodField(name: string, value: string | boolean): void {
@@ -83,7 +91,7 @@ export class PodDraft {
   #volumesByName(): Map<string, JsonObject> {
     if (this.#volumes) return this.#volumes;
     const volumes = new Map<string, JsonObject>();
-    for (const volume of objectsIn(this.#spec, 'volumes', 'spec')) {
+    for (const volume of objectsIn(this.spec, 'volumes', 'spec')) {
       const name = stringIn(volume, 'name', 'spec.volumes');
       if (name !== undefined && !volumes.has(name)) volumes.set(name, volume);
     }
@@ -93,14 +101,14 @@ export class PodDraft {
 
   /** The pod with all that was added; the very same pod where nothing was. */
   build(): JsonObject {
-    let spec = this.#spec;
+    let spec = this.spec;
     if (Object.keys(this.#podFields).length > 0) spec = { ...spec, ...this.#podFields };
     if (this.#addedVolumes.length > 0) spec = append(spec, ['volumes'], ...this.#addedVolumes);
     for (const [list, drafts] of Map.groupBy(this.#containers.values(), (draft) => draft.container.list)) {
       if (!drafts.some((draft) => draft.changed)) continue;
       spec = edit(spec, [list], () => drafts.map((draft) => draft.build()));
     }
-    return spec === this.#spec ? this.#pod : { ...this.#pod, spec };
+    return spec === this.spec ? this.#pod : { ...this.#pod, spec };
   }
 }
 
@@ -115,6 +123,7 @@ export class ContainerDraft {
   readonly #object: JsonObject;
   readonly #undo: (() => void)[];
   #paths: Map<string, Taken> | undefined;
+  #capabilities: { add: Set<string>; drop: Set<string> } | undefined;
   readonly #addedMounts: JsonObject[] = [];
   readonly #addedCapabilities: string[] = [];
   readonly #propagation = new Map<number, PropagationMode>();
@@ -153,22 +162,43 @@ export class ContainerDraft {
     this.#privileged = true;
   }
 
-  /** Normalized names. Throws ObjectError. */
-  capabilities(list: 'add' | 'drop'): readonly string[] {
-    const field = `${this.container.field}.securityContext`;
-    const existing = objectIn(this.security, 'capabilities', field) ?? {};
-    const names = stringsIn(existing, list, `${field}.capabilities`).map(normalizeCapability);
-    return list === 'add' ? [...names, ...this.#addedCapabilities] : names;
+  /** Normalized names, as they will be. Throws ObjectError. */
+  capabilities(list: 'add' | 'drop'): ReadonlySet<string> {
+    if (!this.#capabilities) {
+      const field = `${this.container.field}.securityContext`;
+      const existing = objectIn(this.security, 'capabilities', field) ?? {};
+      const names = (key: string) =>
+        new Set(stringsIn(existing, key, `${field}.capabilities`).map(normalizeCapability));
+      this.#capabilities = { add: names('add'), drop: names('drop') };
+    }
+    return this.#capabilities[list];
   }
 
+  /** Expects one that is not among `capabilities('add')`. */
   addCapability(name: string): void {
-    this.#undo.push(() => this.#addedCapabilities.pop());
+    this.#undo.push(() => {
+      this.#capabilities?.add.delete(name);
+      this.#addedCapabilities.pop();
+    });
+    this.#capabilities?.add.add(name);
     this.#addedCapabilities.push(name);
   }
 
   /** What is mounted at a normalized path. Throws ObjectError. */
   at(path: string): Taken | undefined {
     return this.#pathsTaken().get(path);
+  }
+
+  /** A path below this one at which something is mounted. Throws ObjectError. */
+  inside(path: string): string | undefined {
+    return this.#pathsTaken()
+      .keys()
+      .find((other) => other.startsWith(`${path}/`));
+  }
+
+  /** The normalized path at which a volume is mounted. Throws ObjectError. */
+  pathOf(volume: string): string | undefined {
+    return [...this.#pathsTaken()].find(([, { by, mount }]) => by === 'volume' && mount['name'] === volume)?.[0];
   }
 
   /** Expects a normalized path at which nothing is. */
@@ -186,9 +216,10 @@ export class ContainerDraft {
     return objectsIn(this.#object, 'volumeMounts', this.container.field);
   }
 
-  /** The mode of one of `mounts`, as it will be. */
-  propagation(index: number): unknown {
-    return this.#propagation.get(index) ?? this.mounts[index]?.['mountPropagation'] ?? 'None';
+  /** The mode of one of `mounts`, as it will be; undefined where none is written out. Throws ObjectError. */
+  propagation(index: number): string | undefined {
+    const field = `${this.container.field}.volumeMounts[${index}]`;
+    return this.#propagation.get(index) ?? stringIn(this.mounts[index] ?? {}, 'mountPropagation', field);
   }
 
   setPropagation(index: number, mode: PropagationMode): void {
@@ -203,8 +234,12 @@ export class ContainerDraft {
 
   build(): JsonObject {
     let built = this.#object;
-    for (const [index, mode] of this.#propagation) {
-      built = edit(built, ['volumeMounts', index, 'mountPropagation'], () => mode);
+    if (this.#propagation.size > 0) {
+      const mounts = this.mounts.map((mount, index) => {
+        const mode = this.#propagation.get(index);
+        return mode === undefined ? mount : { ...mount, mountPropagation: mode };
+      });
+      built = { ...built, volumeMounts: mounts };
     }
     if (this.#addedMounts.length > 0) built = append(built, ['volumeMounts'], ...this.#addedMounts);
     if (this.#privileged) built = edit(built, ['securityContext', 'privileged'], () => true);
@@ -220,11 +255,11 @@ export class ContainerDraft {
     const { field } = this.container;
     for (const mount of this.mounts) {
       const path = stringIn(mount, 'mountPath', `${field}.volumeMounts`);
-      if (path !== undefined) paths.set(normalizePath(path), { by: 'volume', mount });
+      if (path !== undefined) paths.set(normalizePath(`/${path}`), { by: 'volume', mount });
     }
     for (const device of objectsIn(this.#object, 'volumeDevices', field)) {
       const path = stringIn(device, 'devicePath', `${field}.volumeDevices`);
-      if (path !== undefined) paths.set(normalizePath(path), { by: 'volume device', mount: device });
+      if (path !== undefined) paths.set(normalizePath(`/${path}`), { by: 'volume device', mount: device });
     }
     this.#paths = paths;
     return paths;

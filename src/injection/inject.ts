@@ -10,7 +10,7 @@ import { type Ask, type Defaults, defaultsOf, hasDefaults, intentOf } from './in
 import { podSecurityWarnings } from './podSecurity.ts';
 import { type Request, readRequest } from './request.ts';
 import { labelsIn, ObjectError, objectIn, stringIn } from './shape.ts';
-import { withStatus } from './status.ts';
+import { withoutStatus, withStatus } from './status.ts';
 import { onMountedVolumes } from './volumes.ts';
 
 /** What decides besides the pod itself. */
@@ -57,12 +57,12 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   if (!isObject(pod)) throw new ObjectError('pod', 'an object', pod);
   const metadata = objectIn(pod, 'metadata', '') ?? {};
   const annotations = objectIn(metadata, 'annotations', 'metadata') ?? {};
-  if (Object.hasOwn(annotations, MIRROR)) return untouched(pod, 'mirror_pod');
+  if (Object.hasOwn(annotations, MIRROR)) return { ...nothing(pod, 'mirror_pod'), pod };
 
   const request = readRequest(annotations);
   const mayDefault = (rule: Rule) => hasDefaults(rule) && (request.inject || rule.enforce);
   if (asksForNothing(request) && !policy.rules.some(mayDefault)) {
-    return untouched(pod, request.inject ? 'not_requested' : 'opted_out');
+    return nothing(pod, request.inject ? 'not_requested' : 'opted_out');
   }
 
   const spec = objectIn(pod, 'spec', '');
@@ -84,7 +84,7 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   ];
   if (denials[0]) return { pod, warnings, denials, summary: { outcome: denials[0].reason, entries: [], rules: [] } };
   if (granted.entries.length === 0 && warnings.length === 0) {
-    return untouched(pod, request.inject ? 'not_requested' : 'opted_out');
+    return nothing(pod, request.inject ? 'not_requested' : 'opted_out');
   }
 
   const used = new Set(granted.entries.map(({ rule }) => rule));
@@ -110,7 +110,7 @@ function grant(draft: PodDraft, asks: readonly Ask[], circumstances: Circumstanc
   const exposures: Exposure[] = [];
   const findings: Finding[] = [];
   for (const ask of asks) {
-    const given = give(draft, ask, asks, circumstances);
+    const given = give(draft, ask, circumstances);
     if ('refusal' in given) {
       findings.push(
         ask.defaultOf === undefined ? given.refusal : skipped(ask.annotation, ask.defaultOf, given.refusal),
@@ -124,11 +124,11 @@ function grant(draft: PodDraft, asks: readonly Ask[], circumstances: Circumstanc
   return { pod: draft.build(), entries, exposures, findings };
 }
 
-function give(draft: PodDraft, ask: Ask, asks: readonly Ask[], circumstances: Circumstances): Decision {
+function give(draft: PodDraft, ask: Ask, circumstances: Circumstances): Decision {
   const decision = decide(ask, circumstances);
   if ('refusal' in decision) return decision;
   try {
-    applyWant(draft, ask.container, ask.want, { annotation: ask.annotation, devPath: devPathOf(ask, asks) });
+    applyWant(draft, ask.container, ask.want, ask.annotation);
     return decision;
   } catch (error) {
     if (error instanceof Conflict) return { refusal: error.finding };
@@ -139,15 +139,9 @@ function give(draft: PodDraft, ask: Ask, asks: readonly Ask[], circumstances: Ci
 const skipped = (annotation: string, rule: string, { message }: Finding): Finding =>
   finding('default_skipped', { annotation, rule, why: message });
 
-const devPathOf = (ask: Ask, asks: readonly Ask[]): string | undefined =>
-  ask.want.feature !== 'uevents'
-    ? undefined
-    : asks.flatMap(({ container, want }) =>
-        container === ask.container && want.feature === 'dev' ? want.path : [],
-      )[0];
-
-const untouched = (pod: JsonObject, outcome: Reason): InjectResult => ({
-  pod,
+/** The pod as it came, but for a status from an earlier life, which would lie. */
+const nothing = (pod: JsonObject, outcome: Reason): InjectResult => ({
+  pod: withoutStatus(pod),
   warnings: [],
   denials: [],
   summary: { outcome, entries: [], rules: [] },

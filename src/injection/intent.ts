@@ -39,21 +39,56 @@ export function intentOf(
   policy: Policy,
 ): Intent {
   const selected = select(request, containers);
-  const asks: Ask[] = [];
+  const asked: Ask[] = [];
+  const byDefault: Ask[] = [];
   for (const container of containers) {
     for (const feature of FEATURES) {
       const setting = settingFor(feature, container, request, selected, defaults);
       if (!setting) continue;
       const { annotation, defaultOf } = setting;
+      const asks = defaultOf === undefined ? asked : byDefault;
       for (const want of perView(setting, policy)) asks.push({ container, want, annotation, defaultOf });
     }
+    if (asked.length > MAX_ASKS) {
+      return { asks: [], findings: [...request.findings, finding('too_much_asked', { limit: String(MAX_ASKS) })] };
+    }
   }
-  const findings = [
-    ...(request.inject ? request.findings : []),
-    ...(request.inject ? containersNotFound(request, containers) : []),
-    ...optOutsEnforced(request, defaults),
-  ];
-  return bounded({ asks, findings });
+  const fits = asked.length + byDefault.length <= MAX_ASKS;
+  return {
+    asks: inOrder(asked, fits ? byDefault : []),
+    findings: [
+      ...(request.inject ? request.findings : []),
+      ...(request.inject ? containersNotFound(request, containers) : []),
+      ...optOutsEnforced(request, defaults),
+      ...(fits ? [] : tooManyDefaults(byDefault)),
+    ],
+  };
+}
+
+/** The API server sends pods of several megabytes; what one can cost us has a bound all the same. */
+const MAX_ASKS = 2000;
+
+/**
+ * What the user asked comes before defaults, which must not take its place; privileges come before all else, as they take nobody's
+ * place and other features build on them.
+ */
+function inOrder(asked: readonly Ask[], byDefault: readonly Ask[]): readonly Ask[] {
+  const isPrivilege = ({ want }: Ask) => want.feature === 'privileged' || want.feature === 'capabilities';
+  const isOther = (ask: Ask) => !isPrivilege(ask);
+  return byDefault.length === 0
+    ? asked
+    : [
+        ...asked.filter(isPrivilege),
+        ...byDefault.filter(isPrivilege),
+        ...asked.filter(isOther),
+        ...byDefault.filter(isOther),
+      ];
+}
+
+function tooManyDefaults(asks: readonly Ask[]): readonly Finding[] {
+  const rules = new Set(asks.flatMap(({ defaultOf }) => defaultOf ?? []));
+  const why = `with them the pod would have more than ${MAX_ASKS} things, counted once for each container`;
+  return [...rules].map((rule) => finding('default_skipped', { annotation: 'hotmount.io/*', rule, why }));
 }
 
 /** The defaults that reach a pod. */
@@ -143,24 +178,3 @@ function perView({ wants }: Setting, policy: Policy): readonly Want[] {
 }
 
 const ONE_VIEW_EACH = LXCFS_VIEW_NAMES.map((view) => ({ feature: 'lxcfs', views: [view] }) as const);
-
-/** The API server sends pods of several megabytes; what one can cost us has a bound all the same. */
-const MAX_ASKS = 2000;
-
-function bounded(intent: Intent): Intent {
-  if (intent.asks.length <= MAX_ASKS) return intent;
-  const asked = intent.asks.filter(({ defaultOf }) => defaultOf === undefined);
-  if (asked.length > MAX_ASKS) {
-    const parameters = { count: String(asked.length), limit: String(MAX_ASKS) };
-    return { asks: [], findings: [...intent.findings, finding('too_much_asked', parameters)] };
-  }
-  const skipped = new Set(intent.asks.flatMap(({ defaultOf }) => defaultOf ?? []));
-  const why = `they would be more than ${MAX_ASKS} things, counted once for each container`;
-  return {
-    asks: asked,
-    findings: [
-      ...intent.findings,
-      ...[...skipped].map((rule) => finding('default_skipped', { annotation: 'hotmount.io/*', rule, why })),
-    ],
-  };
-}

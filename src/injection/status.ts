@@ -1,8 +1,9 @@
 import { STATUS } from '../contract/annotations.ts';
 import type { JsonObject } from '../contract/json.ts';
 import type { Finding } from '../contract/reasons.ts';
-import { edit } from './edit.ts';
+import { edit, without } from './edit.ts';
 import type { Entry } from './inject.ts';
+import { objectIn } from './shape.ts';
 
 /**
  * The pod with the status annotation. It describes the outcome, not the difference made: a second pass writes the same. Each feature's
@@ -20,6 +21,21 @@ export function withStatus(
     containers[container] = features;
     features[feature] = features[feature] === undefined ? item : `${features[feature]},${item}`;
   }
-  const messages = warnings.length > 0 ? { warnings: warnings.map(({ message }) => message) } : {};
-  return edit(pod, ['metadata', 'annotations', STATUS], () => JSON.stringify({ containers, rules, ...messages }));
+  const said = warnings.slice(0, MAX_WARNINGS).map(({ message }) => message);
+  const status = JSON.stringify({ containers, rules, ...(said.length > 0 && { warnings: said }) });
+  // All annotations of an object together may have 256 KiB; what the pod has does not depend on what can be told of it.
+  const text = status.length <= MAX_LENGTH ? status : JSON.stringify({ truncated: true, rules });
+  return edit(pod, ANNOTATION, () => text);
 }
+
+/** The pod without it; the very same where it has none. */
+export function withoutStatus(pod: JsonObject): JsonObject {
+  const annotations = objectIn(objectIn(pod, 'metadata', '') ?? {}, 'annotations', 'metadata');
+  return annotations && Object.hasOwn(annotations, STATUS)
+    ? edit(pod, ANNOTATION.slice(0, -1), () => without(annotations, STATUS))
+    : pod;
+}
+
+const ANNOTATION = ['metadata', 'annotations', STATUS];
+const MAX_WARNINGS = 20;
+const MAX_LENGTH = 65_536;

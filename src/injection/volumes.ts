@@ -1,6 +1,7 @@
 import { type Finding, finding } from '../contract/reasons.ts';
 import { didYouMean, quote } from '../contract/suggest.ts';
 import type { ContainerDraft, PodDraft } from './draft.ts';
+import { OWN_VOLUME } from './features/index.ts';
 import type { Ask } from './intent.ts';
 import { stringIn } from './shape.ts';
 
@@ -18,19 +19,27 @@ export function onMountedVolumes(
   const known = new Set([...draft.volumeNames, ...[...mounted.values()].flatMap((names) => [...names])]);
 
   const isMounted = ({ want, container }: Ask) =>
-    want.feature !== 'propagation' || mounted.get(container)?.has(want.volume) === true;
+    want.feature !== 'propagation' ||
+    (!want.volume.startsWith(OWN_VOLUME) && mounted.get(container)?.has(want.volume) === true);
   const kept = asks.filter(isMounted);
   const found = new Set(kept.map(keyOf));
-  const findings = asks.flatMap((ask): Finding[] => {
-    const { want, annotation } = ask;
-    if (want.feature !== 'propagation' || ask.defaultOf !== undefined || found.has(keyOf(ask))) return [];
-    const volume = quote(want.volume);
-    if (known.has(want.volume)) return [finding('volume_not_mounted', { annotation, volume })];
-    const names = [...known];
-    const hint = didYouMean(want.volume, names) || `; it has ${names.slice(0, 10).join(', ') || 'none'}`;
-    return [finding('volume_not_found', { annotation, volume, hint })];
-  });
-  return { asks: kept, findings };
+  // A default is for the pods that have such a volume.
+  const missed = asks.filter((ask) => ask.defaultOf === undefined && !isMounted(ask) && !found.has(keyOf(ask)));
+  const byVolume = new Map(missed.map((ask) => [keyOf(ask), ask]));
+  return { asks: kept, findings: [...byVolume.values()].slice(0, MAX_FINDINGS).map((ask) => notMounted(ask, known)) };
+}
+
+/** Each costs a comparison with the names in the pod. */
+const MAX_FINDINGS = 10;
+
+function notMounted({ annotation, want }: Ask, known: ReadonlySet<string>): Finding {
+  const name = want.feature === 'propagation' ? want.volume : '';
+  const volume = quote(name);
+  if (name.startsWith(OWN_VOLUME)) return finding('own_volume', { annotation, volume });
+  if (known.has(name)) return finding('volume_not_mounted', { annotation, volume });
+  const names = [...known];
+  const hint = didYouMean(name, names) || `; it has ${names.slice(0, 10).join(', ') || 'none'}`;
+  return finding('volume_not_found', { annotation, volume, hint });
 }
 
 function volumesOf({ container, mounts }: ContainerDraft): ReadonlySet<string> {

@@ -18,8 +18,9 @@ const TEMPLATES: Readonly<Record<string, Path>> = {
 
 /** The path of a workload's pod template, undefined where the object is not a workload that hotmount knows. */
 export function templatePath(object: JsonObject): Path | undefined {
-  const [group] = String(object['apiVersion'] ?? '').split('/');
-  const key = `${group}/${object['kind']}`;
+  const { apiVersion, kind } = object;
+  if (typeof apiVersion !== 'string' || typeof kind !== 'string') return undefined;
+  const key = `${apiVersion.split('/')[0]}/${kind}`;
   return Object.hasOwn(TEMPLATES, key) ? TEMPLATES[key] : undefined;
 }
 

@@ -2,7 +2,7 @@ import type { ContainerDraft } from '../draft.ts';
 import { conflict, type Exposure, type FeatureModule } from './feature.ts';
 
 export const capabilities: FeatureModule<'capabilities'> = {
-  apply: (_draft, container, { capability }, { annotation }) => addCapability(container, capability, annotation),
+  apply: (_draft, container, { capability }, annotation) => addCapability(container, capability, annotation),
   describe: ({ capability }) => capability,
   exposes: ({ capability }) => capabilityExposure(capability),
 };
@@ -34,12 +34,12 @@ export function capabilityExposure(capability: string): readonly Exposure[] {
 /** Adds a capability where neither it nor ALL is there yet, in either spelling. Throws Conflict. */
 export function addCapability(container: ContainerDraft, capability: string, annotation: string): void {
   // Runtimes apply `drop: ALL` before `add`, and single names after it.
-  if (capability !== 'ALL' && container.capabilities('drop').includes(capability)) {
+  if (capability !== 'ALL' && container.capabilities('drop').has(capability)) {
     throw conflict('capability_dropped', { container: container.container.name, what: capability, annotation });
   }
   if (capability === 'SYS_ADMIN') refuseWithoutEscalation(container, 'the capability SYS_ADMIN', annotation);
   const added = container.capabilities('add');
-  if (!added.includes(capability) && !added.includes('ALL')) container.addCapability(capability);
+  if (!added.has(capability) && !added.has('ALL')) container.addCapability(capability);
 }
 
 /** The API server's validation of a security context (pkg/apis/core/validation, ValidateSecurityContext). */

@@ -7,20 +7,13 @@ import type { ContainerDraft, PodDraft } from '../draft.ts';
 export interface FeatureModule<F extends Feature> {
   /**
    * Adds to the draft what is missing of the want. Throws Conflict where the API server would refuse the result, or it could not work,
-   * and ObjectError.
+   * and ObjectError. `annotation` is the one to name in messages.
    */
-  apply(draft: PodDraft, container: ContainerDraft, want: WantOf<F>, request: Applying): void;
+  apply(draft: PodDraft, container: ContainerDraft, want: WantOf<F>, annotation: string): void;
   /** The want as the annotation's own grammar writes it. */
   describe(want: WantOf<F>): string;
   /** The fields by which a container that has it breaks a Pod Security level. */
   exposes(want: WantOf<F>): readonly Exposure[];
-}
-
-export interface Applying {
-  /** The annotation to name in messages. */
-  readonly annotation: string;
-  /** The alias path of /dev that this container asks for besides, if any. */
-  readonly devPath: string | undefined;
 }
 
 /** A field that Pod Security Standards forbid from `level` on; the field in the standards' own notation. */
@@ -29,11 +22,13 @@ export interface Exposure {
   readonly field: string;
 }
 
-/** Why a want cannot be had in this pod. Caught where features are applied; never leaves the core. */
-export class Conflict extends Error {
+/**
+ * Why a want cannot be had in this pod. Caught where features are applied; never leaves the core. No Error: a pod can have thousands,
+ * and a stack trace costs more than the decision.
+ */
+export class Conflict {
   readonly finding: Finding;
   constructor(conflict: Finding) {
-    super(conflict.message);
     this.finding = conflict;
   }
 }

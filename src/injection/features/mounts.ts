@@ -1,8 +1,11 @@
+import { posix } from 'node:path';
 import type { JsonObject } from '../../contract/json.ts';
 import { quote } from '../../contract/suggest.ts';
 import type { PropagationMode } from '../../contract/wants.ts';
 import type { ContainerDraft, PodDraft } from '../draft.ts';
 import { conflict, type Exposure } from './feature.ts';
+
+const { dirname } = posix;
 
 /** hotmount's volumes are told by their names, so that a second pass finds them. */
 export const OWN_VOLUME = 'hotmount-';
@@ -43,8 +46,10 @@ export function addMount(
   else if (!includes(existing, volume)) throw conflict('volume_name_taken', { volume: volume.name, annotation });
 
   const taken = container.at(mount.mountPath);
-  if (!taken) container.addMount(mount.mountPath, mount);
-  else if (taken.by === 'volume device' || !isSame(taken.mount, mount)) {
+  if (!taken) {
+    refuseInside(container, mount.mountPath, annotation);
+    container.addMount(mount.mountPath, mount);
+  } else if (taken.by === 'volume device' || !isSame(taken.mount, mount)) {
     const options = taken.mount['name'] === mount.name ? ' with other options' : '';
     throw conflict('mount_path_taken', {
       container: container.container.name,
@@ -55,6 +60,34 @@ export function addMount(
     });
   }
 }
+
+/**
+ * The same for a class directory. Nothing else can be mounted inside: the runtime would have to make the mount point in it, and it is
+ * read-only.
+ */
+export function addClassMount(
+  draft: PodDraft,
+  container: ContainerDraft,
+  volume: Volume,
+  mount: Mount,
+  annotation: string,
+): void {
+  addMount(draft, container, volume, mount, annotation);
+  const inner = container.inside(mount.mountPath);
+  if (inner !== undefined) throw nested(container, inner, mount.mountPath, annotation);
+}
+
+function refuseInside(container: ContainerDraft, path: string, annotation: string): void {
+  for (let outer = dirname(path); outer !== '/'; outer = dirname(outer)) {
+    const mount = container.at(outer)?.mount;
+    if (mount?.['readOnly'] === true && String(mount['name']).startsWith(OWN_VOLUME)) {
+      throw nested(container, path, outer, annotation);
+    }
+  }
+}
+
+const nested = ({ container }: ContainerDraft, inner: string, outer: string, annotation: string) =>
+  conflict('mount_path_nested', { container: container.name, inner, outer, annotation });
 
 const isSame = (existing: JsonObject, mount: Mount): boolean =>
   includes({ ...existing, mountPath: mount.mountPath }, mount) && !existing['subPath'] && !existing['subPathExpr'];

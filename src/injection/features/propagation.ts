@@ -4,16 +4,14 @@ import type { WantOf } from '../../contract/wants.ts';
 import type { ContainerDraft, PodDraft } from '../draft.ts';
 import { objectIn, stringIn } from '../shape.ts';
 import { conflict, type FeatureModule } from './feature.ts';
-import { OWN_VOLUME } from './mounts.ts';
 
 /** The mode on the mounts of a volume that the container has already. */
 export const propagation: FeatureModule<'propagation'> = {
-  apply: (draft, container, want, { annotation }) => {
-    if (want.volume.startsWith(OWN_VOLUME)) throw conflict('own_volume', { volume: want.volume, annotation });
+  apply: (draft, container, want, annotation) => {
     if (want.mode === 'Bidirectional') refuseBidirectional(draft, container, want.volume);
     for (const [index, mount] of container.mounts.entries()) {
       if (mount['name'] !== want.volume) continue;
-      refuseMount(mount, container.propagation(index), container, want, annotation);
+      refuseMount(mount, index, container, want, annotation);
       container.setPropagation(index, want.mode);
     }
   },
@@ -23,17 +21,20 @@ export const propagation: FeatureModule<'propagation'> = {
 
 function refuseMount(
   mount: JsonObject,
-  mode: unknown,
-  { container }: ContainerDraft,
+  index: number,
+  container: ContainerDraft,
   want: WantOf<'propagation'>,
   annotation: string,
 ): void {
-  const where = { container: container.name, volume: want.volume, path: String(mount['mountPath']), annotation };
-  if (mode !== 'None' && mode !== want.mode) throw conflict('propagation_conflict', { ...where, mode: String(mode) });
+  const { name, field } = container.container;
+  const text = (key: string) => stringIn(mount, key, `${field}.volumeMounts[${index}]`);
+  const where = { container: name, volume: want.volume, path: text('mountPath') ?? '', annotation };
+  const mode = container.propagation(index);
+  if (mode !== undefined && mode !== want.mode) throw conflict('propagation_conflict', { ...where, mode });
   // The API server: recursiveReadOnly goes with propagation None only (validateMountRecursiveReadOnly).
-  const recursive = mount['recursiveReadOnly'] ?? 'Disabled';
+  const recursive = text('recursiveReadOnly') ?? 'Disabled';
   if (recursive !== 'Disabled' && want.mode !== 'None') {
-    throw conflict('recursive_read_only_conflict', { ...where, mode: String(recursive) });
+    throw conflict('recursive_read_only_conflict', { ...where, mode: recursive });
   }
 }
 

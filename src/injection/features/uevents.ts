@@ -1,8 +1,9 @@
+import { quote } from '../../contract/suggest.ts';
 import { DEFAULT_DEV_PATH } from '../../contract/wants.ts';
-import type { PodDraft } from '../draft.ts';
-import { objectsIn } from '../shape.ts';
+import type { ContainerDraft, PodDraft } from '../draft.ts';
+import { objectIn, objectsIn, stringIn } from '../shape.ts';
 import { addCapability, capabilityExposure } from './capabilities.ts';
-import { dev } from './dev.ts';
+import { DEV_VOLUME, dev } from './dev.ts';
 import { conflict, type FeatureModule } from './feature.ts';
 import { addMount, HOST_PATH, hostPath } from './mounts.ts';
 
@@ -12,8 +13,7 @@ import { addMount, HOST_PATH, hostPath } from './mounts.ts';
  * udevd   a udevd of the container's own: the node's /dev, the netlink capabilities, a database of its own
  */
 export const uevents: FeatureModule<'uevents'> = {
-  apply: (draft, container, { access }, request) => {
-    const { annotation } = request;
+  apply: (draft, container, { access }, annotation) => {
     if (access === 'udev') {
       addHostNetwork(draft, annotation);
       const mount = { name: DATABASE.name, mountPath: '/run/udev', readOnly: true } as const;
@@ -21,7 +21,8 @@ export const uevents: FeatureModule<'uevents'> = {
     }
     if (access === 'udevd') {
       for (const capability of UDEVD_CAPABILITIES) addCapability(container, capability, annotation);
-      dev.apply(draft, container, { feature: 'dev', path: request.devPath ?? DEFAULT_DEV_PATH }, request);
+      const path = container.pathOf(DEV_VOLUME) ?? DEFAULT_DEV_PATH;
+      dev.apply(draft, container, { feature: 'dev', path }, annotation);
       const mount = { name: OWN_DATABASE.name, mountPath: '/run/udev' };
       addMount(draft, container, OWN_DATABASE, mount, annotation);
     }
@@ -40,32 +41,40 @@ const UDEVD_CAPABILITIES = ['NET_ADMIN', 'NET_RAW'];
 
 function addHostNetwork(draft: PodDraft, annotation: string): void {
   if (draft.podField('hostNetwork') === true) return;
-  refusePorts(draft, annotation);
+  const problem = draft.once(hostNetworkProblem);
+  if (problem) throw conflict('host_network_conflict', { what: problem, annotation });
   draft.setPodField('hostNetwork', true);
   const dns = draft.podField('dnsPolicy') ?? 'ClusterFirst';
   if (dns === 'ClusterFirst') draft.setPodField('dnsPolicy', 'ClusterFirstWithHostNet');
 }
 
+/** What of the pod, as it came, the API server refuses together with hostNetwork (pkg/apis/core/validation). */
+function hostNetworkProblem({ spec, containers }: PodDraft): string | undefined {
+  if (spec['hostnameOverride'] !== undefined && spec['hostnameOverride'] !== null) return 'a hostnameOverride';
+  const security = objectIn(spec, 'securityContext', 'spec') ?? {};
+  for (const sysctl of objectsIn(security, 'sysctls', 'spec.securityContext')) {
+    const name = stringIn(sysctl, 'name', 'spec.securityContext.sysctls') ?? '';
+    if (/^net[./]/.test(name)) return `the sysctl ${quote(name)}`;
+  }
+  return portProblem(containers);
+}
+
 /**
- * On the host network the API server sets each missing hostPort to the containerPort (SetDefaults_Pod), then refuses those that differ
- * and those that two containers share (validateHostNetwork, AccumulateUniqueHostPorts).
+ * The API server sets each missing hostPort to the containerPort (SetDefaults_Pod), then refuses those that differ and those that two
+ * containers share (validateHostNetwork, AccumulateUniqueHostPorts).
  */
-function refusePorts(draft: PodDraft, annotation: string): void {
+function portProblem(containers: Iterable<ContainerDraft>): string | undefined {
   const seen = new Set<string>();
-  for (const { container, original } of draft.containers) {
+  for (const { container, original } of containers) {
     for (const port of objectsIn(original, 'ports', container.field)) {
-      const refuse = (why: string) =>
-        conflict('host_port_conflict', {
-          container: container.name,
-          port: String(port['containerPort']),
-          why,
-          annotation,
-        });
-      if (port['hostPort'] && port['hostPort'] !== port['containerPort']) throw refuse('has another hostPort');
+      const { containerPort, hostPort, protocol, hostIP } = port;
+      const what = `port ${quote(containerPort)} in container ${quote(container.name)}`;
+      if (hostPort && hostPort !== containerPort) return `${what} with another hostPort`;
       if (container.kind === 'init') continue;
-      const key = [port['protocol'] ?? 'TCP', port['hostIP'] ?? '', port['containerPort']].join('/');
-      if (seen.has(key)) throw refuse('another port of the pod takes too');
+      const key = JSON.stringify([protocol ?? 'TCP', hostIP ?? '', containerPort ?? 0]);
+      if (seen.has(key)) return `${what} a second time`;
       seen.add(key);
     }
   }
+  return undefined;
 }
