@@ -36,6 +36,9 @@ function outputOf(command: string): string {
   return spawnSync('sh', ['-c', `exec 2>&1; ${typed}`], { cwd: ROOT, encoding: 'utf8' }).stdout;
 }
 
+const messageOf = ({ sentence, remedy }: { sentence: string; remedy?: string }): string =>
+  remedy === undefined ? sentence : `${sentence}: ${remedy}`;
+
 const blocks = DOCS.flatMap((file) =>
   [...read(file).matchAll(BLOCK)].map(([block, command = '', shown = '']) => ({ file, block, command, shown })),
 );
@@ -63,10 +66,9 @@ describe('the documents', () => {
   it('list the reason codes', () => {
     const [shown = '', start = ''] =
       /(<!-- reasons: .*\n)[\s\S]*<!-- \/reasons -->/.exec(read('docs/annotations.md')) ?? [];
-    const rows = Object.entries(REASONS).map(
-      ([code, { kind, sentence }]) => `| \`${code}\` | ${kind} | ${sentence} |\n`,
-    );
-    const table = `\n| code | kind | sentence |\n| --- | --- | --- |\n${rows.join('')}\n`;
+    const entries: [string, { kind: string; sentence: string; remedy?: string }][] = Object.entries(REASONS);
+    const rows = entries.map(([code, entry]) => `| \`${code}\` | ${entry.kind} | ${messageOf(entry)} |\n`);
+    const table = `\n| code | kind | what the user reads |\n| --- | --- | --- |\n${rows.join('')}\n`;
     expectInDocument('docs/annotations.md', shown, `${start}${table}<!-- /reasons -->`);
   });
 
