@@ -5,9 +5,16 @@ const MAX_CANDIDATES = 1000;
 
 /** `; did you mean "x"?` for a near miss among `known`, else an empty string. */
 export function didYouMean(word: string, known: readonly string[]): string {
-  const maxDistance = Math.max(1, Math.floor(word.length / 3));
+  // Two: letters that changed places, the commonest slip.
+  const maxDistance = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
   const match = word.length <= 64 ? closestMatch(word, known.slice(0, MAX_CANDIDATES), { maxDistance }) : undefined;
   return match === undefined ? '' : `; did you mean "${match}"?`;
+}
+
+/** The same, or else what there is: `; it has a, b`. */
+export function didYouMeanOr(word: string, known: readonly string[]): string {
+  const shown = known.length > 10 ? [...known.slice(0, 10), '…'] : known;
+  return didYouMean(word, known) || `; it has ${shown.join(', ') || 'none'}`;
 }
 
 /** A foreign value in a message: text quoted, escaped, and cut where it is long; objects and lists by their kind. */

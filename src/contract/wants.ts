@@ -87,6 +87,7 @@ const PARSERS: { [F in Feature]: (text: string) => Want[] } = {
   lxcfs: (text) => {
     if (text === 'true') return [{ feature: 'lxcfs', views: undefined }];
     const named = items(text, '"true", or views separated by commas');
+    if (named.includes('true')) throw new Problem('"true" stands alone: list the views instead');
     const views = named.map((item) => oneOf(item, LXCFS_VIEW_NAMES, ['true', 'false']));
     return [{ feature: 'lxcfs', views: LXCFS_VIEW_NAMES.filter((view) => views.includes(view)) }];
   },
@@ -108,14 +109,18 @@ const PARSERS: { [F in Feature]: (text: string) => Want[] } = {
       return { feature: 'devices', class: name, path };
     }),
 
-  propagation: (text) =>
-    items(text, '"volume=mode", separated by commas').map((item) => {
+  propagation: (text) => {
+    const volumes = new Set<string>();
+    return items(text, '"volume=mode", separated by commas').map((item) => {
       const [volume, mode, ...rest] = item.split('=').map((part) => part.trim());
       if (!volume || !mode || rest.length > 0) {
         throw new Problem(`expected "volume=mode" in place of ${quote(item)}, such as "data=HostToContainer"`);
       }
+      if (volumes.has(volume)) throw new Problem(`${quote(volume)} is there twice`);
+      volumes.add(volume);
       return { feature: 'propagation', volume, mode: oneOf(mode, PROPAGATION_MODES) };
-    }),
+    });
+  },
 };
 
 /** More than anybody means; what one pod can cost us must have a bound. */

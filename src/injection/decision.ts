@@ -1,6 +1,6 @@
 import type { JsonObject } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
-import { didYouMean, quote } from '../contract/suggest.ts';
+import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import { allowedBy, type Policy, type Rule, type Subject, whoMay } from '../policy/index.ts';
 import { describeWant, exposuresOf } from './features/index.ts';
 import type { Ask } from './intent.ts';
@@ -47,8 +47,8 @@ function unknownClass({ annotation, want }: Ask, policy: Policy): Finding | unde
   const known = classes.map(({ name }) => name);
   if (known.includes(want.class)) return undefined;
   const kind = want.feature === 'media' ? 'media class' : 'device class';
-  const hint = didYouMean(want.class, known) || `; it has ${known.length === 0 ? 'none' : known.join(', ')}`;
-  return finding('class_unknown', { annotation, what: `the ${kind} ${quote(want.class)}`, hint });
+  const what = `the ${kind} ${quote(want.class)}`;
+  return finding('class_unknown', { annotation, what, hint: didYouMeanOr(want.class, known) });
 }
 
 /** What no policy can make work in such a pod. */

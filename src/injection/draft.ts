@@ -122,6 +122,7 @@ export class ContainerDraft {
   readonly container: Container;
   readonly #object: JsonObject;
   readonly #undo: (() => void)[];
+  #mounts: readonly JsonObject[] | undefined;
   #paths: Map<string, Taken> | undefined;
   #capabilities: { add: Set<string>; drop: Set<string> } | undefined;
   readonly #addedMounts: JsonObject[] = [];
@@ -213,7 +214,8 @@ export class ContainerDraft {
 
   /** The mounts as they came. Throws ObjectError. */
   get mounts(): readonly JsonObject[] {
-    return objectsIn(this.#object, 'volumeMounts', this.container.field);
+    this.#mounts ??= objectsIn(this.#object, 'volumeMounts', this.container.field);
+    return this.#mounts;
   }
 
   /** The mode of one of `mounts`, as it will be; undefined where none is written out. Throws ObjectError. */

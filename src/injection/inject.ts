@@ -2,7 +2,7 @@ import type { Feature } from '../contract/annotations.ts';
 import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
 import { type Finding, finding, isDenial, type Reason } from '../contract/reasons.ts';
 import { matchingRules, NamespaceLabelsUnknownError, type Policy, type Rule, type Subject } from '../policy/index.ts';
-import { containersOf } from './containers.ts';
+import { type Container, containersOf } from './containers.ts';
 import { type Circumstances, type Decision, decide } from './decision.ts';
 import { PodDraft } from './draft.ts';
 import { applyWant, Conflict, describeWant, type Exposure, exposuresOf } from './features/index.ts';
@@ -109,12 +109,15 @@ function grant(draft: PodDraft, asks: readonly Ask[], circumstances: Circumstanc
   const entries: Entry[] = [];
   const exposures: Exposure[] = [];
   const findings: Finding[] = [];
+  const mayNotBePrivileged = new Set<Container>();
   for (const ask of asks) {
     const given = give(draft, ask, circumstances);
     if ('refusal' in given) {
-      findings.push(
-        ask.defaultOf === undefined ? given.refusal : skipped(ask.annotation, ask.defaultOf, given.refusal),
-      );
+      const { reason } = given.refusal;
+      if (reason === 'privileged_not_allowed') mayNotBePrivileged.add(ask.container);
+      const falls = reason === 'bidirectional_needs_privileged' && mayNotBePrivileged.has(ask.container);
+      const refusal = falls ? bidirectionalNotAllowed(ask) : given.refusal;
+      findings.push(ask.defaultOf === undefined ? refusal : skipped(ask.annotation, ask.defaultOf, refusal));
       continue;
     }
     const { container, want } = ask;
@@ -136,8 +139,16 @@ function give(draft: PodDraft, ask: Ask, circumstances: Circumstances): Decision
   }
 }
 
-const skipped = (annotation: string, rule: string, { message }: Finding): Finding =>
-  finding('default_skipped', { annotation, rule, why: message });
+/** What the policy refuses takes along what depends on it, as a refusal: under onViolation warn, the pod is admitted without both. */
+const bidirectionalNotAllowed = ({ annotation, container, want }: Ask): Finding =>
+  finding('bidirectional_not_allowed', {
+    annotation,
+    container: container.name,
+    volume: want.feature === 'propagation' ? want.volume : '',
+  });
+
+const skipped = (annotation: string, rule: string, { cause }: Finding): Finding =>
+  finding('default_skipped', { annotation, rule, why: cause });
 
 /** The pod as it came, but for a status from an earlier life, which would lie. */
 const nothing = (pod: JsonObject, outcome: Reason): InjectResult => ({
@@ -148,7 +159,11 @@ const nothing = (pod: JsonObject, outcome: Reason): InjectResult => ({
 });
 
 const asksForNothing = (request: Request): boolean =>
-  !request.inject || (request.features.size === 0 && request.overrides.size === 0 && request.findings.length === 0);
+  !request.inject ||
+  (request.containers === undefined &&
+    request.features.size === 0 &&
+    request.overrides.size === 0 &&
+    request.findings.length === 0);
 
 function subjectOf(metadata: JsonObject, spec: JsonObject, context: Context): Subject {
   return {

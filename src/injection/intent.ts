@@ -1,7 +1,7 @@
 import { DEFAULTS_ENABLED, DEFAULTS_LABEL, FEATURES, type Feature, PREFIX } from '../contract/annotations.ts';
 import type { Labels } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
-import { didYouMean, quote } from '../contract/suggest.ts';
+import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import { LXCFS_VIEW_NAMES, parseValue, type Want } from '../contract/wants.ts';
 import type { Policy, Rule } from '../policy/index.ts';
 import type { Container } from './containers.ts';
@@ -142,7 +142,8 @@ function select(request: Request, containers: readonly Container[]): ReadonlySet
 
 /** The first ten: each costs a comparison with every name in the pod. */
 function containersNotFound(request: Request, containers: readonly Container[]): Finding[] {
-  const known = new Set(['*', ...containers.map(({ name }) => name)]);
+  const names = containers.map(({ name }) => name);
+  const known = new Set(['*', ...names]);
   const named = [
     ...(request.containers ?? []).map((name) => ({ name, annotation: `${PREFIX}containers` })),
     ...[...request.overrides].flatMap(([name, settings]) =>
@@ -153,7 +154,7 @@ function containersNotFound(request: Request, containers: readonly Container[]):
     .filter(({ name }) => !known.has(name))
     .slice(0, 10)
     .map(({ name, annotation }) =>
-      finding('container_not_found', { annotation, container: quote(name), hint: didYouMean(name, [...known]) }),
+      finding('container_not_found', { annotation, container: quote(name), hint: didYouMeanOr(name, names) }),
     );
 }
 

@@ -41,7 +41,8 @@ export function readRequest(annotations: JsonObject): Request {
   const asked = { ...carriedAnnotations(annotations[FROM_WORKLOAD], findings), ...ownAnnotations(annotations) };
   const features = new Map<Feature, Setting>();
   const overrides = new Map<string, Map<Feature, Setting>>();
-  let inject = true;
+  // Before all else: it makes the others' mistakes matter to nobody.
+  const inject = !(typeof asked[INJECT] === 'string' && asked[INJECT].trim() === 'false');
   let containers: readonly string[] | undefined;
 
   for (const [annotation, value] of Object.entries(asked)) {
@@ -56,7 +57,6 @@ export function readRequest(annotations: JsonObject): Request {
 
     if (annotation === INJECT) {
       if (value.trim() !== 'true' && value.trim() !== 'false') invalid('expected "true" or "false"');
-      inject = value.trim() !== 'false';
     } else if (annotation === CONTAINERS) {
       const parsed = parseNames(value);
       if ('problem' in parsed) invalid(parsed.problem);

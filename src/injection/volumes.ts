@@ -1,5 +1,5 @@
 import { type Finding, finding } from '../contract/reasons.ts';
-import { didYouMean, quote } from '../contract/suggest.ts';
+import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import type { ContainerDraft, PodDraft } from './draft.ts';
 import { OWN_VOLUME } from './features/index.ts';
 import type { Ask } from './intent.ts';
@@ -37,9 +37,7 @@ function notMounted({ annotation, want }: Ask, known: ReadonlySet<string>): Find
   const volume = quote(name);
   if (name.startsWith(OWN_VOLUME)) return finding('own_volume', { annotation, volume });
   if (known.has(name)) return finding('volume_not_mounted', { annotation, volume });
-  const names = [...known];
-  const hint = didYouMean(name, names) || `; it has ${names.slice(0, 10).join(', ') || 'none'}`;
-  return finding('volume_not_found', { annotation, volume, hint });
+  return finding('volume_not_found', { annotation, volume, hint: didYouMeanOr(name, [...known]) });
 }
 
 function volumesOf({ container, mounts }: ContainerDraft): ReadonlySet<string> {

@@ -116,7 +116,8 @@ function preview(
 
 function existingJob(job: JsonObject): WorkloadResult {
   const name = stringIn(metadataOf(job), 'name', 'metadata') ?? '';
-  const carries = Object.keys(carriedBy(job)).length > 0 && !ownedByCronJob(job);
+  // What was carried when it was created is there still; only what has changed since comes too late.
+  const carries = carry(job).object !== job;
   return {
     object: job,
     warnings: carries ? [finding('existing_job', { name })] : [],
@@ -137,7 +138,7 @@ const annotationsOf = (object: JsonObject): JsonObject => objectIn(metadataOf(ob
 const ownedByCronJob = (object: JsonObject): boolean =>
   object['kind'] === 'Job' &&
   objectsIn(metadataOf(object), 'ownerReferences', 'metadata').some(
-    ({ kind, controller }) => kind === 'CronJob' && controller === true,
+    ({ apiVersion, kind }) => kind === 'CronJob' && typeof apiVersion === 'string' && apiVersion.startsWith('batch/'),
   );
 
 /** The object at a path; undefined where it or anything on the way is missing. Throws ObjectError. */

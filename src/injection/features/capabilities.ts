@@ -33,13 +33,15 @@ export function capabilityExposure(capability: string): readonly Exposure[] {
 
 /** Adds a capability where neither it nor ALL is there yet, in either spelling. Throws Conflict. */
 export function addCapability(container: ContainerDraft, capability: string, annotation: string): void {
-  // Runtimes apply `drop: ALL` before `add`, and single names after it.
-  if (capability !== 'ALL' && container.capabilities('drop').has(capability)) {
+  // The order of runtimes (containerd's WithCapabilities): add ALL, drop ALL, add names, drop names.
+  const dropped = container.capabilities('drop');
+  if (dropped.has(capability)) {
     throw conflict('capability_dropped', { container: container.container.name, what: capability, annotation });
   }
   if (capability === 'SYS_ADMIN') refuseWithoutEscalation(container, 'the capability SYS_ADMIN', annotation);
   const added = container.capabilities('add');
-  if (!added.has(capability) && !added.has('ALL')) container.addCapability(capability);
+  const hasAll = added.has('ALL') && !dropped.has('ALL');
+  if (!added.has(capability) && !hasAll) container.addCapability(capability);
 }
 
 /** The API server's validation of a security context (pkg/apis/core/validation, ValidateSecurityContext). */

@@ -8,7 +8,7 @@ import { addClassMount, HOST_PATH, hostPath } from './mounts.ts';
  */
 export const media: FeatureModule<'media'> = {
   apply: (draft, container, { class: className, path, readOnly }, annotation) => {
-    const name = `hotmount-${readOnly ? 'media-ro' : 'media'}-${className}`;
+    const name = `hotmount-${readOnly ? 'ro-' : ''}media-${className}`;
     addClassMount(
       draft,
       container,

@@ -89,8 +89,13 @@ function refuseInside(container: ContainerDraft, path: string, annotation: strin
 const nested = ({ container }: ContainerDraft, inner: string, outer: string, annotation: string) =>
   conflict('mount_path_nested', { container: container.name, inner, outer, annotation });
 
-const isSame = (existing: JsonObject, mount: Mount): boolean =>
-  includes({ ...existing, mountPath: mount.mountPath }, mount) && !existing['subPath'] && !existing['subPathExpr'];
+/** API servers before 1.31 may drop recursiveReadOnly, and our own mount comes back to us without it. */
+function isSame(existing: JsonObject, mount: Mount): boolean {
+  const { recursiveReadOnly: _, ...rest } = mount;
+  const expected = existing['recursiveReadOnly'] === undefined ? rest : mount;
+  const isWhole = !existing['subPath'] && !existing['subPathExpr'];
+  return isWhole && includes({ ...existing, mountPath: mount.mountPath }, expected);
+}
 
 /** Every field of `part` is in `whole`; the API server may have added defaults. */
 function includes(whole: unknown, part: unknown): boolean {

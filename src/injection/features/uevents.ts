@@ -60,18 +60,19 @@ function hostNetworkProblem({ spec, containers }: PodDraft): string | undefined 
 }
 
 /**
- * The API server sets each missing hostPort to the containerPort (SetDefaults_Pod), then refuses those that differ and those that two
- * containers share (validateHostNetwork, AccumulateUniqueHostPorts).
+ * The API server sets each missing hostPort to the containerPort (SetDefaults_Pod), then refuses, of spec.containers, those that differ
+ * (validateHostNetwork), and a port that spec.containers together, or one init container, have twice (checkHostPortConflicts).
  */
 function portProblem(containers: Iterable<ContainerDraft>): string | undefined {
-  const seen = new Set<string>();
+  const regular = new Set<string>();
   for (const { container, original } of containers) {
+    const seen = container.kind === 'regular' ? regular : new Set<string>();
     for (const port of objectsIn(original, 'ports', container.field)) {
       const { containerPort, hostPort, protocol, hostIP } = port;
       const what = `port ${quote(containerPort)} in container ${quote(container.name)}`;
-      if (hostPort && hostPort !== containerPort) return `${what} with another hostPort`;
-      if (container.kind === 'init') continue;
-      const key = JSON.stringify([protocol ?? 'TCP', hostIP ?? '', containerPort ?? 0]);
+      if (container.kind === 'regular' && hostPort && hostPort !== containerPort)
+        return `${what} with another hostPort`;
+      const key = JSON.stringify([protocol ?? 'TCP', hostIP ?? '', hostPort || containerPort]);
       if (seen.has(key)) return `${what} a second time`;
       seen.add(key);
     }
