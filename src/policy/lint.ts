@@ -83,7 +83,11 @@ function matchesNone(globs: readonly string[]): boolean {
 /** What of a rule comes to nothing because an earlier one applies wherever it does. */
 function shadowed(rule: Rule, earlier: Rule): readonly string[] {
   if (!isAtLeastAsWide(earlier, rule)) return [];
-  const lost = FEATURES.filter((key) => rule.defaults[key] !== undefined && earlier.defaults[key] !== undefined);
+  // Enforced defaults come before all others; among their like, the first counts.
+  const yields = earlier.enforce || !rule.enforce;
+  const lost = FEATURES.filter(
+    (key) => yields && rule.defaults[key] !== undefined && earlier.defaults[key] !== undefined,
+  );
   const messages = lost.map((key) => `its default for ${key} is never used: rule ${quote(earlier.name)} sets it first`);
   const setsOwn = FEATURES.some((key) => rule.defaults[key] !== undefined && !lost.includes(key));
   if (!setsOwn && isSubset(rule.allow, earlier.allow) && !isSubset(rule.allow, NOTHING)) {

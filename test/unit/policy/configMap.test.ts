@@ -59,6 +59,13 @@ describe('a policy in the manifest of a ConfigMap', () => {
     expect(complaints(text)).toEqual([expect.stringMatching(/^6:16 there is no such key.* \(line 7 of the policy\)$/)]);
   });
 
+  it('is not looked for in the lines of a folded block, which are not those of the policy', () => {
+    const folded = POLICY.replace('kind', '# foo: 1\nfoo: 1\nkind').replaceAll('\n', '\n\n');
+    expect(complaints(literal(folded, { header: '>' }))).toEqual([
+      expect.stringMatching(/^6:16 there is no such key.* \(line 3 of the policy\)$/),
+    ]);
+  });
+
   it('is missed where it is not there, by the names of the keys that are', () => {
     expect(complaints(manifest('  policy: x\n'))).toEqual([
       '5:1 this ConfigMap has no text under data["policy.yaml"]; its keys are policy',

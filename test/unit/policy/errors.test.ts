@@ -201,6 +201,7 @@ describe('an error of the policy tells where it is, what was found and what is a
 
   it('for a text that is no policy at all', () => {
     expect(complaints('', { head: '' })).toEqual(['1:1: is empty; expected a policy']);
+    expect(complaints('\uFEFFfoo: 1\n', { head: '' }).at(-1)).toMatch(/^1:1: foo: /);
     expect(complaints('- a', { head: '' })).toEqual(['1:1: expected a policy: a mapping of keys to values']);
     expect(complaints('a: 1', { head: '' })[0]).toBe('1:1: apiVersion: is missing; expected hotmount.io/v1alpha1');
     expect(complaints('kind: Policy', { head: 'apiVersion: hotmount.io/v1\n' })[0]).toBe(

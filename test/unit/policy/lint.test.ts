@@ -70,6 +70,13 @@ rules: [{ name: a, namespaces: [x], allow: { media: [usb] } }]`;
 describe('what is meant is not', () => {
   it.each([
     [
+      'an enforced default after one that is not',
+      [
+        'name: a, namespaces: ["*"], allow: { lxcfs: true }, defaults: { lxcfs: "true" }',
+        'name: b, namespaces: [x], allow: { lxcfs: true }, defaults: { lxcfs: cpu }, enforce: true',
+      ],
+    ],
+    [
       'privileged where the admin says who',
       ['name: a, namespaces: ["*", "!kube-*"], serviceAccounts: [x], allow: { privileged: true }'],
     ],

@@ -75,6 +75,7 @@ describe('a mount option', () => {
     ...[
       'noexec,suid',
       'noexec=1',
+      'noexec=',
       'uid',
       'uid=',
       'uid=-1',

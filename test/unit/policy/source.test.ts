@@ -152,8 +152,13 @@ describe('a policy file', () => {
     const path = join(directory, 'policy.yaml');
     writeFileSync(path, policyText('one'));
     const { rule } = open(path);
-    const busy = setInterval(() => writeFileSync(path, policyText('busy')), 5);
-    await until(() => expect(rule()).toBe('busy')).finally(() => clearInterval(busy));
+    let busy: NodeJS.Immediate;
+    const write = () => {
+      writeFileSync(path, policyText('busy'));
+      busy = setImmediate(write);
+    };
+    write();
+    await until(() => expect(rule()).toBe('busy')).finally(() => clearImmediate(busy));
   });
 });
 
