@@ -1,7 +1,10 @@
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import type { LogLevel } from './log-levels.ts';
 
 export type { Logger };
+
+/** A line waits this long for company: a write of its own costs more than making it. In milliseconds. */
+const FLUSH_AFTER = 20;
 
 /**
  * JSON lines to stderr: logs are for people and collectors, stdout is for programs. Written asynchronously, so that a slow reader of
@@ -15,8 +18,22 @@ export function createLogger(level: LogLevel): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    pino.destination({ fd: 2, sync: false }),
+    batched(pino.destination({ fd: 2, sync: false, minLength: 8_192 })),
   );
+}
+
+function batched(destination: ReturnType<typeof pino.destination>): DestinationStream {
+  let timer: NodeJS.Timeout | undefined;
+  const flush = () => {
+    timer = undefined;
+    destination.flush();
+  };
+  return {
+    write(line) {
+      destination.write(line);
+      timer ??= setTimeout(flush, FLUSH_AFTER).unref();
+    },
+  };
 }
 
 /**
