@@ -45,6 +45,13 @@ export class GuestAgent {
     return process;
   }
 
+  /** Kills everything that was started here and still runs, and waits for its end. */
+  async killAll(): Promise<void> {
+    const running = [...this.#processes.values()];
+    for (const process of running) process.kill('SIGKILL');
+    await Promise.allSettled(running.map((process) => process.exited));
+  }
+
   /** The guest is no more: everything that waits for it gets this error, at once and from now on. */
   fail(error: Error): void {
     this.#ended = error;

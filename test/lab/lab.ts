@@ -144,6 +144,13 @@ export class Lab {
     return this.#machine.console();
   }
 
+  /** Between two tests: kills what was spawned and still runs, pulls what is still plugged in. Files, mounts, containers stay. */
+  async reset(): Promise<void> {
+    if (!this.running) return;
+    await this.#agent.killAll();
+    await this.#usb.pullAll();
+  }
+
   /** Ends the guest as by pulling its power cord, and removes its files. May be called twice. */
   async stop(): Promise<void> {
     await this.#machine.stop();

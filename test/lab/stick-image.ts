@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, open, rm, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path';
 import { hostCommand } from './host-command.ts';
 
-export type StickFileSystem = 'vfat' | 'exfat' | 'ext4';
+export const STICK_FILE_SYSTEMS = ['vfat', 'exfat', 'ext4'] as const;
+export type StickFileSystem = (typeof STICK_FILE_SYSTEMS)[number];
 
 export interface StickSpec {
   fs: StickFileSystem;

@@ -22,7 +22,7 @@ export interface UsbStick {
   readonly serial: string;
   /** The kernel's name of the disk (`sda`), when the guest has it with its medium and `/dev/sda` exists. */
   disk(): Promise<string>;
-  /** Pulls it out without asking anyone. The guest notices some milliseconds later; the image is free for the next plug. */
+  /** Pulls it out without asking anyone. The guest notices some milliseconds later; the image is free for the next plug. Once is enough. */
   pull(): Promise<void>;
   /** Takes the medium out of a removable device that stays, as out of a card reader's slot. The guest finds out when it looks. */
   ejectMedium(): Promise<void>;
@@ -42,13 +42,20 @@ export interface UsbSerial {
 /** Runs a shell command in the guest and gives what it prints. */
 type Ask = (command: string) => Promise<string>;
 
-/** The guest's USB bus: 15 ports, plugged and pulled through qemu. */
+/** As many as virtual-machine.ts gives the controller. */
+const PORTS = Array.from({ length: 15 }, (_, index) => index + 1);
+
+/**
+ * The guest's USB bus, plugged and pulled through qemu. What undoes a plug is put on a stack step by step, so that a plug that fails
+ * half-way leaves nothing, and pulling is the same stack from its top.
+ */
 export class UsbBus {
   #qmp: Qmp;
   #ask: Ask;
   #directory: string;
   #count = 0;
-  #ports = new Set<number>();
+  #taken = new Set<number>();
+  #plugged = new Set<AsyncDisposableStack>();
 
   constructor(qmp: Qmp, ask: Ask, directory: string) {
     this.#qmp = qmp;
@@ -58,59 +65,70 @@ export class UsbBus {
 
   async plugStick(options: UsbStickOptions): Promise<UsbStick> {
     const { image, vendor = 'HOTMOUNT', model = 'LAB STICK', removable = true, readOnly = false } = options;
-    const id = `stick${++this.#count}`;
-    const serial = options.serial ?? `LAB${String(this.#count).padStart(6, '0')}`;
-    const port = this.#takePort();
-    let medium = await this.#openImage(`${id}-medium1`, image, readOnly);
-    // usb-bot rather than usb-storage: only a SCSI disk of its own can be given a vendor and a model. It is plugged in complete.
-    await this.#qmp.execute('device_add', {
-      driver: 'usb-bot',
-      id,
-      bus: 'xhci.0',
-      port: `${port}`,
-      serial,
-      attached: false,
+    if (vendor.length > 8 || model.length > 16) {
+      throw new Error(`a stick's vendor has 8 characters at most and its model 16: "${vendor}", "${model}"`); // SCSI INQUIRY
+    }
+    const { id, serial } = this.#identify('stick', options.serial);
+    const disk = `${id}-disk`;
+    await using plugging = new AsyncDisposableStack();
+    const port = this.#takePort(plugging);
+    let medium: string | undefined = await this.#openImage(image, readOnly);
+    plugging.defer(async () => {
+      if (medium) await this.#closeImage(medium);
     });
-    const drive = { drive: medium, vendor, product: model, serial, removable };
-    await this.#qmp.execute('device_add', { driver: 'scsi-hd', id: `${id}-disk`, bus: `${id}.0`, ...drive });
+
+    // usb-bot rather than usb-storage: only a SCSI disk of its own can be given a vendor and a model. It is attached when complete.
+    const stick = { driver: 'usb-bot', id, bus: 'xhci.0', port: `${port}`, serial, attached: false };
+    const lun = {
+      driver: 'scsi-hd',
+      id: disk,
+      bus: `${id}.0`,
+      drive: medium,
+      vendor,
+      product: model,
+      serial,
+      removable,
+    };
+    await this.#qmp.execute('device_add', stick);
+    plugging.defer(() => this.#qmp.deleteDevice(id));
+    await this.#qmp.execute('device_add', lun);
     await this.#qmp.execute('qom-set', { path: `/machine/peripheral/${id}`, property: 'attached', value: true });
-    const block = `/sys/bus/usb/devices/?-${port}/?-${port}:*/host*/target*/*/block/*`;
+
     return {
       serial,
       disk: () =>
-        this.#ask(`until for d in ${block}; do [ -b "/dev/\${d##*/}" ] && read -r n < "$d/size" && [ "$n" != 0 ] && break; done
-        do sleep 0.02; done; echo "\${d##*/}"`),
-      pull: async () => {
-        await this.#qmp.deleteDevice(id);
-        if (medium) await this.#closeImage(medium);
-        this.#ports.delete(port);
-      },
+        this.#nameInGuest(port, 'host*/target*/*/block/*', '[ -b "/dev/$name" ] && [ "$(< "$path/size")" != 0 ]'),
+      pull: this.#pullOf(plugging),
       ejectMedium: async () => {
-        await this.#qmp.execute('blockdev-open-tray', { id: `${id}-disk`, force: true });
-        await this.#qmp.execute('blockdev-remove-medium', { id: `${id}-disk` });
+        if (!medium) return;
+        await this.#qmp.execute('blockdev-open-tray', { id: disk, force: true });
+        await this.#qmp.execute('blockdev-remove-medium', { id: disk });
         await this.#closeImage(medium);
-        medium = '';
+        medium = undefined;
       },
       insertMedium: async (next) => {
-        medium = await this.#openImage(`${id}-medium${++this.#count}`, next, readOnly);
-        await this.#qmp.execute('blockdev-insert-medium', { id: `${id}-disk`, 'node-name': medium });
-        await this.#qmp.execute('blockdev-close-tray', { id: `${id}-disk` });
+        if (medium) throw new Error(`${id}: there is a medium in it: eject that first`);
+        medium = await this.#openImage(next, readOnly);
+        await this.#qmp.execute('blockdev-insert-medium', { id: disk, 'node-name': medium });
+        await this.#qmp.execute('blockdev-close-tray', { id: disk });
       },
     };
   }
 
   async plugSerial(options: { serial?: string } = {}): Promise<UsbSerial> {
-    const id = `serial${++this.#count}`;
-    const serial = options.serial ?? `TTY${String(this.#count).padStart(6, '0')}`;
-    const port = this.#takePort();
+    const { id, serial } = this.#identify('serial', options.serial);
+    await using plugging = new AsyncDisposableStack();
+    const port = this.#takePort(plugging);
+
     const path = join(this.#directory, id);
-    const addr = { type: 'unix', data: { path } };
-    await this.#qmp.execute('chardev-add', {
-      id,
-      backend: { type: 'socket', data: { addr, server: true, wait: false } },
-    });
+    const backend = { type: 'socket', data: { addr: { type: 'unix', data: { path } }, server: true, wait: false } };
+    await this.#qmp.execute('chardev-add', { id, backend });
+    plugging.defer(async () => void (await this.#qmp.execute('chardev-remove', { id })));
     const wire = await connected(path);
-    const device = {
+    plugging.defer(() => void wire.destroy());
+
+    // always-plugged: the adapter is there whether or not somebody listens at the far end, as with a real one.
+    const adapter = {
       driver: 'usb-serial',
       id,
       chardev: id,
@@ -119,34 +137,53 @@ export class UsbBus {
       serial,
       'always-plugged': true,
     };
-    await this.#qmp.execute('device_add', device);
-    const tty = `/sys/bus/usb/devices/?-${port}/?-${port}:*/ttyUSB*`;
+    await this.#qmp.execute('device_add', adapter);
+    plugging.defer(() => this.#qmp.deleteDevice(id));
+
     return {
       serial,
       wire,
-      tty: () =>
-        this.#ask(
-          `until for d in ${tty}; do [ -c "/dev/\${d##*/}" ] && break; done; do sleep 0.02; done; echo "\${d##*/}"`,
-        ),
-      pull: async () => {
-        await this.#qmp.deleteDevice(id);
-        wire.destroy();
-        await this.#qmp.execute('chardev-remove', { id });
-        this.#ports.delete(port);
-      },
+      tty: () => this.#nameInGuest(port, 'ttyUSB*', '[ -c "/dev/$name" ]'),
+      pull: this.#pullOf(plugging),
     };
   }
 
-  #takePort(): number {
-    for (let port = 1; port <= 15; port++) {
-      if (this.#ports.has(port)) continue;
-      this.#ports.add(port);
-      return port;
-    }
-    throw new Error('all 15 USB ports of the lab are taken: pull something first');
+  /** Pulls whatever is plugged in. */
+  async pullAll(): Promise<void> {
+    for (const device of [...this.#plugged]) await device.disposeAsync();
   }
 
-  async #openImage(node: string, filename: string, readOnly: boolean): Promise<string> {
+  #identify(kind: string, serial: string | undefined): { id: string; serial: string } {
+    const number = ++this.#count;
+    return { id: `${kind}${number}`, serial: serial ?? `LAB${String(number).padStart(6, '0')}` };
+  }
+
+  #takePort(plugging: AsyncDisposableStack): number {
+    const port = PORTS.find((candidate) => !this.#taken.has(candidate));
+    if (!port) throw new Error(`all ${PORTS.length} USB ports of the lab are taken: pull something first`);
+    this.#taken.add(port);
+    plugging.defer(() => void this.#taken.delete(port));
+    return port;
+  }
+
+  /** The plug has succeeded: from here on only `pull` undoes it, once. */
+  #pullOf(plugging: AsyncDisposableStack): () => Promise<void> {
+    const device = plugging.move();
+    this.#plugged.add(device);
+    return async () => {
+      this.#plugged.delete(device);
+      await device.disposeAsync();
+    };
+  }
+
+  /** Waits for what the kernel makes of the device in a port. `ready` is a bash condition over `$path` (in sysfs) and `$name`. */
+  #nameInGuest(port: number, pattern: string, ready: string): Promise<string> {
+    const look = `for path in /sys/bus/usb/devices/?-${port}/?-${port}:*/${pattern}; do name=\${path##*/}; ${ready} && break; done`;
+    return this.#ask(`until ${look}; do sleep 0.02; done 2>/dev/null; echo "$name"`);
+  }
+
+  async #openImage(filename: string, readOnly: boolean): Promise<string> {
+    const node = `medium${++this.#count}`;
     const file = { driver: 'file', filename, discard: 'unmap' };
     await this.#qmp.execute('blockdev-add', { driver: 'raw', 'node-name': node, 'read-only': readOnly, file });
     return node;
