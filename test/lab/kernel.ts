@@ -30,10 +30,19 @@ export function cacheDirectory(): string {
 export async function prepareKernel(progress: (line: string) => void): Promise<Kernel> {
   const cache = cacheDirectory();
   await mkdir(cache, { recursive: true });
-  const name = (await currentPackage()) ?? (await newestCached(cache));
-  if (!name) throw new Error('apt knows no linux-image-amd64: run apt-get update (the lab boots Debian’s kernel)');
+  const cached = await newestCached(cache);
+  let name = (await currentPackage()) ?? cached;
+  if (!name) throw new Error("apt knows no linux-image-amd64: run apt-get update (the lab boots Debian's kernel)");
+  if (!existsSync(join(cache, name))) {
+    try {
+      await fetchKernel(name, cache, join(cache, name), progress);
+    } catch (error) {
+      if (!cached) throw error;
+      progress(`${(error as Error).message}: going on with ${cached}, which is in the cache`);
+      name = cached;
+    }
+  }
   const directory = join(cache, name);
-  if (!existsSync(directory)) await fetchKernel(name, cache, directory, progress);
   const version = name.slice('linux-image-'.length);
   return { version, image: join(directory, 'vmlinux'), modules: join(directory, 'lib/modules') };
 }
@@ -78,7 +87,7 @@ async function fetchKernel(name: string, cache: string, directory: string, progr
 
 /**
  * The kernel proper out of a bzImage. Under emulation decompressing takes the guest seconds, and xz here a moment.
- * Offsets: the setup header in the kernel’s Documentation/arch/x86/boot.rst.
+ * Offsets: the setup header in the kernel's Documentation/arch/x86/boot.rst.
  */
 async function uncompressed(bzImage: string): Promise<Buffer> {
   const file = await readFile(bzImage);
