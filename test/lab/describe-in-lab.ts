@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { type Lab, startLab } from './lab.ts';
+import { REQUIRED } from './requirements.ts';
 
 const DMESG_LINES = 30;
 
@@ -24,8 +25,7 @@ export async function sharedLab(): Promise<Lab> {
 export function describeWithQemu(name: string, body: () => void): void {
   const obstacle = inject('labObstacle');
   if (!obstacle) return void describe(name, body);
-  if (process.env['HOTMOUNT_REQUIRE_SYSTEM'] !== '1')
-    return void describe.skip(`${name} (skipped, because ${obstacle})`, body);
+  if (!REQUIRED) return void describe.skip(`${name} (skipped, because ${obstacle})`, body);
   describe(name, () => test('the machine can boot the lab', () => expect.fail(obstacle)));
 }
 
