@@ -17,7 +17,7 @@ export interface LabOptions {
   init?: 'shell' | 'systemd';
   /** Default 2048. What the guest writes anywhere is kept in here too. */
   memoryMiB?: number;
-  /** Default 2. */
+  /** Default 1: on a busy host two emulated processors wait for each other, and booting costs twice the time. */
   cpus?: number;
   /** How long the boot may take. Default 120,000: it takes five seconds, on a busy machine many times that. */
   bootTimeoutMs?: number;
@@ -166,7 +166,7 @@ export class Lab {
  * @throws Error when something is missing (with the packages to install), or the guest does not come up (with its console)
  */
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
-  const { init = 'shell', memoryMiB = 2048, cpus = 2, bootTimeoutMs = 120_000 } = options;
+  const { init = 'shell', memoryMiB = 2048, cpus = 1, bootTimeoutMs = 120_000 } = options;
   const progress = options.progress ?? ((line: string) => process.stderr.write(`lab: ${line}\n`));
   const obstacle = whyLabCannotRun();
   if (obstacle) throw new Error(obstacle);
