@@ -2,7 +2,10 @@ import { defineConfig } from 'vitest/config';
 
 const soak = process.env['HOTMOUNT_SOAK'] === '1';
 
-/** unit, golden and server run anywhere; system needs root and Linux, and one process of its own a file, in turn. */
+/**
+ * unit, golden and server run anywhere; system needs root and Linux, and one process of its own a file, in turn.
+ * lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -24,6 +27,18 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: soak ? 1_800_000 : 120_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          globalSetup: 'test/lab/global-setup.ts',
+          pool: 'forks',
+          isolate: false,
+          fileParallelism: false,
+          testTimeout: soak ? 1_800_000 : 120_000,
+          hookTimeout: 180_000,
         },
       },
     ],
