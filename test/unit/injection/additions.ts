@@ -30,8 +30,8 @@ export function additionsOf(entries: readonly Entry[]): Additions {
     ...of('dev').map((path) => devAt(path)),
     ...of('media').map((item): Mounted => {
       const [name, path = '', ro] = item.split(':');
-      const kind = ro === 'ro' ? 'media-ro' : 'media';
-      return mountOf(`hotmount-${kind}-${name}`, `/run/hotmount/${kind}/${name}`, path, {
+      const [volume, directory] = ro === 'ro' ? ['hotmount-ro-media', 'media-ro'] : ['hotmount-media', 'media'];
+      return mountOf(`${volume}-${name}`, `/run/hotmount/${directory}/${name}`, path, {
         mountPropagation: 'HostToContainer',
       });
     }),

@@ -244,12 +244,12 @@ describe('input that no API server would send', () => {
 });
 
 describe('what the generators reach', () => {
-  it('is every feature, every reason that a pod can give, and as many pods that are injected as that are not', () => {
-    const inputs = fc.sample(fc.tuple(pods, contexts, policies), { numRuns: 4_000, seed: 1 });
+  it('is every feature, every reason that a pod can give, and nearly a third of the pods injected', () => {
+    const inputs = fc.sample(fc.tuple(pods, contexts, policies), { numRuns: 3_000, seed: 1 });
     const results = inputs.map(([pod, context, policy]) => inject(pod, context, policy));
     const features = new Set(results.flatMap(({ summary }) => summary.entries.map(({ feature }) => feature)));
     expect([...features].toSorted()).toEqual(FEATURES.toSorted());
-    expect(results.filter(({ summary }) => summary.outcome === 'injected').length).toBeGreaterThan(1_000);
+    expect(results.filter(({ summary }) => summary.outcome === 'injected').length).toBeGreaterThan(900);
     const reached = new Set(
       results.flatMap(({ warnings, denials }) => [...warnings, ...denials].map(({ reason }) => reason)),
     );

@@ -84,14 +84,26 @@ const oddEntry = fc.oneof(
   fc.tuple(pick('__proto__', 'constructor', 'example.com/a', 'kubernetes.io/config.mirrored'), hostileText),
 );
 const asking = fc.oneof({ weight: 12, arbitrary: featureEntry }, { weight: 4, arbitrary: overrideEntry });
+/** What goes together, and chance would seldom bring together. */
+const together = fc.oneof(
+  { weight: 12, arbitrary: fc.constant({}) },
+  {
+    weight: 1,
+    arbitrary: pick(
+      { 'hotmount.io/privileged': 'true', 'hotmount.io/propagation': 'data=Bidirectional' },
+      { 'hotmount.io/uevents': 'udevd', 'hotmount.io/dev': '/x' },
+    ),
+  },
+);
 
 /** The annotations that a user may write, `hotmount.io/` and others. */
 export const annotations: fc.Arbitrary<JsonObject> = fc
   .tuple(
     fc.array(asking, { maxLength: 4 }),
     fc.oneof({ weight: 8, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.array(oddEntry, { maxLength: 2 }) }),
+    together,
   )
-  .map((entries) => Object.fromEntries(entries.flat()));
+  .map(([asked, odd, pair]) => ({ ...Object.fromEntries([...asked, ...odd]), ...pair }));
 
 const asWritten = annotations.map((own) =>
   JSON.stringify(Object.fromEntries(Object.entries(own).filter(([key]) => key.startsWith('hotmount.io/')))),

@@ -10,20 +10,19 @@ import { DEVICES, MEDIA, object, pick, seldom } from './basics.ts';
 const globsOf = (...all: string[]) => fc.uniqueArray(pick(...all), { minLength: 1, maxLength: 3 });
 const some = <T>(...items: readonly T[]) => fc.subarray([...items]);
 
+const EVERYTHING: Allow = {
+  lxcfs: true,
+  privileged: true,
+  media: MEDIA,
+  devices: DEVICES,
+  dev: ['*'],
+  propagation: ['None', 'HostToContainer', 'Bidirectional'],
+  capabilities: ['ALL'],
+  uevents: ['kernel', 'udev', 'udevd'],
+};
 const allow: fc.Arbitrary<Allow> = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc.constant<Allow>({
-      lxcfs: true,
-      privileged: true,
-      media: MEDIA,
-      devices: DEVICES,
-      dev: ['*'],
-      propagation: ['None', 'HostToContainer', 'Bidirectional'],
-      capabilities: ['ALL'],
-      uevents: ['kernel', 'udev', 'udevd'],
-    }),
-  },
+  { weight: 3, arbitrary: fc.constant(EVERYTHING) },
+  { weight: 1, arbitrary: fc.constant({ ...EVERYTHING, privileged: false, dev: [] }) },
   {
     weight: 1,
     arbitrary: fc.record<Allow>({
