@@ -53,15 +53,15 @@ function lintRule(rule: Rule): readonly string[] {
   if (!hasDefaults && rule.enforce) messages.push('enforce: true does nothing without defaults');
   const power = rootOnTheNode(rule.allow);
   if (power !== undefined && rule.namespaces.includes('*') && !isNarrowed(rule)) {
-    messages.push(`it allows ${power}, which is root on the node, in every namespace`);
+    const where = rule.namespaces.some(isExclusion) ? 'all namespaces but a few' : 'every namespace';
+    messages.push(`it allows ${power}, which is root on the node, in ${where}`);
   } else if (power !== undefined && rule.podLabels && !rule.namespaceLabels && !rule.serviceAccounts) {
     messages.push(`it allows ${power} by pod labels, which users choose for themselves: they are no boundary`);
   }
   return messages.map((message) => `rule ${quote(rule.name)}: ${message}`);
 }
 
-const isNarrowed = (rule: Rule): boolean =>
-  rule.namespaces.some(isExclusion) || Boolean(rule.namespaceLabels ?? rule.serviceAccounts ?? rule.podLabels);
+const isNarrowed = (rule: Rule): boolean => Boolean(rule.namespaceLabels ?? rule.serviceAccounts ?? rule.podLabels);
 
 const ROOT_CAPABILITIES = ['ALL', 'SYS_ADMIN', 'SYS_MODULE', 'SYS_RAWIO', 'SYS_BOOT', 'BPF'];
 const rootOnTheNode = (allow: Allow): string | undefined =>

@@ -25,6 +25,16 @@ describe('what is valid and hardly meant is told', () => {
       ['name: a, namespaces: ["*"], allow: { privileged: true }'],
       'privileged, which is root on the node',
     ],
+    [
+      'privileged for nearly all',
+      ['name: a, namespaces: ["*", "!x"], allow: { privileged: true }'],
+      'root on the node, in all namespaces but a few',
+    ],
+    [
+      'a rule that does nothing, once',
+      ['name: a, namespaces: ["*"], allow: { lxcfs: true }', 'name: b, namespaces: [x]'],
+      'rule "b": it allows nothing and sets no default',
+    ],
     ['ALL for all', ['name: a, namespaces: ["x", "*"], allow: { capabilities: [ALL] }'], 'ALL, which is root'],
     [
       'power by pod labels',
@@ -69,6 +79,15 @@ rules: [{ name: a, namespaces: [x], allow: { media: [usb] } }]`;
 
 describe('what is meant is not', () => {
   it.each([
+    [
+      'a rule after one for some pods, one for some accounts and one for some namespaces',
+      [
+        'name: a, namespaces: ["*"], podLabels: { a: b }, allow: { lxcfs: true }',
+        'name: b, namespaces: ["*"], serviceAccounts: [x], allow: { lxcfs: true }',
+        'name: c, namespaces: ["*"], namespaceLabels: { a: b }, allow: { lxcfs: true }',
+        'name: d, namespaces: ["*"], allow: { lxcfs: true }',
+      ],
+    ],
     [
       'an enforced default after one that is not',
       [

@@ -1,8 +1,10 @@
 import {
+  existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -115,6 +117,21 @@ describe('a policy file', () => {
     await until(() => expect(rule()).toBe('two'));
   });
 
+  it('whose directory is moved away, and another moved there, is the one that is there', async () => {
+    const [place, next] = [join(directory, 'place'), join(directory, 'next')];
+    for (const [dir, rule] of [
+      [place, 'one'],
+      [next, 'two'],
+    ] as const) {
+      mkdirSync(dir);
+      writeFileSync(join(dir, 'policy.yaml'), policyText(rule));
+    }
+    const { rule } = open(join(place, 'policy.yaml'));
+    renameSync(place, join(directory, 'gone'));
+    renameSync(next, place);
+    await until(() => expect(rule()).toBe('two'));
+  });
+
   it('behind links of file and directory is seen through each of them', async () => {
     const [real, other] = [join(directory, 'real'), join(directory, 'other')];
     for (const [place, rule] of [
@@ -130,9 +147,11 @@ describe('a policy file', () => {
     const { rule } = open(path);
     writeFileSync(join(real, 'p.yaml'), policyText('in-place'));
     await until(() => expect(rule()).toBe('in-place'));
-    symlinkSync('other', join(directory, 'dir.new'));
+    symlinkSync(other, join(directory, 'dir.new'));
     renameSync(join(directory, 'dir.new'), join(directory, 'dir'));
     await until(() => expect(rule()).toBe('other'));
+    writeFileSync(join(other, 'p.yaml'), policyText('in-place-too'));
+    await until(() => expect(rule()).toBe('in-place-too'));
     writeFileSync(join(directory, 'plain'), policyText('plain'));
     renameSync(join(directory, 'plain'), path);
     await until(() => expect(rule()).toBe('plain'));
@@ -221,12 +240,25 @@ describe('opening', () => {
 });
 
 describe('closing', () => {
+  /** What the kernel watches for this process (proc(5), fdinfo); nothing to count where there is no /proc. */
+  function watches(): number {
+    if (!existsSync('/proc/self/fdinfo')) return 0;
+    const infos = readdirSync('/proc/self/fdinfo').map((fd) => {
+      try {
+        return readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
+      } catch {
+        return ''; // the descriptor of the directory listing itself
+      }
+    });
+    return infos.join('\n').split('\ninotify wd:').length - 1;
+  }
+
   it('is the end of callbacks, and of the watches', async () => {
     const path = join(directory, 'policy.yaml');
     writeFileSync(path, policyText('one'));
-    const watches = () => process.getActiveResourcesInfo().filter((name) => name === 'FSEventWrap').length;
     const before = watches();
     const { source, events } = open(path);
+    expect(existsSync('/proc') ? watches() > before : true).toBe(true);
     writeFileSync(path, policyText('two'));
     await until(() => expect(events).toHaveLength(1));
     writeFileSync(path, policyText('three'));
