@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 const soak = process.env['HOTMOUNT_SOAK'] === '1';
 
 /**
- * unit, golden and server run anywhere; system needs root and Linux, and one process of its own a file, in turn.
- * lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
+ * unit, golden and server run anywhere, together. After them, so that nothing else competes for the machine, system: it needs root and
+ * Linux, and runs one file after the other. Last, lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
  */
 export default defineConfig({
   test: {
@@ -25,6 +25,7 @@ export default defineConfig({
           include: ['test/system/**/*.test.ts'],
           pool: 'forks',
           fileParallelism: false,
+          sequence: { groupOrder: 1 },
           testTimeout: soak ? 1_800_000 : 120_000,
           hookTimeout: 120_000,
         },
@@ -37,6 +38,7 @@ export default defineConfig({
           pool: 'forks',
           isolate: false,
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
           testTimeout: soak ? 1_800_000 : 120_000,
           hookTimeout: 180_000,
         },
