@@ -45,7 +45,7 @@ describe('warnings', () => {
     );
     fc.assert(
       fc.property(fc.array(message, { maxLength: 40 }), (messages) => {
-        const limited = limitWarnings(messages);
+        const limited = limitWarnings(messages.map(denial));
         expect(asSent(limited)).toEqual(limited);
         for (const warning of limited) {
           expect(warning.isWellFormed()).toBe(true);
@@ -58,19 +58,27 @@ describe('warnings', () => {
 
   it('are not cut while they fit together', () => {
     const messages = ['a'.repeat(4_000), 'b'.repeat(96)];
-    expect(limitWarnings(messages)).toEqual(messages);
+    expect(limitWarnings(messages.map(denial))).toEqual(messages);
   });
 
   it('are cut each, in order, and those left out are counted', () => {
     const messages = Array.from({ length: 20 }, (_, i) => `${i} `.padEnd(300, 'x'));
-    const limited = limitWarnings(messages);
+    const limited = limitWarnings(messages.map(denial));
     expect(limited).toHaveLength(16);
     expect(limited[0]).toBe(`${'0 '.padEnd(255, 'x')}…`);
     expect(limited.at(-1)).toMatch(/^5 more warnings/);
   });
 
+  it('lose their remedies before their reasons', () => {
+    const warnings = Array.from({ length: 10 }, (_, i) => ({
+      cause: `cause ${i}`,
+      message: `cause ${i}: ${'x'.repeat(900)}`,
+    }));
+    expect(limitWarnings(warnings)).toEqual(warnings.map(({ cause }) => cause));
+  });
+
   it('are each given once', () => {
-    expect(limitWarnings(['a', 'b', 'a'])).toEqual(['a', 'b']);
+    expect(limitWarnings(['a', 'b', 'a'].map(denial))).toEqual(['a', 'b']);
   });
 });
 
