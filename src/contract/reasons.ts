@@ -181,6 +181,7 @@ export const REASONS = {
   },
 
   injected: { kind: 'outcome', sentence: 'the pod has what its annotations and the policy say' },
+  nothing_granted: { kind: 'outcome', sentence: 'the pod has nothing of what it asked for' },
   carried: { kind: 'outcome', sentence: "the workload's annotations are carried to its pod template" },
   not_requested: { kind: 'outcome', sentence: 'nothing asks for hotmount' },
   nothing_to_carry: { kind: 'outcome', sentence: 'the workload has no annotations of its own to carry' },

@@ -7,8 +7,10 @@ const MAX_CANDIDATES = 1000;
 export function didYouMean(word: string, known: readonly string[]): string {
   // Two: letters that changed places, the commonest slip.
   const maxDistance = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
-  const match = word.length <= 64 ? closestMatch(word, known.slice(0, MAX_CANDIDATES), { maxDistance }) : undefined;
-  return match === undefined ? '' : `; did you mean "${match}"?`;
+  if (word.length > 64) return '';
+  const candidates = known.slice(0, MAX_CANDIDATES).map((name) => name.toLowerCase());
+  const match = closestMatch(word.toLowerCase(), candidates, { maxDistance });
+  return match === undefined ? '' : `; did you mean "${known[candidates.indexOf(match)]}"?`;
 }
 
 /** The same, or else what there is: `; it has a, b`. */

@@ -135,10 +135,11 @@ function items(text: string, expected: string): string[] {
   return found;
 }
 
-function oneOf<T extends string>(word: string, known: readonly T[], alsoSuggested: readonly string[] = []): T {
+function oneOf<T extends string>(word: string, known: readonly T[], also: readonly string[] = []): T {
   const match = known.find((k) => k === word);
   if (match !== undefined) return match;
-  const hint = didYouMean(word, [...known, ...alsoSuggested]) || `; expected ${known.join(', ')}`;
+  const all = [...also, ...known];
+  const hint = didYouMean(word, all) || `; expected ${all.join(', ')}`;
   throw new Problem(`${quote(word)} is not one of its values${hint}`);
 }
 

@@ -4,7 +4,7 @@ import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import { allowedBy, type Policy, type Rule, type Subject, whoMay } from '../policy/index.ts';
 import { describeWant, exposuresOf } from './features/index.ts';
 import type { Ask } from './intent.ts';
-import { forbiddenByPodSecurity } from './podSecurity.ts';
+import { forbiddenByPodSecurity } from './pod-security.ts';
 import { objectIn } from './shape.ts';
 
 /** The rule that gives what is asked, or why it is not given. */
@@ -62,6 +62,12 @@ function impossible({ annotation, want }: Ask, spec: JsonObject): Finding | unde
 
 function windowsMark(spec: JsonObject): string | undefined {
   if (objectIn(spec, 'os', 'spec')?.['name'] === 'windows') return 'spec.os.name: windows';
+  const windowsOptions = objectIn(
+    objectIn(spec, 'securityContext', 'spec') ?? {},
+    'windowsOptions',
+    'spec.securityContext',
+  );
+  if (windowsOptions?.['hostProcess'] === true) return 'windowsOptions.hostProcess: true';
   if (objectIn(spec, 'nodeSelector', 'spec')?.['kubernetes.io/os'] === 'windows') return 'by its nodeSelector';
   return undefined;
 }

@@ -4,10 +4,10 @@ import { type Finding, finding, isDenial, type Reason } from '../contract/reason
 import { matchingRules, NamespaceLabelsUnknownError, type Policy, type Rule, type Subject } from '../policy/index.ts';
 import { type Container, containersOf } from './containers.ts';
 import { type Circumstances, type Decision, decide } from './decision.ts';
-import { PodDraft } from './draft.ts';
 import { applyWant, Conflict, describeWant, type Exposure, exposuresOf } from './features/index.ts';
 import { type Ask, type Defaults, defaultsOf, hasDefaults, intentOf } from './intent.ts';
-import { podSecurityWarnings } from './podSecurity.ts';
+import { PodDraft } from './pod-draft.ts';
+import { podSecurityWarnings } from './pod-security.ts';
 import { type Request, readRequest } from './request.ts';
 import { labelsIn, ObjectError, objectIn, stringIn } from './shape.ts';
 import { withoutStatus, withStatus } from './status.ts';
@@ -93,7 +93,11 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
     pod: withStatus(granted.pod, granted.entries, ruleNames, warnings),
     warnings,
     denials,
-    summary: { outcome: 'injected', entries: granted.entries, rules: ruleNames },
+    summary: {
+      outcome: granted.entries.length > 0 ? 'injected' : 'nothing_granted',
+      entries: granted.entries,
+      rules: ruleNames,
+    },
   };
 }
 

@@ -40,30 +40,37 @@ export function intentOf(
 ): Intent {
   const selected = select(request, containers);
   const asked: Ask[] = [];
-  const byDefault: Ask[] = [];
+  const enforced: Ask[] = [];
+  const normal: Ask[] = [];
   for (const container of containers) {
     for (const feature of FEATURES) {
       const setting = settingFor(feature, container, request, selected, defaults);
       if (!setting) continue;
       const { annotation, defaultOf } = setting;
-      const asks = defaultOf === undefined ? asked : byDefault;
+      const asks = defaultOf === undefined ? asked : setting === defaults.enforced.get(feature) ? enforced : normal;
       for (const want of perView(setting, policy)) asks.push({ container, want, annotation, defaultOf });
     }
-    if (asked.length > MAX_ASKS) {
-      return { asks: [], findings: [...request.findings, finding('too_much_asked', { limit: String(MAX_ASKS) })] };
-    }
+    if (asked.length > MAX_ASKS) return tooMuchAsked(request);
   }
-  const fits = asked.length + byDefault.length <= MAX_ASKS;
+  const kept = enforced.length <= MAX_ASKS ? enforced : [];
+  if (asked.length + kept.length > MAX_ASKS) return tooMuchAsked(request);
+  const rest = asked.length + kept.length + normal.length <= MAX_ASKS ? normal : [];
   return {
-    asks: inOrder(asked, fits ? byDefault : []),
+    asks: inOrder(asked, [...kept, ...rest]),
     findings: [
       ...(request.inject ? request.findings : []),
       ...(request.inject ? containersNotFound(request, containers) : []),
       ...optOutsEnforced(request, defaults),
-      ...(fits ? [] : tooManyDefaults(byDefault)),
+      ...(kept === enforced ? [] : tooManyDefaults(enforced)),
+      ...(rest === normal ? [] : tooManyDefaults(normal)),
     ],
   };
 }
+
+const tooMuchAsked = ({ findings }: Request): Intent => ({
+  asks: [],
+  findings: [...findings, finding('too_much_asked', { limit: String(MAX_ASKS) })],
+});
 
 /** The API server sends pods of several megabytes; what one can cost us has a bound all the same. */
 const MAX_ASKS = 2000;
@@ -162,7 +169,8 @@ function containersNotFound(request: Request, containers: readonly Container[]):
 function optOutsEnforced(request: Request, defaults: Defaults): Finding[] {
   return [...defaults.enforced].flatMap(([feature, enforced]) => {
     const own = [request.features, ...request.overrides.values()].flatMap((settings) => settings.get(feature) ?? []);
-    const contradicted = !request.inject || own.some(({ value }) => value !== enforced.value);
+    const same = JSON.stringify(enforced.wants);
+    const contradicted = !request.inject || own.some(({ wants }) => JSON.stringify(wants) !== same);
     return contradicted
       ? finding('opt_out_enforced', { rule: enforced.defaultOf, annotation: `${PREFIX}${feature}` })
       : [];

@@ -1,8 +1,9 @@
 import { type Finding, finding } from '../contract/reasons.ts';
 import { didYouMeanOr, quote } from '../contract/suggest.ts';
-import type { ContainerDraft, PodDraft } from './draft.ts';
+import type { ContainerDraft } from './container-draft.ts';
 import { OWN_VOLUME } from './features/index.ts';
 import type { Ask } from './intent.ts';
+import type { PodDraft } from './pod-draft.ts';
 import { stringIn } from './shape.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { ContainerDraft } from '../draft.ts';
+import type { ContainerDraft } from '../container-draft.ts';
 import { conflict, type Exposure, type FeatureModule } from './feature.ts';
 
 export const capabilities: FeatureModule<'capabilities'> = {

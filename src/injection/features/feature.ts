@@ -1,7 +1,8 @@
 import type { Feature } from '../../contract/annotations.ts';
 import { type Finding, finding, type Reason, type ReasonParameters } from '../../contract/reasons.ts';
 import type { WantOf } from '../../contract/wants.ts';
-import type { ContainerDraft, PodDraft } from '../draft.ts';
+import type { ContainerDraft } from '../container-draft.ts';
+import type { PodDraft } from '../pod-draft.ts';
 
 /** How one feature is given to one container. */
 export interface FeatureModule<F extends Feature> {

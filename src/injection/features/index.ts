@@ -1,7 +1,7 @@
 import type { Feature } from '../../contract/annotations.ts';
 import type { Want } from '../../contract/wants.ts';
 import type { Container } from '../containers.ts';
-import type { PodDraft } from '../draft.ts';
+import type { PodDraft } from '../pod-draft.ts';
 import { capabilities } from './capabilities.ts';
 import { dev } from './dev.ts';
 import { devices } from './devices.ts';

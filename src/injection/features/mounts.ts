@@ -2,7 +2,8 @@ import { posix } from 'node:path';
 import type { JsonObject } from '../../contract/json.ts';
 import { quote } from '../../contract/suggest.ts';
 import type { PropagationMode } from '../../contract/wants.ts';
-import type { ContainerDraft, PodDraft } from '../draft.ts';
+import type { ContainerDraft } from '../container-draft.ts';
+import type { PodDraft } from '../pod-draft.ts';
 import { conflict, type Exposure } from './feature.ts';
 
 const { dirname } = posix;

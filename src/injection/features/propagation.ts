@@ -1,7 +1,8 @@
 import type { JsonObject } from '../../contract/json.ts';
 import { normalizePath } from '../../contract/paths.ts';
 import type { WantOf } from '../../contract/wants.ts';
-import type { ContainerDraft, PodDraft } from '../draft.ts';
+import type { ContainerDraft } from '../container-draft.ts';
+import type { PodDraft } from '../pod-draft.ts';
 import { objectIn, stringIn } from '../shape.ts';
 import { conflict, type FeatureModule } from './feature.ts';
 

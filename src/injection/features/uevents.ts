@@ -1,6 +1,7 @@
 import { quote } from '../../contract/suggest.ts';
 import { DEFAULT_DEV_PATH } from '../../contract/wants.ts';
-import type { ContainerDraft, PodDraft } from '../draft.ts';
+import type { ContainerDraft } from '../container-draft.ts';
+import type { PodDraft } from '../pod-draft.ts';
 import { objectIn, objectsIn, stringIn } from '../shape.ts';
 import { addCapability, capabilityExposure } from './capabilities.ts';
 import { DEV_VOLUME, dev } from './dev.ts';
