@@ -13,8 +13,15 @@ COPY --from=dependencies /hotmount/node_modules node_modules
 COPY package.json LICENSE ./
 COPY src src
 RUN chmod 0755 src/cli.ts && ln -s /hotmount/src/cli.ts /usr/local/bin/hotmount
+# The compile cache: half the CPU of a start and some 25 MB less memory. Node keeps one for each user, so it is made by the user that
+# runs the program.
+ENV NODE_COMPILE_CACHE=/hotmount/.compile-cache
+RUN mkdir .compile-cache && chown 1000:1000 .compile-cache
 # The image's own unprivileged user, by number: kubelets check runAsNonRoot by it.
 USER 1000:1000
+RUN hotmount --version \
+  && hotmount webhook --help \
+  && node -e "for (const name of ['index', 'issue']) import('/hotmount/src/admission/' + name + '.ts')"
 # HTTPS, and plain HTTP for metrics and health.
 EXPOSE 8443 8080
 ENTRYPOINT ["hotmount"]
