@@ -23,15 +23,16 @@ export function createLogger(level: LogLevel): Logger {
 }
 
 function batched(destination: ReturnType<typeof pino.destination>): DestinationStream {
-  let timer: NodeJS.Timeout | undefined;
+  let waiting = false;
   const flush = () => {
-    timer = undefined;
+    waiting = false;
     destination.flush();
   };
   return {
     write(line) {
       destination.write(line);
-      timer ??= setTimeout(flush, FLUSH_AFTER).unref();
+      if (!waiting) setTimeout(flush, FLUSH_AFTER).unref();
+      waiting = true;
     },
   };
 }
