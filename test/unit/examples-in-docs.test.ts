@@ -67,9 +67,12 @@ describe('the documents', () => {
     const [shown = '', start = ''] =
       /(<!-- reasons: .*\n)[\s\S]*<!-- \/reasons -->/.exec(read('docs/annotations.md')) ?? [];
     const entries: [string, { kind: string; sentence: string; remedy?: string }][] = Object.entries(REASONS);
-    const rows = entries.map(([code, entry]) => `| \`${code}\` | ${entry.kind} | ${messageOf(entry)} |\n`);
-    const table = `\n| code | kind | what the user reads |\n| --- | --- | --- |\n${rows.join('')}\n`;
-    expectInDocument('docs/annotations.md', shown, `${start}${table}<!-- /reasons -->`);
+    const byKind = Map.groupBy(entries, ([, { kind }]) => kind);
+    const list = [...byKind].flatMap(([kind, of]) => [
+      `\n### ${kind}\n\n`,
+      ...of.map(([code, entry]) => `- \`${code}\`: ${messageOf(entry)}\n`),
+    ]);
+    expectInDocument('docs/annotations.md', shown, `${start}${list.join('')}\n<!-- /reasons -->`);
   });
 
   it.each(DOCS)('%s links to what is there', (file) => {
