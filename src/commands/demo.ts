@@ -9,6 +9,7 @@ import { apiClient } from './demo/client.ts';
 import { play } from './demo/play.ts';
 import { SCENES, type Scene } from './demo/scenes.ts';
 import { type Screen, showScene } from './demo/show.ts';
+import { BadInput } from './inject/bad-input.ts';
 import { readInputs } from './inject/inputs.ts';
 import { parseManifests } from './inject/manifests.ts';
 import { namespaceLabelsIn } from './inject/objects.ts';
@@ -19,11 +20,18 @@ const EXAMPLES = join(import.meta.dirname, '../../examples');
 export function demoCommand(): Command {
   return new Command('demo')
     .description('show what the webhook makes of the manifests in examples/, without a cluster')
-    .action(async () => {
+    .action(async (_flags: unknown, command: Command) => {
       const { columns = 100, isTTY } = process.stdout;
       const colors = picocolors.createColors(isTTY === true && !process.env['NO_COLOR']);
       const write = (text: string) => void process.stdout.write(text);
-      process.exitCode = (await demo(write, { colors, width: Math.min(columns, 120) })) ? 0 : 1;
+      try {
+        process.exitCode = (await demo(write, { colors, width: Math.min(columns, 120) })) ? 0 : 1;
+      } catch (error) {
+        if (!(error instanceof BadInput)) throw error;
+        command.error(`the demo plays the manifests in examples/, run it in a checkout: ${error.message}`, {
+          exitCode: 1,
+        });
+      }
     });
 }
 
