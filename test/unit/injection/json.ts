@@ -48,6 +48,12 @@ export function deepFreeze<T>(value: T): T {
   return value;
 }
 
+/** Whether every field of `part` is in `whole`, at any depth. */
+export const contains = (whole: unknown, part: unknown): boolean =>
+  isObject(part)
+    ? isObject(whole) && Object.entries(part).every(([key, value]) => contains(own(whole, key), value))
+    : whole === part;
+
 /** As it goes over the wire. */
 export const wire = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
@@ -18,7 +19,7 @@ import { type Additions, additionsOf } from './additions.ts';
 import { anyJson, damaged } from './generators/basics.ts';
 import { pods, workloads } from './generators/pods.ts';
 import { contexts, policies } from './generators/policies.ts';
-import { type Change, changes, copies, deepFreeze, wire } from './json.ts';
+import { type Change, changes, contains, copies, deepFreeze, wire } from './json.ts';
 import { violations } from './kubernetes-rules.ts';
 import { RUNS, TIMEOUT } from './runs.ts';
 
@@ -79,7 +80,7 @@ describe('injection, for any pod, annotations, policy and namespace', () => {
   holds('writes the summary into the status', (pod, context, policy) => {
     const { pod: injected, summary, warnings, denials } = inject(pod, context, policy);
     if (denials.length > 0) return;
-    if (summary.outcome !== 'injected') {
+    if (summary.entries.length + warnings.length === 0) {
       expect(annotationsOf(injected)).not.toHaveProperty([STATUS]);
       return;
     }
@@ -244,12 +245,12 @@ describe('input that no API server would send', () => {
 });
 
 describe('what the generators reach', () => {
-  it('is every feature, every reason that a pod can give, and nearly a third of the pods injected', () => {
-    const inputs = fc.sample(fc.tuple(pods, contexts, policies), { numRuns: 3_000, seed: 1 });
+  it('is every feature, every reason that a pod can give, and a quarter of the pods injected', () => {
+    const inputs = fc.sample(fc.tuple(pods, contexts, policies), { numRuns: 6_000, seed: 1 });
     const results = inputs.map(([pod, context, policy]) => inject(pod, context, policy));
     const features = new Set(results.flatMap(({ summary }) => summary.entries.map(({ feature }) => feature)));
     expect([...features].toSorted()).toEqual(FEATURES.toSorted());
-    expect(results.filter(({ summary }) => summary.outcome === 'injected').length).toBeGreaterThan(900);
+    expect(results.filter(({ summary }) => summary.outcome === 'injected').length).toBeGreaterThan(1_400);
     const reached = new Set(
       results.flatMap(({ warnings, denials }) => [...warnings, ...denials].map(({ reason }) => reason)),
     );
@@ -360,8 +361,12 @@ function missing(pod: JsonObject, name: string, additions: Additions): readonly 
   const capabilities = ((security['capabilities'] ?? {}) as JsonObject)['add'] as readonly string[] | null | undefined;
   const held = (capabilities ?? []).map((capability) => capability.toUpperCase().replace('CAP_', ''));
   return [
-    ...additions.mounts.filter((mount) => !mounts.some((m) => m['name'] === mount.name)).map((mount) => mount.name),
-    ...additions.volumes.filter((volume) => !volumes.some((v) => v['name'] === volume.name)).map(({ name }) => name),
+    ...additions.mounts
+      .filter(({ recursiveReadOnly: _, ...mount }) => !mounts.some((m) => contains(asWeWrite(m), mount)))
+      .map(({ name, mountPath }) => `${name} at ${mountPath}`),
+    ...additions.volumes
+      .filter((volume) => !volumes.some((v) => contains(v, volume)))
+      .map(({ name }) => `volume ${name}`),
     ...additions.capabilities.filter((capability) => !held.includes(capability) && !held.includes('ALL')),
     ...(additions.privileged && security['privileged'] !== true ? ['privileged'] : []),
     ...(additions.hostNetwork && (pod['spec'] as JsonObject)['hostNetwork'] !== true ? ['hostNetwork'] : []),
@@ -372,6 +377,12 @@ function missing(pod: JsonObject, name: string, additions: Additions): readonly 
       .map(([volume]) => `propagation of ${volume}`),
   ];
 }
+
+/** A path of an existing mount may be written in another way, and an old API server may have dropped recursiveReadOnly. */
+const asWeWrite = (mount: JsonObject): JsonObject => ({
+  ...mount,
+  mountPath: posix.resolve('/', String(mount['mountPath'])),
+});
 
 const containersIn = (pod: JsonObject, list: string): readonly JsonObject[] =>
   ((pod['spec'] as JsonObject)[list] ?? []) as readonly JsonObject[];

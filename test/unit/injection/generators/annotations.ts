@@ -92,6 +92,7 @@ const together = fc.oneof(
     arbitrary: pick(
       { 'hotmount.io/privileged': 'true', 'hotmount.io/propagation': 'data=Bidirectional' },
       { 'hotmount.io/uevents': 'udevd', 'hotmount.io/dev': '/x' },
+      { 'hotmount.io/uevents': 'udev' },
     ),
   },
 );

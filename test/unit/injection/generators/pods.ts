@@ -128,7 +128,7 @@ const podSpec = fc
       hostUsers: seldom(fc.boolean()),
       os: seldom(pick({ name: 'linux' }, { name: 'windows' })),
       nodeSelector: seldom(pick({ 'kubernetes.io/os': 'linux' }, { 'kubernetes.io/os': 'windows' })),
-      securityContext: seldom(
+      securityContext: field(
         pick({ sysctls: [{ name: 'net.core.somaxconn', value: '1' }] }, { sysctls: null }, { fsGroup: 1 }),
       ),
       ephemeralContainers: seldom(fc.constant([{ name: 'debug', volumeMounts: null }])),
