@@ -1,7 +1,7 @@
 import { FEATURES } from '../contract/annotations.ts';
 import { didYouMean, quote } from '../contract/suggest.ts';
 import { isExclusion, literalOf, matchesGlobs } from './globs.ts';
-import { FILE_SYSTEM_NAMES, ignoredBy } from './mountOptions.ts';
+import { FILE_SYSTEM_NAMES, ignoredBy } from './mount-options.ts';
 import type { Allow, MediaClass, Policy, Rule } from './policy.ts';
 
 /** What is valid in a policy and yet hardly what its author meant, a sentence each. */

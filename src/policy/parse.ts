@@ -1,6 +1,6 @@
 import { isObject } from '../contract/json.ts';
-import { policyInConfigMap } from './configMap.ts';
-import { crossCheck } from './crossChecks.ts';
+import { policyInConfigMap } from './config-map.ts';
+import { crossCheck } from './cross-checks.ts';
 import { type Problem, readYaml, type YamlText } from './document.ts';
 import { PolicyError, type PolicyIssue } from './error.ts';
 import { lineAt, lineStarts } from './lines.ts';

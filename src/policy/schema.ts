@@ -12,13 +12,13 @@ import {
   UEVENT_ACCESS,
 } from '../contract/wants.ts';
 import { globProblem, literalOf } from './globs.ts';
-import { FILE_SYSTEM_NAMES } from './mountOptions.ts';
+import { FILE_SYSTEM_NAMES } from './mount-options.ts';
 import type { Policy } from './policy.ts';
 import { parseSize, SIZE_EXPECTED, SIZE_PATTERN } from './size.ts';
 
 /**
  * The shape of the policy, key by key. What one value tells is checked here, what takes two (a rule that names a class) in
- * crossChecks.ts. The input side is fit for JSON Schema (the chart's values.schema.json): transforms only at the end of a pipe,
+ * cross-checks.ts. The input side is fit for JSON Schema (the chart's values.schema.json): transforms only at the end of a pipe,
  * patterns without look-around, since Helm's validator knows RE2 alone.
  */
 
@@ -160,7 +160,7 @@ const aliasPath = text((value) => {
   return literal === undefined || literal !== value ? value : normalizePath(value);
 });
 
-/** What a rule allows; crossChecks.ts reads it by itself, to judge the rule's defaults. */
+/** What a rule allows; cross-checks.ts reads it by itself, to judge the rule's defaults. */
 export const allowSchema = z
   .strictObject({
     lxcfs: z.boolean().default(false),

@@ -4,7 +4,7 @@ import { selfSigned, startWebhook, type Webhook } from '../../src/admission/inde
 import { isObject, type JsonObject } from '../../src/contract/json.ts';
 import { REASONS, type Reason } from '../../src/contract/reasons.ts';
 import { templatePath } from '../../src/injection/index.ts';
-import { CallError, FakeApiServer, type Review } from './apiServer.ts';
+import { CallError, FakeApiServer, type Review } from './api-server.ts';
 import { answered, type Case, loadCases } from './case.ts';
 
 const cases = loadCases();

@@ -4,7 +4,7 @@ import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { explainPolicyError, lint, PolicyError, parsePolicy, policySchema } from '../../../src/policy/index.ts';
-import { FILE_SYSTEMS } from '../../../src/policy/mountOptions.ts';
+import { FILE_SYSTEMS } from '../../../src/policy/mount-options.ts';
 
 const PATH = join(import.meta.dirname, '../../../docs/policy.md');
 const document = readFileSync(PATH, 'utf8');

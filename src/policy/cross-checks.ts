@@ -7,7 +7,7 @@ import { allows } from './evaluate.ts';
 import { globProblem, matchesGlobs } from './globs.ts';
 import { allowSnippet } from './hints.ts';
 import { listing, type ShapeProblem } from './messages.ts';
-import { FILE_SYSTEM_NAMES, optionProblem } from './mountOptions.ts';
+import { FILE_SYSTEM_NAMES, optionProblem } from './mount-options.ts';
 import { allowSchema } from './schema.ts';
 import { parseSize } from './size.ts';
 

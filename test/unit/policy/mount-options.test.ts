@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mountOptions } from '../../../src/policy/index.ts';
-import { FILE_SYSTEM_NAMES, FILE_SYSTEMS, ignoredBy, optionProblem } from '../../../src/policy/mountOptions.ts';
+import { FILE_SYSTEM_NAMES, FILE_SYSTEMS, ignoredBy, optionProblem } from '../../../src/policy/mount-options.ts';
 
 const plain = { readOnly: false, options: [] };
 
