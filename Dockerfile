@@ -12,6 +12,7 @@ ENV NODE_ENV=production
 COPY --from=dependencies /hotmount/node_modules node_modules
 COPY package.json LICENSE ./
 COPY src src
+COPY examples examples
 RUN chmod 0755 src/cli.ts && ln -s /hotmount/src/cli.ts /usr/local/bin/hotmount
 # The compile cache: half the CPU of a start and some 25 MB less memory. Node keeps one for each user, so it is made by the user that
 # runs the program.

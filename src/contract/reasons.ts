@@ -129,7 +129,7 @@ export const REASONS = {
   },
   host_users_false: {
     kind: 'conflict',
-    sentence: 'the pod has hostUsers: false, where {annotation} cannot work: {why}',
+    sentence: 'the pod has hostUsers: false, where {annotation} cannot work ({why})',
     remedy: 'remove hostUsers: false, or that annotation',
   },
   host_network_conflict: {
