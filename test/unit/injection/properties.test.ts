@@ -40,6 +40,20 @@ function holds(
 const codes = ({ warnings, denials }: InjectResult): readonly Reason[][] =>
   [warnings, denials].map((found) => found.map(({ reason }) => reason));
 
+/**
+ * That the second pass over what came of the first changes nothing; its result. Where defaults were skipped, it may give another reason
+ * for one: two defaults that want the same path get in each other's way only once the other is there. Then the third must change nothing.
+ */
+function settled(first: InjectResult, pod: JsonObject, again: (pod: JsonObject) => InjectResult): InjectResult {
+  const second = again(pod);
+  expect(codes(second)).toEqual(codes(first));
+  if (second.pod === pod) return second;
+  expect(codes(first)[0]).toContain('default_skipped');
+  expect(changes(pod, second.pod).filter((change) => !isStatus(change))).toEqual([]);
+  expect(again(second.pod).pod).toBe(second.pod);
+  return second;
+}
+
 describe('injection, for any pod, annotations, policy and namespace', () => {
   holds('makes a patch that gives exactly the injected pod, over the wire', (pod, context, policy) => {
     const injected = inject(pod, context, policy).pod;
@@ -49,19 +63,14 @@ describe('injection, for any pod, annotations, policy and namespace', () => {
 
   holds('changes nothing the second time', (pod, context, policy) => {
     const first = inject(pod, context, policy);
-    const second = inject(first.pod, context, policy);
-    expect(second.pod).toBe(first.pod);
-    expect(codes(second)).toEqual(codes(first));
+    const second = settled(first, first.pod, (object) => inject(object, context, policy));
     expect(second.summary).toEqual(first.summary);
   });
 
   holds('changes nothing when it is called again on what the API server makes of it', (pod, context, policy) => {
     const first = inject(pod, context, policy);
-    const again = apiServerDefaults(wire(first.pod));
-    const second = inject(again, context, policy);
     if (first.denials.length > 0) return;
-    expect(second.pod).toBe(again);
-    expect(codes(second)).toEqual(codes(first));
+    settled(first, apiServerDefaults(wire(first.pod)), (object) => inject(object, context, policy));
   });
 
   holds('changes nothing that the summary does not name', (pod, context, policy) => {
@@ -237,7 +246,7 @@ describe('input that no API server would send', () => {
     const run = fc.property(damaged(pods), contexts, policies, (pod, context, policy) =>
       onlyDeclared(() => {
         const first = inject(deepFreeze(pod), context, policy);
-        expect(inject(first.pod, context, policy).pod).toBe(first.pod);
+        settled(first, first.pod, (object) => inject(object, context, policy));
       }),
     );
     fc.assert(run, { numRuns: RUNS });
