@@ -82,7 +82,7 @@ function parse(text: string): { list: readonly Document.Parsed[] } | { problem: 
     const options = { prettyErrors: false, uniqueKeys: false, logLevel: 'error' } as const;
     return { list: parseAllDocuments(text, options) as Document.Parsed[] };
   } catch (error) {
-    return { problem: at(0, isStackOverflow(String(error)) ? TOO_DEEP : `is not YAML: ${printable(String(error))}`) };
+    return { problem: at(0, isStackOverflow(String(error)) ? TOO_DEEP : `is not YAML: ${String(error)}`) };
   }
 }
 
@@ -198,8 +198,5 @@ function child(node: unknown, step: PropertyKey): { key?: unknown; value: unknow
 }
 
 function toProblem({ pos, message }: YAMLParseError | YAMLWarning): Problem {
-  return at(pos[0], isStackOverflow(message) ? TOO_DEEP : `is not YAML: ${printable(message)}`);
+  return at(pos[0], isStackOverflow(message) ? TOO_DEEP : `is not YAML: ${message}`);
 }
-
-/** The message may quote the text, and goes to terminals and logs. */
-const printable = (message: string): string => message.replace(/\p{C}/gu, '\uFFFD');
