@@ -148,7 +148,13 @@ function survey(document: Document.Parsed): Survey {
       if (isAlias(node)) {
         const target = anchors.get(node.source);
         if (target !== undefined) aliased.set(node, target);
-        else lost.push(at(offsetOf(node) ?? 0, `the alias ${quote(node.source)} has no anchor of that name before it`));
+        else
+          lost.push(
+            at(
+              offsetOf(node) ?? 0,
+              `the alias ${quote(node.source)} has no anchor of that name before it; text that begins with * has to be in quotes`,
+            ),
+          );
         return;
       }
       if (node.anchor !== undefined) anchors.set(node.anchor, node);
@@ -197,6 +203,7 @@ function child(node: unknown, step: PropertyKey): { key?: unknown; value: unknow
   return pair && { key: pair.key, value: pair.value };
 }
 
-function toProblem({ pos, message }: YAMLParseError | YAMLWarning): Problem {
-  return at(pos[0], isStackOverflow(message) ? TOO_DEEP : `is not YAML: ${message}`);
+function toProblem({ pos, code, message }: YAMLParseError | YAMLWarning): Problem {
+  const hint = code === 'BAD_ALIAS' ? '; text that begins with * has to be in quotes' : '';
+  return at(pos[0], isStackOverflow(message) ? TOO_DEEP : `is not YAML: ${message}${hint}`);
 }
