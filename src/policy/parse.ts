@@ -10,7 +10,7 @@ import type { Policy } from './policy.ts';
 import { policySchema } from './schema.ts';
 
 /** UTF-16 code units. A ConfigMap holds 1 MiB at most, all its keys together. */
-export const MAX_POLICY_LENGTH = 2 ** 20;
+const MAX_POLICY_LENGTH = 2 ** 20;
 
 /**
  * Reads a policy: the YAML of one, or a ConfigMap manifest that holds it under `policy.yaml`. Throws a PolicyError with everything that

@@ -90,7 +90,7 @@ describe('hotmount inject: what comes in', () => {
     const error = await run([join(dir, 'missing.yaml'), join(dir, 'empty'), latin1]).catch((e: Error) => e);
     expect(error).toMatchObject({ name: 'BadInput' });
     expect(String((error as Error).message).split('\n')).toEqual([
-      `${join(dir, 'missing.yaml')}: no such file or directory`,
+      `${join(dir, 'missing.yaml')}: cannot be read: no such file or directory (ENOENT)`,
       expect.stringContaining('has no *.yaml, *.yml or *.json files; --recursive'),
       expect.stringContaining('is not UTF-8'),
     ]);
@@ -371,6 +371,6 @@ describe('hotmount inject: namespaces and policies', () => {
     const wrong = file('wrong.yaml', POLICY.replace('lxcfs', 'lxcsf'));
     await expect(run([], { policy: wrong }, POD)).rejects.toMatchObject({ name: 'PolicyError' });
     const missing = join(dir, 'missing-policy.yaml');
-    await expect(run([], { policy: missing }, POD)).rejects.toThrow(`${missing}: no such file or directory`);
+    await expect(run([], { policy: missing }, POD)).rejects.toThrow(`${missing}: cannot be read: no such file or directory`);
   });
 });
