@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import pc from 'picocolors';
 import { RUN_DIR } from '../contract/paths.ts';
+import { printable } from '../contract/text.ts';
 import type { NodeStatus } from '../node/status.ts';
 
 interface Flags {
@@ -93,7 +94,7 @@ function alike(skipped: NodeStatus['notMounted']): string[][] {
 }
 
 function table(rows: readonly (readonly string[])[]): string[] {
-  const clean = rows.map((row) => row.map(printable));
+  const clean = rows.map((row) => row.map((cell) => printable(cell) || '-'));
   const widths = clean[0]?.map((_, column) => Math.max(...clean.map((row) => row[column]?.length ?? 0))) ?? [];
   return clean.map((row) =>
     row
@@ -102,9 +103,6 @@ function table(rows: readonly (readonly string[])[]): string[] {
       .trimEnd(),
   );
 }
-
-/** Labels are foreign: a terminal must not obey them. */
-const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}]/gu, '\ufffd') || '-';
 
 function ago(iso: string, now: Date): string {
   const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(iso)) / 1000));
