@@ -5,6 +5,7 @@ import { parseServiceName, type ServiceName } from '../admission/names.ts';
 import { FileError, fileProblem } from '../files/file-error.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
+import type { Policy } from '../policy/index.ts';
 import { fail, UsageError } from './fail.ts';
 import { readLogLevel, readNumber, readPort } from './flags.ts';
 import { firstSignal } from './signals.ts';
@@ -100,27 +101,46 @@ function readService(text: string): ServiceName {
   return service;
 }
 
+const NO_NAMESPACE_LABELS =
+  'these policy rules depend on labels of namespaces, and this webhook has no source of them: pods for which that matters get an error';
+
 /** The servers are imported here, once it is clear that they are needed: `--help` does without. */
 async function serve(settings: Settings): Promise<void> {
   let log: Logger | undefined;
   const signalled = firstSignal((signal) => log?.warn({ signal }, 'ending at once: requests may fail'));
-  const [{ createLogger }, { createWebhookMetrics }, { VERSION }, { openPolicy }, admission] = await Promise.all([
+  const [
+    { createLogger },
+    { createWebhookMetrics },
+    { VERSION },
+    { rulesOnNamespaceLabels },
+    { openPolicy },
+    admission,
+  ] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/metrics.ts'),
     import('../observability/version.ts'),
+    import('../policy/index.ts'),
     import('./open-policy.ts'),
     import('../admission/index.ts'),
   ]);
   const { tls, drainSeconds: seconds } = settings;
   log = createLogger(settings.logLevel);
   const metrics = createWebhookMetrics(VERSION);
+  const warnOfNamespaceLabels = (policy: Policy): void => {
+    const rules = rulesOnNamespaceLabels(policy);
+    if (rules.length > 0) log?.warn({ rules }, NO_NAMESPACE_LABELS);
+  };
   const policy = openPolicy(settings.policy, log, {
-    onChange: () => metrics.policyReload('success'),
+    onChange(policy) {
+      metrics.policyReload('success');
+      warnOfNamespaceLabels(policy);
+    },
     onError(error) {
       metrics.policyReload('failure');
       log?.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
     },
   });
+  warnOfNamespaceLabels(policy.current());
   const webhook = await admission.startWebhook({
     policy,
     certificates:

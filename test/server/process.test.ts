@@ -105,6 +105,20 @@ describe('hotmount webhook', () => {
     );
   });
 
+  it('warns of policy rules that depend on labels of namespaces, at the start and when the policy changes', async () => {
+    const policy = join(await scratch(), 'policy.yaml');
+    const write = (rule: string) =>
+      writeFile(policy, `apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: [{ namespaces: ["*"], ${rule} }]\n`);
+    await write('name: gold, namespaceLabels: { tier: [gold] }, allow: { lxcfs: true }');
+    const hotmount = run('--tls-self-signed', '--policy', policy, ...ANY_PORTS);
+    await hotmount.line('serving');
+    const warned = () => hotmount.lines.filter(({ msg }) => msg.startsWith('these policy rules depend on labels'));
+    expect(warned()).toMatchObject([{ level: 'warn', rules: ['gold'] }]);
+    await write('name: preset, allow: { lxcfs: true }, defaults: { lxcfs: "true" }');
+    await until(() => warned().length === 2);
+    expect(warned()[1]).toMatchObject({ rules: ['preset'] });
+  });
+
   it('exits at once on a second signal', async () => {
     const hotmount = run('--tls-self-signed', '--drain-seconds', '3600', ...ANY_PORTS);
     await hotmount.line('serving');
