@@ -24,7 +24,10 @@ export function statusCommand(): Command {
       try {
         status = await fetchStatus(runDir);
       } catch (error) {
-        command.error(`error: the daemon of ${runDir} did not answer: ${(error as Error).message}`, { exitCode: 1 });
+        // Without a run dir, there is no daemon either.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+          command.error(`error: the daemon of ${runDir} did not answer: ${(error as Error).message}`, { exitCode: 1 });
+        }
       }
       if (!status) {
         command.error(

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json' with { type: 'json' };
 
+const COMMANDS = ['webhook', 'inject', 'node', 'status', 'monitor', 'policy', 'demo'];
 const MISSING = '/nowhere/missing.yaml';
 const CLI = join(import.meta.dirname, '../../../src/cli.ts');
 const hotmount = (args: readonly string[], input = ''): SpawnSyncReturns<string> =>
@@ -15,14 +16,14 @@ describe('hotmount', { timeout: 60_000 }, () => {
   it('lists its commands with --help, on stdout', () => {
     const { status, stdout, stderr } = hotmount(['--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    for (const command of ['webhook', 'inject', 'policy', 'demo']) expect(stdout).toContain(`\n  ${command} `);
+    for (const command of COMMANDS) expect(stdout).toContain(`\n  ${command} `);
   });
 
   it('tells its version', () => {
     expect(hotmount(['--version'])).toMatchObject({ status: 0, stdout: `${packageJson.version}\n` });
   });
 
-  it.each(['webhook', 'inject', 'policy', 'demo'])('describes %s as in the list', (command) => {
+  it.each(COMMANDS)('describes %s as in the list', (command) => {
     const { status, stdout } = hotmount(['help', command]);
     expect(status).toBe(0);
     const described = stdout.split('\n\n')[1]?.replaceAll(/\s+/g, ' ');
@@ -76,6 +77,14 @@ describe('hotmount', { timeout: 60_000 }, () => {
       });
     },
   );
+
+  it('says of a node without a daemon that there is none', () => {
+    const { status, stderr } = hotmount(['status', '--run-dir', '/nowhere/run']);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^error: no hotmount node is running on/),
+    });
+  });
 
   it('says beside its first example how to learn of what was not injected', () => {
     expect(hotmount(['inject', '--help']).stdout).toContain('set -o pipefail; hotmount inject');
