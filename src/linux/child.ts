@@ -64,7 +64,8 @@ async function start(command: string, args: readonly string[], options: ChildOpt
           resolve({ command, code: code ?? undefined, stdout: stdout(), stderr: stderr(), timedOut, stuck: undefined });
         if (pipesEnded(child)) done();
         else {
-          const impatience = setTimeout(done, KILL_GRACE);
+          // Timers come before input in a turn of the event loop: a late one must not pass by what is there to be read.
+          const impatience = setTimeout(() => setImmediate(done), KILL_GRACE);
           child.once('close', () => {
             clearTimeout(impatience);
             done();

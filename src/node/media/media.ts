@@ -12,6 +12,7 @@ import { ensureDirectory, namesIn, type RunDir, removeDirectory } from '../run-d
 import { type Mounted, mediaDirectory, readMounted, TREES } from './actual.ts';
 import type { Wanted } from './decide.ts';
 import { makeTwin, mountDisk, probeDisk } from './mount.ts';
+import { nameCandidates } from './names.ts';
 import { plan, type Step } from './plan.ts';
 import { unmountDisk } from './unmount.ts';
 import { findUse } from './use.ts';
@@ -53,6 +54,10 @@ export class Media {
   readonly #stuck = new Set<string>();
   /** Directories about to be mounted on, `class/name`. */
   readonly #reserved = new Set<string>();
+  /** Directories that are being unmounted and then removed. */
+  readonly #leaving = new Map<string, Promise<unknown>>();
+  /** What children are at work for, by disk. */
+  readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
   readonly departures: DepartureReport[] = [];
 
   constructor(options: MediaOptions) {
@@ -118,6 +123,7 @@ export class Media {
       for (let steps = 0; steps < MAX_STEPS; steps++) {
         const step = this.#plan(name, probe);
         if (step.do === 'nothing') return this.#settle(name, step);
+        this.working.set(name, { doing: step.do, since: new Date().toISOString() });
         if (step.do === 'probe') probe = await this.#probe(name);
         else if (!(await this.#perform(name, step, at))) return;
       }
@@ -129,6 +135,8 @@ export class Media {
       if (!isSystem) this.#options.log.error({ disk: name, err: error }, 'a defect of hotmount');
       const path = this.#options.runDir.path;
       this.#record(name, isSystem ? finding('run_dir_failed', { path, detail }) : finding('unexpected', { detail }));
+    } finally {
+      this.working.delete(name);
     }
   }
 
@@ -162,12 +170,19 @@ export class Media {
     const device = readBlockDevice(name);
     if (!device) return true;
     const { runDir, log, onMounted } = this.#options;
-    const { className } = wanted;
+    const { className, fileSystem, nameBy } = wanted;
+    // A disk that is plugged into another port at once is to have the name that it is just leaving.
+    const [best] = nameCandidates({ ...fileSystem, devname: name }, nameBy);
+    const leaving = this.#leaving.get(`${className}/${best}`);
+    if (leaving) {
+      await leaving;
+      return true;
+    }
     const inUse = new Set(readMounted(runDir).map((mounted) => `${mounted.className}/${mounted.directory}`));
     let reserved = '';
     const isTaken = (directory: string): boolean => {
       const key = `${className}/${directory}`;
-      if (inUse.has(key) || this.#reserved.has(key)) return true;
+      if (inUse.has(key) || this.#reserved.has(key) || this.#leaving.has(key)) return true;
       this.#reserved.delete(reserved);
       this.#reserved.add(key);
       reserved = key;
@@ -179,7 +194,7 @@ export class Media {
       if (failure) return this.#record(name, failure);
       const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
       onMounted?.(className, seconds);
-      log.info({ disk: name, class: className, directory, fsType: wanted.fileSystem.type, seconds }, 'mounted');
+      log.info({ disk: name, class: className, directory, fsType: fileSystem.type, seconds }, 'mounted');
       return true;
     } finally {
       this.#reserved.delete(reserved);
@@ -189,7 +204,10 @@ export class Media {
   async #unmount(name: string, mounted: Mounted, gone: boolean): Promise<boolean> {
     const { runDir, entry, log } = this.#options;
     const { className, directory } = mounted;
-    const { finding: failure, holders, stuck } = await unmountDisk(runDir, entry, mounted, gone);
+    const key = `${className}/${directory}`;
+    const departure = unmountDisk(runDir, entry, mounted, gone).finally(() => this.#leaving.delete(key));
+    this.#leaving.set(key, departure);
+    const { finding: failure, holders, stuck } = await departure;
     this.#awaitStuck(name, stuck);
     const reports = holders.map(reportHolder);
     this.departures.unshift({ name, className, directory, at: new Date().toISOString(), holders: reports });
