@@ -2,7 +2,10 @@ import { defineConfig } from 'vitest/config';
 
 const soak = process.env['HOTMOUNT_SOAK'] === '1';
 
-/** unit, golden and server run anywhere; system needs root and Linux, and one process of its own a file, in turn. */
+/**
+ * unit, golden and server run anywhere, together. After them, so that nothing else competes for the machine, system: it needs root and
+ * Linux, and runs one file after the other. Last, lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -22,8 +25,22 @@ export default defineConfig({
           include: ['test/system/**/*.test.ts'],
           pool: 'forks',
           fileParallelism: false,
+          sequence: { groupOrder: 1 },
           testTimeout: soak ? 1_800_000 : 120_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          globalSetup: 'test/lab/global-setup.ts',
+          pool: 'forks',
+          isolate: false,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+          testTimeout: soak ? 1_800_000 : 120_000,
+          hookTimeout: 180_000,
         },
       },
     ],

@@ -1,3 +1,4 @@
+import type { Finding } from '../contract/reasons.ts';
 import { clip } from '../observability/logger.ts';
 import type { Decision } from './decide.ts';
 import { REVIEW_API_VERSION } from './review.ts';
@@ -8,7 +9,7 @@ import { REVIEW_API_VERSION } from './review.ts';
  */
 export function answer(uid: string, decision: Decision): string {
   const { denials, patch } = decision;
-  const warnings = limitWarnings(decision.warnings.map((finding) => finding.message));
+  const warnings = limitWarnings(decision.warnings);
   return JSON.stringify({
     apiVersion: REVIEW_API_VERSION,
     kind: 'AdmissionReview',
@@ -56,21 +57,27 @@ const MAX_EACH = 256;
 
 /**
  * Warnings as the API server passes them on whole: it counts code points, sends all of them while they are 4,096 together, and else
- * cuts each to 256, then drops what is left over, unseen. So we cut, and say how many more there are. Most important first.
+ * cuts each to 256, then drops what is left over, unseen. So where the remedies do not fit, they go; then we cut, and say how many
+ * more there are. Most important first.
  */
-export function limitWarnings(messages: readonly string[]): string[] {
-  const clean = [...new Set(messages.map((message) => clip(message, MAX_TOTAL + 1)))];
-  if (totalOf(clean) <= MAX_TOTAL) return clean;
-  const cut = clean.map((message) => clipCodePoints(message, MAX_EACH));
+export function limitWarnings(warnings: readonly Warning[]): string[] {
+  const messages = distinct(warnings.map(({ message }) => message));
+  if (totalOf(messages) <= MAX_TOTAL) return messages;
+  const causes = distinct(warnings.map(({ cause }) => cause));
+  if (totalOf(causes) <= MAX_TOTAL) return causes;
+  const cut = causes.map((cause) => clipCodePoints(cause, MAX_EACH));
   if (totalOf(cut) <= MAX_TOTAL) return cut;
   const fits = MAX_TOTAL / MAX_EACH - 1;
   return [...cut.slice(0, fits), `${cut.length - fits} more warnings: see the log of the hotmount webhook`];
 }
 
+type Warning = Pick<Finding, 'message' | 'cause'>;
+
+const distinct = (texts: readonly string[]): string[] => [...new Set(texts.map((text) => clip(text, MAX_TOTAL + 1)))];
+
 const totalOf = (messages: readonly string[]): number =>
   messages.reduce((sum, message) => sum + codePoints(message), 0);
 
-/** Never more than `length`, which is what most messages are decided by. */
 const codePoints = (text: string): number => [...text].length;
 
 function clipCodePoints(text: string, max: number): string {

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../contract/json.ts';
+import type { Finding } from '../contract/reasons.ts';
 import { clip, type Logger } from '../observability/logger.ts';
 import { limitWarnings } from './answer.ts';
 import type { Decision } from './decide.ts';
@@ -22,14 +23,8 @@ export function logDecision(log: Logger, request: AdmissionRequest, decision: De
       reason: decision.reason,
       reasons: decision.reasons,
       rules: decision.rules,
-      ...messages(
-        'denials',
-        decision.denials.map((finding) => finding.message),
-      ),
-      ...messages(
-        'warnings',
-        decision.warnings.map((finding) => finding.message),
-      ),
+      ...messages('denials', decision.denials),
+      ...messages('warnings', decision.warnings),
       ms: Math.round(milliseconds * 1000) / 1000,
     },
     'decided',
@@ -80,7 +75,9 @@ function ownerOf(metadata: JsonObject | undefined): string | undefined {
   return owner && clip(`${textAt(owner, 'kind')}/${textAt(owner, 'name')}`, MAX_NAME);
 }
 
-const messages = (key: string, all: readonly string[]) => (all.length > 0 ? { [key]: limitWarnings(all) } : undefined);
+/** No more of them than the API server would show. */
+const messages = (key: string, findings: readonly Finding[]) =>
+  findings.length > 0 ? { [key]: limitWarnings(findings) } : undefined;
 
 function objectAt(parent: JsonObject | undefined, key: string): JsonObject | undefined {
   const value = parent?.[key];

@@ -24,7 +24,9 @@ export const BODY_LIMIT = 7 * 1024 * 1024;
 export function toProblem(error: unknown, contentType: string | undefined): HttpProblem {
   if (error instanceof ReviewError) return { code: 400, reason: error.reason, message: error.message };
   const { code, statusCode, name, message } = error as Error & { code?: string; statusCode?: number };
-  if (name === 'NamespaceLabelsUnknownError') return { code: 500, reason: 'namespace_labels_unknown', message };
+  if (name === 'NamespaceLabelsUnknownError') {
+    return { code: 500, reason: 'namespace_labels_unknown', message: `${message}: ${NO_LABELS}` };
+  }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return unsupported(contentType);
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return { code: 413, reason: 'body_too_large', message: `the body is larger than ${BODY_LIMIT} bytes (7 MiB)` };
@@ -62,3 +64,6 @@ export function statusBody({ code, reason, message }: HttpProblem): string {
     details: { causes: [{ reason }] },
   });
 }
+
+/** With a policy from a file, nothing tells the webhook of namespaces. */
+const NO_LABELS = 'this webhook has no source of namespace labels; give that rule neither namespaceLabels nor defaults';

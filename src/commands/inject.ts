@@ -36,8 +36,10 @@ Examples:
   hotmount inject -o diff --policy policy.yaml manifests/
   helm template ./chart | hotmount inject --namespace shop --explain
 
-Exit codes: 0; 1 if an object, or a workload's pods, would be denied (it is written as it came, all others injected); 2 for wrong usage or
-bad input (nothing is written).`;
+Exit codes:
+  0  done
+  1  an object, or the pods of a workload, would be denied: it is written as it came, all others injected
+  2  wrong usage or bad input: nothing is written`;
 
 /** `hotmount inject`: manifests in, injected manifests out, as the webhook would inject them. */
 export function injectCommand(): Command {
@@ -54,11 +56,15 @@ export function injectCommand(): Command {
     .option('-n, --namespace <name>', "decide as in this namespace (default: the object's own, else default)")
     .option('--namespace-labels <k=v,...>', 'its labels, besides those that Namespaces in the input have', labels)
     .addOption(
-      new Option('-o, --output <format>', "(default: each document's own format)").choices(['yaml', 'json', 'diff']),
+      new Option('-o, --output <format>', 'a format for all (default: the one that each document has)').choices([
+        'yaml',
+        'json',
+        'diff',
+      ]),
     )
     .option('--explain', 'say on stderr what each container gets, by which rule, and what was refused')
     .option('--color', 'colour the diff (default: on a terminal)')
-    .option('--no-color')
+    .option('--no-color', 'no colours, on a terminal either')
     .addHelpText('after', EXAMPLES)
     .action(async (files: readonly string[], flags: InjectFlags, command: Command) => {
       try {

@@ -4,9 +4,9 @@ export const PREFIX = 'hotmount.io/';
 export const FEATURES = [
   'privileged',
   'capabilities',
+  'dev',
   'uevents',
   'lxcfs',
-  'dev',
   'media',
   'devices',
   'propagation',

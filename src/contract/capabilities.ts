@@ -46,7 +46,7 @@ export const CAPABILITIES = [
 /** What `capabilities.add` takes besides single names. */
 export const ALL_CAPABILITIES = 'ALL';
 
-/** The name without `CAP_`, in capitals: container runtimes accept both spellings, in any case. */
+/** The name without `CAP_`, in capitals: Kubernetes' spelling, though CRI-O takes the other, and both take any case. */
 export const normalizeCapability = (name: string): string => name.trim().toUpperCase().replace(/^CAP_/, '');
 
 /** Expects a normalized name. `ALL` counts. */

@@ -17,6 +17,10 @@ const PROTECTED = ['/', '/dev', RUN_DIR];
 /** Nor anything below these: the runtime itself mounts there and refuses or hides. */
 const PROTECTED_TREES = ['/proc', '/sys'];
 
+/** Linux' PATH_MAX, less the NUL, and NAME_MAX. */
+const MAX_PATH = 4095;
+const MAX_NAME = 255;
+
 /** `/x/`, `//x` and `/./x` are the same mount point; the API server compares raw strings, we do not. */
 export function normalizePath(path: string): string {
   const normal = posix.normalize(path);
@@ -29,6 +33,10 @@ export function pathProblem(path: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
   if (/[\x00-\x1f\x7f:]/.test(path)) return 'must not contain ":" or control characters';
   if (path.split('/').includes('..')) return 'must not contain ".."';
+  if (Buffer.byteLength(path) > MAX_PATH) return `must not be longer than ${MAX_PATH} bytes`;
+  if (path.split('/').some((name) => Buffer.byteLength(name) > MAX_NAME)) {
+    return `must not have a name of more than ${MAX_NAME} bytes in it`;
+  }
   const normal = normalizePath(path);
   const covered =
     PROTECTED.find((p) => p === normal) ?? PROTECTED_TREES.find((p) => p === normal || normal.startsWith(`${p}/`));

@@ -17,6 +17,12 @@ export const REASONS = {
   capabilities_not_allowed: refused('capability {what}'),
   uevents_not_allowed: refused('device event access {what}'),
   privileged_not_allowed: refused('privileged'),
+  bidirectional_not_allowed: {
+    kind: 'refused',
+    sentence:
+      'container {container} may not be privileged, and so {annotation} cannot make volume {volume} Bidirectional in it',
+    remedy: 'use HostToContainer',
+  },
 
   annotation_unknown: {
     kind: 'invalid',
@@ -28,17 +34,18 @@ export const REASONS = {
   },
   annotation_not_string: {
     kind: 'invalid',
-    sentence: 'annotation {annotation} is {value}, and Kubernetes takes only strings there: put the value in quotes',
+    sentence: 'annotation {annotation} is {value}, and Kubernetes takes only strings there',
+    remedy: 'put the value in quotes',
   },
   annotation_key_too_long: {
     kind: 'invalid',
-    sentence:
-      'annotation {annotation} has {length} characters after its prefix, Kubernetes allows 63: list the container in hotmount.io/containers instead, or give it a shorter name',
+    sentence: 'annotation {annotation} has {length} characters after its prefix, and Kubernetes allows 63',
+    remedy: 'list the container in hotmount.io/containers instead, or give it a shorter name',
   },
   from_workload_invalid: {
     kind: 'invalid',
-    sentence:
-      'annotation hotmount.io/from-workload is written by hotmount alone and is not what it writes ({problem}): delete it',
+    sentence: 'annotation hotmount.io/from-workload is written by hotmount alone and is not what it writes ({problem})',
+    remedy: 'delete it',
   },
   class_unknown: {
     kind: 'invalid',
@@ -48,73 +55,87 @@ export const REASONS = {
     kind: 'invalid',
     sentence: 'annotation {annotation} names the volume {volume}, and the pod has none of that name{hint}',
   },
-
   too_much_asked: {
     kind: 'invalid',
-    sentence:
-      'the annotations ask for {count} things, counted once for each container, and {limit} is the most: name fewer containers or items',
+    sentence: 'the annotations ask for more than {limit} things, counted once for each container',
+    remedy: 'name fewer containers or items',
   },
 
   volume_name_taken: {
     kind: 'conflict',
-    sentence: 'the pod has a volume {volume} of its own, a name that {annotation} needs: rename that volume',
+    sentence: 'the pod has a volume {volume} of its own, a name that {annotation} needs',
+    remedy: 'rename that volume',
   },
   mount_path_taken: {
     kind: 'conflict',
+    sentence: 'container {container} already uses {path} for {taker}, where {annotation} would mount {volume}',
+    remedy: 'remove that, or change the annotation',
+  },
+  mount_path_nested: {
+    kind: 'conflict',
     sentence:
-      'container {container} already uses {path} for {taker}, where {annotation} would mount {volume}: remove that, or choose another path',
+      'container {container} would have {inner} inside {outer}, which is read-only, so that the mount point cannot be made and the container never starts',
+    remedy: 'choose another path in {annotation}',
   },
   privilege_escalation_forbidden: {
     kind: 'conflict',
-    sentence:
-      'container {container} has allowPrivilegeEscalation: false, which the API server refuses together with {what}: remove it, or {annotation}',
+    sentence: 'container {container} has allowPrivilegeEscalation: false, which contradicts {what}',
+    remedy: 'remove it, or {annotation}',
   },
   privileged_false: {
     kind: 'conflict',
-    sentence:
-      'container {container} says privileged: false itself, against {annotation}: remove the one that is not meant',
+    sentence: 'container {container} says privileged: false itself, against {annotation}',
+    remedy: 'remove the one that is not meant',
   },
   capability_dropped: {
     kind: 'conflict',
     sentence:
-      'container {container} drops the capability {what} itself, so that adding it by {annotation} has no effect: remove it from capabilities.drop',
+      'container {container} drops the capability {what} itself, so that adding it by {annotation} has no effect',
+    remedy: 'remove it from capabilities.drop',
   },
   bidirectional_needs_privileged: {
     kind: 'conflict',
     sentence:
-      'container {container} is not privileged, and the API server accepts Bidirectional (of volume {volume}) only in privileged containers: use HostToContainer, or ask for hotmount.io/privileged',
+      'container {container} is not privileged, and the API server accepts Bidirectional (of volume {volume}) only in privileged containers',
+    remedy: 'use HostToContainer, or ask for hotmount.io/privileged',
   },
   dev_bidirectional: {
     kind: 'conflict',
     sentence:
-      "volume {volume} is the node's {path}, and Bidirectional would let the container's mounts there break the node (containerd issue 5113): use HostToContainer",
+      "volume {volume} is the node's {path}, and Bidirectional would let the container's mounts there break the node (containerd issue 5113)",
+    remedy: 'use HostToContainer',
   },
   propagation_conflict: {
     kind: 'conflict',
     sentence:
-      'container {container} mounts volume {volume} at {path} with mountPropagation: {mode}, against {annotation}: remove the one that is not meant',
+      'container {container} mounts volume {volume} at {path} with mountPropagation: {mode}, against {annotation}',
+    remedy: 'remove the one that is not meant',
   },
   recursive_read_only_conflict: {
     kind: 'conflict',
     sentence:
-      'container {container} mounts volume {volume} at {path} with recursiveReadOnly: {mode}, which the API server refuses together with mount propagation: remove it, or {annotation}',
+      'container {container} mounts volume {volume} at {path} with recursiveReadOnly: {mode}, which the API server refuses together with mount propagation',
+    remedy: 'remove it, or {annotation}',
   },
   own_volume: {
     kind: 'conflict',
-    sentence: "volume {volume} is one of hotmount's, and its propagation is fixed: remove it from {annotation}",
+    sentence: "volume {volume} is one of hotmount's, and its propagation is fixed",
+    remedy: 'remove it from {annotation}',
   },
   windows_pod: {
     kind: 'conflict',
-    sentence: 'the pod is for Windows ({how}), and {annotation} needs Linux: remove that annotation',
+    sentence: 'the pod is for Windows ({how}), and {annotation} needs Linux',
+    remedy: 'remove that annotation',
   },
   host_users_false: {
     kind: 'conflict',
-    sentence: 'the pod has hostUsers: false, where {annotation} cannot work: {why}',
+    sentence: 'the pod has hostUsers: false, where {annotation} cannot work ({why})',
+    remedy: 'remove hostUsers: false, or that annotation',
   },
-  host_port_conflict: {
+  host_network_conflict: {
     kind: 'conflict',
-    sentence:
-      'container {container} has the port {port}, which {why} on the host network that {annotation} needs: change that port, or remove the annotation',
+    sentence: 'the pod has {what}, which the API server refuses on the host network that {annotation} needs',
+    remedy: 'remove it, or the annotation',
   },
 
   container_not_found: {
@@ -123,12 +144,12 @@ export const REASONS = {
   },
   volume_not_mounted: {
     kind: 'warning',
-    sentence:
-      'annotation {annotation} names the volume {volume}, which none of the containers it applies to mounts: nothing to do there',
+    sentence: 'annotation {annotation} names the volume {volume}, which none of the containers it applies to mounts',
+    remedy: 'nothing is changed there',
   },
   default_skipped: {
     kind: 'warning',
-    sentence: 'the default {annotation} of policy rule {rule} was left out: {why}',
+    sentence: 'the default {annotation} of policy rule {rule} was left out, as {why}',
   },
   opt_out_enforced: {
     kind: 'warning',
@@ -141,6 +162,7 @@ export const REASONS = {
   pod_security_forbids: {
     kind: 'warning',
     sentence: 'namespace {namespace} enforces the Pod Security level {level}, which forbids {field}',
+    remedy: 'label it pod-security.kubernetes.io/enforce=privileged',
   },
   pods_would_be_denied: {
     kind: 'warning',
@@ -148,16 +170,18 @@ export const REASONS = {
   },
   namespace_labels_unknown: {
     kind: 'warning',
-    sentence:
-      'the labels of namespace {namespace} are not known, and policy rule {rule} depends on them: what its pods get is decided when they are created',
+    sentence: 'the labels of namespace {namespace} are not known, and policy rule {rule} depends on them',
+    remedy: 'what its pods get is decided when they are created',
   },
   existing_job: {
     kind: 'warning',
     sentence:
-      'the pod template of an existing Job cannot be changed, so that the hotmount.io/ annotations on Job {name} reach none of its pods: delete it and create it anew',
+      'the pod template of an existing Job cannot be changed, so that the hotmount.io/ annotations on Job {name} reach none of its pods',
+    remedy: 'delete it and create it anew',
   },
 
   injected: { kind: 'outcome', sentence: 'the pod has what its annotations and the policy say' },
+  nothing_granted: { kind: 'outcome', sentence: 'the pod has nothing of what it asked for' },
   carried: { kind: 'outcome', sentence: "the workload's annotations are carried to its pod template" },
   not_requested: { kind: 'outcome', sentence: 'nothing asks for hotmount' },
   nothing_to_carry: { kind: 'outcome', sentence: 'the workload has no annotations of its own to carry' },
@@ -166,31 +190,47 @@ export const REASONS = {
   job_of_cronjob: { kind: 'outcome', sentence: 'the Job has its template, annotations included, from its CronJob' },
   unexpected_kind: { kind: 'outcome', sentence: 'the object is a {kind}, which this path has nothing to do with' },
   unexpected_operation: { kind: 'outcome', sentence: 'hotmount changes nothing in a {operation} of {kind}' },
-} as const satisfies Record<string, { kind: ReasonKind; sentence: string }>;
+} as const satisfies Readonly<Record<string, ReasonEntry>>;
 
-export type ReasonKind = 'refused' | 'invalid' | 'conflict' | 'warning' | 'outcome';
+interface ReasonEntry {
+  readonly kind: 'refused' | 'invalid' | 'conflict' | 'warning' | 'outcome';
+  readonly sentence: string;
+  /** What to do about it, where the sentence's hint does not say. */
+  readonly remedy?: string;
+}
 export type Reason = keyof typeof REASONS;
 
-type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}`
-  ? Name | Placeholders<Rest>
-  : never;
+type Placeholders<S> = S extends `${string}{${infer Name}}${infer Rest}` ? Name | Placeholders<Rest> : never;
+type RemedyOf<E> = E extends { remedy: infer Remedy } ? Remedy : never;
 export type ReasonParameters<R extends Reason> = {
-  readonly [P in Placeholders<(typeof REASONS)[R]['sentence']>]: string;
+  readonly [P in Placeholders<(typeof REASONS)[R]['sentence'] | RemedyOf<(typeof REASONS)[R]>>]: string;
 };
 
-/** One reason, about one thing, with its sentence filled in. */
+/** One reason, about one thing. */
 export interface Finding {
   readonly reason: Reason;
+  /** The sentence filled in, and what to do. */
   readonly message: string;
+  /** The sentence alone, for where the remedy would not fit. */
+  readonly cause: string;
 }
 
 export function finding<R extends Reason>(reason: R, parameters: ReasonParameters<R>): Finding {
-  const message = REASONS[reason].sentence.replace(
-    /\{(\w+)\}/g,
-    (_, name: string) => (parameters as Readonly<Record<string, string>>)[name] ?? '',
-  );
-  return { reason, message };
+  const { sentence, remedy }: ReasonEntry = REASONS[reason];
+  const cause = fill(sentence, parameters);
+  return { reason, cause, message: remedy === undefined ? cause : `${cause}: ${fill(remedy, parameters)}` };
 }
+
+const fill = (sentence: string, parameters: Readonly<Record<string, string>>): string =>
+  sentence.replace(/\{(\w+)\}/g, (_, name: string) => printable(parameters[name] ?? ''));
+
+/** Names and keys are foreign: terminals obey control characters, and lists of thousands help nobody. */
+const printable = (text: string): string =>
+  (text.length > MAX_PARAMETER ? `${text.slice(0, MAX_PARAMETER)}…` : text).replace(
+    /[\p{Cc}\p{Bidi_Control}]/gu,
+    '\ufffd',
+  );
+const MAX_PARAMETER = 1000;
 
 /** Whether a finding keeps the object out, rather than being a warning, under the policy's onViolation. */
 export function isDenial(reason: Reason, onViolation: 'deny' | 'warn'): boolean {

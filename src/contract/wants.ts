@@ -87,6 +87,7 @@ const PARSERS: { [F in Feature]: (text: string) => Want[] } = {
   lxcfs: (text) => {
     if (text === 'true') return [{ feature: 'lxcfs', views: undefined }];
     const named = items(text, '"true", or views separated by commas');
+    if (named.includes('true')) throw new Problem('"true" stands alone: list the views instead');
     const views = named.map((item) => oneOf(item, LXCFS_VIEW_NAMES, ['true', 'false']));
     return [{ feature: 'lxcfs', views: LXCFS_VIEW_NAMES.filter((view) => views.includes(view)) }];
   },
@@ -108,30 +109,37 @@ const PARSERS: { [F in Feature]: (text: string) => Want[] } = {
       return { feature: 'devices', class: name, path };
     }),
 
-  propagation: (text) =>
-    items(text, '"volume=mode", separated by commas').map((item) => {
+  propagation: (text) => {
+    const volumes = new Set<string>();
+    return items(text, '"volume=mode", separated by commas').map((item) => {
       const [volume, mode, ...rest] = item.split('=').map((part) => part.trim());
       if (!volume || !mode || rest.length > 0) {
         throw new Problem(`expected "volume=mode" in place of ${quote(item)}, such as "data=HostToContainer"`);
       }
+      if (volumes.has(volume)) throw new Problem(`${quote(volume)} is there twice`);
+      volumes.add(volume);
       return { feature: 'propagation', volume, mode: oneOf(mode, PROPAGATION_MODES) };
-    }),
+    });
+  },
 };
 
 /** More than anybody means; what one pod can cost us must have a bound. */
 const MAX_ITEMS = 64;
+const MAX_LENGTH = 32_768;
 
 function items(text: string, expected: string): string[] {
+  if (text.length > MAX_LENGTH) throw new Problem(`it is longer than ${MAX_LENGTH} characters`);
   const found = text.split(',').map((item) => item.trim());
   if (found.length > MAX_ITEMS) throw new Problem(`it lists ${found.length} items, and ${MAX_ITEMS} is the most`);
   if (found.includes('')) throw new Problem(`expected ${expected}; ${text === '' ? 'it is' : 'an item is'} empty`);
   return found;
 }
 
-function oneOf<T extends string>(word: string, known: readonly T[], alsoSuggested: readonly string[] = []): T {
+function oneOf<T extends string>(word: string, known: readonly T[], also: readonly string[] = []): T {
   const match = known.find((k) => k === word);
   if (match !== undefined) return match;
-  const hint = didYouMean(word, [...known, ...alsoSuggested]) || `; expected ${known.join(', ')}`;
+  const all = [...also, ...known];
+  const hint = didYouMean(word, all) || `; expected ${all.join(', ')}`;
   throw new Problem(`${quote(word)} is not one of its values${hint}`);
 }
 

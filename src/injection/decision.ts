@@ -1,10 +1,10 @@
 import type { JsonObject } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
-import { didYouMean, quote } from '../contract/suggest.ts';
+import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import { allowedBy, type Policy, type Rule, type Subject, whoMay } from '../policy/index.ts';
 import { describeWant, exposuresOf } from './features/index.ts';
 import type { Ask } from './intent.ts';
-import { forbiddenByPodSecurity } from './podSecurity.ts';
+import { forbiddenByPodSecurity } from './pod-security.ts';
 import { objectIn } from './shape.ts';
 
 /** The rule that gives what is asked, or why it is not given. */
@@ -47,8 +47,8 @@ function unknownClass({ annotation, want }: Ask, policy: Policy): Finding | unde
   const known = classes.map(({ name }) => name);
   if (known.includes(want.class)) return undefined;
   const kind = want.feature === 'media' ? 'media class' : 'device class';
-  const hint = didYouMean(want.class, known) || `; it has ${known.length === 0 ? 'none' : known.join(', ')}`;
-  return finding('class_unknown', { annotation, what: `the ${kind} ${quote(want.class)}`, hint });
+  const what = `the ${kind} ${quote(want.class)}`;
+  return finding('class_unknown', { annotation, what, hint: didYouMeanOr(want.class, known) });
 }
 
 /** What no policy can make work in such a pod. */
@@ -62,6 +62,12 @@ function impossible({ annotation, want }: Ask, spec: JsonObject): Finding | unde
 
 function windowsMark(spec: JsonObject): string | undefined {
   if (objectIn(spec, 'os', 'spec')?.['name'] === 'windows') return 'spec.os.name: windows';
+  const windowsOptions = objectIn(
+    objectIn(spec, 'securityContext', 'spec') ?? {},
+    'windowsOptions',
+    'spec.securityContext',
+  );
+  if (windowsOptions?.['hostProcess'] === true) return 'windowsOptions.hostProcess: true';
   if (objectIn(spec, 'nodeSelector', 'spec')?.['kubernetes.io/os'] === 'windows') return 'by its nodeSelector';
   return undefined;
 }

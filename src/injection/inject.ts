@@ -2,14 +2,15 @@ import type { Feature } from '../contract/annotations.ts';
 import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
 import { type Finding, finding, isDenial, type Reason } from '../contract/reasons.ts';
 import { matchingRules, NamespaceLabelsUnknownError, type Policy, type Rule, type Subject } from '../policy/index.ts';
-import { containersOf } from './containers.ts';
-import { type Circumstances, decide } from './decision.ts';
+import { type Container, containersOf } from './containers.ts';
+import { type Circumstances, type Decision, decide } from './decision.ts';
 import { applyWant, Conflict, describeWant, type Exposure, exposuresOf } from './features/index.ts';
 import { type Ask, type Defaults, defaultsOf, hasDefaults, intentOf } from './intent.ts';
-import { podSecurityWarnings } from './podSecurity.ts';
+import { PodDraft } from './pod-draft.ts';
+import { podSecurityWarnings } from './pod-security.ts';
 import { type Request, readRequest } from './request.ts';
 import { labelsIn, ObjectError, objectIn, stringIn } from './shape.ts';
-import { withStatus } from './status.ts';
+import { withoutStatus, withStatus } from './status.ts';
 import { onMountedVolumes } from './volumes.ts';
 
 /** What decides besides the pod itself. */
@@ -56,12 +57,12 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   if (!isObject(pod)) throw new ObjectError('pod', 'an object', pod);
   const metadata = objectIn(pod, 'metadata', '') ?? {};
   const annotations = objectIn(metadata, 'annotations', 'metadata') ?? {};
-  if (Object.hasOwn(annotations, MIRROR)) return untouched(pod, 'mirror_pod');
+  if (Object.hasOwn(annotations, MIRROR)) return { ...nothing(pod, 'mirror_pod'), pod };
 
   const request = readRequest(annotations);
   const mayDefault = (rule: Rule) => hasDefaults(rule) && (request.inject || rule.enforce);
   if (asksForNothing(request) && !policy.rules.some(mayDefault)) {
-    return untouched(pod, request.inject ? 'not_requested' : 'opted_out');
+    return nothing(pod, request.inject ? 'not_requested' : 'opted_out');
   }
 
   const spec = objectIn(pod, 'spec', '');
@@ -70,8 +71,9 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   const rules = matchingRules(policy, subject);
   const containers = containersOf(spec);
   const intent = intentOf(request, containers, defaultsFor(rules.filter(mayDefault), context), policy);
-  const onMounted = onMountedVolumes(intent.asks, pod, containers);
-  const granted = grant(pod, onMounted.asks, { policy, rules, subject, spec });
+  const draft = new PodDraft(pod, containers);
+  const onMounted = onMountedVolumes(intent.asks, draft);
+  const granted = grant(draft, onMounted.asks, { policy, rules, subject, spec });
   const findings = distinct([...intent.findings, ...onMounted.findings, ...granted.findings]);
 
   const denies = ({ reason }: Finding) => isDenial(reason, policy.onViolation);
@@ -82,7 +84,7 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   ];
   if (denials[0]) return { pod, warnings, denials, summary: { outcome: denials[0].reason, entries: [], rules: [] } };
   if (granted.entries.length === 0 && warnings.length === 0) {
-    return untouched(pod, request.inject ? 'not_requested' : 'opted_out');
+    return nothing(pod, request.inject ? 'not_requested' : 'opted_out');
   }
 
   const used = new Set(granted.entries.map(({ rule }) => rule));
@@ -91,7 +93,11 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
     pod: withStatus(granted.pod, granted.entries, ruleNames, warnings),
     warnings,
     denials,
-    summary: { outcome: 'injected', entries: granted.entries, rules: ruleNames },
+    summary: {
+      outcome: granted.entries.length > 0 ? 'injected' : 'nothing_granted',
+      entries: granted.entries,
+      rules: ruleNames,
+    },
   };
 }
 
@@ -103,63 +109,65 @@ interface Granted {
 }
 
 /** Gives one ask after the other, each as a whole or not at all. A default that cannot be had is skipped, whatever the reason. */
-function grant(pod: JsonObject, asks: readonly Ask[], circumstances: Circumstances): Granted {
-  let result = pod;
+function grant(draft: PodDraft, asks: readonly Ask[], circumstances: Circumstances): Granted {
   const entries: Entry[] = [];
   const exposures: Exposure[] = [];
   const findings: Finding[] = [];
+  const mayNotBePrivileged = new Set<Container>();
   for (const ask of asks) {
-    const given = give(result, ask, asks, circumstances);
+    const given = give(draft, ask, circumstances);
     if ('refusal' in given) {
-      findings.push(
-        ask.defaultOf === undefined ? given.refusal : skipped(ask.annotation, ask.defaultOf, given.refusal),
-      );
+      const { reason } = given.refusal;
+      if (reason === 'privileged_not_allowed') mayNotBePrivileged.add(ask.container);
+      const falls = reason === 'bidirectional_needs_privileged' && mayNotBePrivileged.has(ask.container);
+      const refusal = falls ? bidirectionalNotAllowed(ask) : given.refusal;
+      findings.push(ask.defaultOf === undefined ? refusal : skipped(ask.annotation, ask.defaultOf, refusal));
       continue;
     }
-    result = given.pod;
     const { container, want } = ask;
     exposures.push(...exposuresOf(want));
     entries.push({ container: container.name, feature: want.feature, item: describeWant(want), rule: given.rule });
   }
-  return { pod: result, entries, exposures, findings };
+  return { pod: draft.build(), entries, exposures, findings };
 }
 
-function give(
-  pod: JsonObject,
-  ask: Ask,
-  asks: readonly Ask[],
-  circumstances: Circumstances,
-): { pod: JsonObject; rule: string } | { refusal: Finding } {
+function give(draft: PodDraft, ask: Ask, circumstances: Circumstances): Decision {
   const decision = decide(ask, circumstances);
   if ('refusal' in decision) return decision;
   try {
-    const request = { annotation: ask.annotation, devPath: devPathOf(ask, asks) };
-    return { pod: applyWant(pod, ask.container, ask.want, request), rule: decision.rule };
+    applyWant(draft, ask.container, ask.want, ask.annotation);
+    return decision;
   } catch (error) {
     if (error instanceof Conflict) return { refusal: error.finding };
     throw error;
   }
 }
 
-const skipped = (annotation: string, rule: string, { message }: Finding): Finding =>
-  finding('default_skipped', { annotation, rule, why: message });
+/** What the policy refuses takes along what depends on it, as a refusal: under onViolation warn, the pod is admitted without both. */
+const bidirectionalNotAllowed = ({ annotation, container, want }: Ask): Finding =>
+  finding('bidirectional_not_allowed', {
+    annotation,
+    container: container.name,
+    volume: want.feature === 'propagation' ? want.volume : '',
+  });
 
-const devPathOf = (ask: Ask, asks: readonly Ask[]): string | undefined =>
-  ask.want.feature !== 'uevents'
-    ? undefined
-    : asks.flatMap(({ container, want }) =>
-        container === ask.container && want.feature === 'dev' ? want.path : [],
-      )[0];
+const skipped = (annotation: string, rule: string, { cause }: Finding): Finding =>
+  finding('default_skipped', { annotation, rule, why: cause });
 
-const untouched = (pod: JsonObject, outcome: Reason): InjectResult => ({
-  pod,
+/** The pod as it came, but for a status from an earlier life, which would lie. */
+const nothing = (pod: JsonObject, outcome: Reason): InjectResult => ({
+  pod: withoutStatus(pod),
   warnings: [],
   denials: [],
   summary: { outcome, entries: [], rules: [] },
 });
 
 const asksForNothing = (request: Request): boolean =>
-  !request.inject || (request.features.size === 0 && request.overrides.size === 0 && request.findings.length === 0);
+  !request.inject ||
+  (request.containers === undefined &&
+    request.features.size === 0 &&
+    request.overrides.size === 0 &&
+    request.findings.length === 0);
 
 function subjectOf(metadata: JsonObject, spec: JsonObject, context: Context): Subject {
   return {

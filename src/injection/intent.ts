@@ -1,7 +1,7 @@
 import { DEFAULTS_ENABLED, DEFAULTS_LABEL, FEATURES, type Feature, PREFIX } from '../contract/annotations.ts';
 import type { Labels } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
-import { didYouMean, quote } from '../contract/suggest.ts';
+import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import { LXCFS_VIEW_NAMES, parseValue, type Want } from '../contract/wants.ts';
 import type { Policy, Rule } from '../policy/index.ts';
 import type { Container } from './containers.ts';
@@ -39,18 +39,63 @@ export function intentOf(
   policy: Policy,
 ): Intent {
   const selected = select(request, containers);
-  const asks = containers.flatMap((container) =>
-    FEATURES.flatMap((feature): readonly Ask[] => {
+  const asked: Ask[] = [];
+  const enforced: Ask[] = [];
+  const normal: Ask[] = [];
+  for (const container of containers) {
+    for (const feature of FEATURES) {
       const setting = settingFor(feature, container, request, selected, defaults);
-      return setting?.wants.map((want) => ({ ...setting, container, want })) ?? [];
-    }),
-  );
-  const findings = [
-    ...(request.inject ? request.findings : []),
-    ...(request.inject ? containersNotFound(request, containers) : []),
-    ...optOutsEnforced(request, defaults),
-  ];
-  return bounded({ asks: asks.flatMap((ask) => perView(ask, policy)), findings });
+      if (!setting) continue;
+      const { annotation, defaultOf } = setting;
+      const asks = defaultOf === undefined ? asked : setting === defaults.enforced.get(feature) ? enforced : normal;
+      for (const want of perView(setting, policy)) asks.push({ container, want, annotation, defaultOf });
+    }
+    if (asked.length > MAX_ASKS) return tooMuchAsked(request);
+  }
+  const kept = enforced.length <= MAX_ASKS ? enforced : [];
+  if (asked.length + kept.length > MAX_ASKS) return tooMuchAsked(request);
+  const rest = asked.length + kept.length + normal.length <= MAX_ASKS ? normal : [];
+  return {
+    asks: inOrder(asked, [...kept, ...rest]),
+    findings: [
+      ...(request.inject ? request.findings : []),
+      ...(request.inject ? containersNotFound(request, containers) : []),
+      ...optOutsEnforced(request, defaults),
+      ...(kept === enforced ? [] : tooManyDefaults(enforced)),
+      ...(rest === normal ? [] : tooManyDefaults(normal)),
+    ],
+  };
+}
+
+const tooMuchAsked = ({ findings }: Request): Intent => ({
+  asks: [],
+  findings: [...findings, finding('too_much_asked', { limit: String(MAX_ASKS) })],
+});
+
+/** The API server sends pods of several megabytes; what one can cost us has a bound all the same. */
+const MAX_ASKS = 2000;
+
+/**
+ * What the user asked comes before defaults, which must not take its place; privileges come before all else, as they take nobody's
+ * place and other features build on them.
+ */
+function inOrder(asked: readonly Ask[], byDefault: readonly Ask[]): readonly Ask[] {
+  const isPrivilege = ({ want }: Ask) => want.feature === 'privileged' || want.feature === 'capabilities';
+  const isOther = (ask: Ask) => !isPrivilege(ask);
+  return byDefault.length === 0
+    ? asked
+    : [
+        ...asked.filter(isPrivilege),
+        ...byDefault.filter(isPrivilege),
+        ...asked.filter(isOther),
+        ...byDefault.filter(isOther),
+      ];
+}
+
+function tooManyDefaults(asks: readonly Ask[]): readonly Finding[] {
+  const rules = new Set(asks.flatMap(({ defaultOf }) => defaultOf ?? []));
+  const why = `with them the pod would have more than ${MAX_ASKS} things, counted once for each container`;
+  return [...rules].map((rule) => finding('default_skipped', { annotation: 'hotmount.io/*', rule, why }));
 }
 
 /** The defaults that reach a pod. */
@@ -86,15 +131,14 @@ function settingFor(
   request: Request,
   selected: ReadonlySet<Container>,
   defaults: Defaults,
-): (Setting & { defaultOf: string | undefined }) | undefined {
+): (Setting & Partial<Default>) | undefined {
   const enforced = container.kind !== 'init' ? defaults.enforced.get(feature) : undefined;
   if (enforced) return enforced;
   if (!request.inject) return undefined;
   const override = request.overrides.get(container.name)?.get(feature);
-  if (override) return { ...override, defaultOf: undefined };
+  if (override) return override;
   if (!selected.has(container)) return undefined;
-  const asked = request.features.get(feature);
-  return asked ? { ...asked, defaultOf: undefined } : defaults.normal.get(feature);
+  return request.features.get(feature) ?? defaults.normal.get(feature);
 }
 
 function select(request: Request, containers: readonly Container[]): ReadonlySet<Container> {
@@ -105,7 +149,8 @@ function select(request: Request, containers: readonly Container[]): ReadonlySet
 
 /** The first ten: each costs a comparison with every name in the pod. */
 function containersNotFound(request: Request, containers: readonly Container[]): Finding[] {
-  const known = new Set(['*', ...containers.map(({ name }) => name)]);
+  const names = containers.map(({ name }) => name);
+  const known = new Set(['*', ...names]);
   const named = [
     ...(request.containers ?? []).map((name) => ({ name, annotation: `${PREFIX}containers` })),
     ...[...request.overrides].flatMap(([name, settings]) =>
@@ -116,7 +161,7 @@ function containersNotFound(request: Request, containers: readonly Container[]):
     .filter(({ name }) => !known.has(name))
     .slice(0, 10)
     .map(({ name, annotation }) =>
-      finding('container_not_found', { annotation, container: quote(name), hint: didYouMean(name, [...known]) }),
+      finding('container_not_found', { annotation, container: quote(name), hint: didYouMeanOr(name, names) }),
     );
 }
 
@@ -124,7 +169,8 @@ function containersNotFound(request: Request, containers: readonly Container[]):
 function optOutsEnforced(request: Request, defaults: Defaults): Finding[] {
   return [...defaults.enforced].flatMap(([feature, enforced]) => {
     const own = [request.features, ...request.overrides.values()].flatMap((settings) => settings.get(feature) ?? []);
-    const contradicted = !request.inject || own.some(({ value }) => value !== enforced.value);
+    const same = JSON.stringify(enforced.wants);
+    const contradicted = !request.inject || own.some(({ wants }) => JSON.stringify(wants) !== same);
     return contradicted
       ? finding('opt_out_enforced', { rule: enforced.defaultOf, annotation: `${PREFIX}${feature}` })
       : [];
@@ -132,33 +178,12 @@ function optOutsEnforced(request: Request, defaults: Defaults): Finding[] {
 }
 
 /** Each view is decided and applied by itself: one that a default cannot cover leaves the others in place. */
-function perView(ask: Ask, policy: Policy): readonly Ask[] {
-  const { want } = ask;
-  if (want.feature !== 'lxcfs') return [ask];
-  const views = want.views ?? policy.lxcfs.views;
-  return LXCFS_VIEW_NAMES.filter((view) => views.includes(view)).map((view) => ({
-    ...ask,
-    want: { feature: 'lxcfs', views: [view] },
-  }));
+function perView({ wants }: Setting, policy: Policy): readonly Want[] {
+  return wants.flatMap((want): Want | readonly Want[] => {
+    if (want.feature !== 'lxcfs') return want;
+    const views = want.views ?? policy.lxcfs.views;
+    return ONE_VIEW_EACH.filter(({ views: [view] }) => view !== undefined && views.includes(view));
+  });
 }
 
-/** The API server sends pods of several megabytes; what one can cost us has a bound all the same. */
-const MAX_ASKS = 2000;
-
-function bounded(intent: Intent): Intent {
-  if (intent.asks.length <= MAX_ASKS) return intent;
-  const asked = intent.asks.filter(({ defaultOf }) => defaultOf === undefined);
-  if (asked.length > MAX_ASKS) {
-    const parameters = { count: String(asked.length), limit: String(MAX_ASKS) };
-    return { asks: [], findings: [...intent.findings, finding('too_much_asked', parameters)] };
-  }
-  const skipped = new Set(intent.asks.flatMap(({ defaultOf }) => defaultOf ?? []));
-  const why = `they would be more than ${MAX_ASKS} things, counted once for each container`;
-  return {
-    asks: asked,
-    findings: [
-      ...intent.findings,
-      ...[...skipped].map((rule) => finding('default_skipped', { annotation: 'hotmount.io/*', rule, why })),
-    ],
-  };
-}
+const ONE_VIEW_EACH = LXCFS_VIEW_NAMES.map((view) => ({ feature: 'lxcfs', views: [view] }) as const);

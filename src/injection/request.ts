@@ -1,5 +1,4 @@
 import {
-  type Annotations,
   CONTAINERS,
   FEATURES,
   type Feature,
@@ -42,12 +41,15 @@ export function readRequest(annotations: JsonObject): Request {
   const asked = { ...carriedAnnotations(annotations[FROM_WORKLOAD], findings), ...ownAnnotations(annotations) };
   const features = new Map<Feature, Setting>();
   const overrides = new Map<string, Map<Feature, Setting>>();
-  let inject = true;
+  // Before all else: it makes the others' mistakes matter to nobody.
+  const inject = !(typeof asked[INJECT] === 'string' && asked[INJECT].trim() === 'false');
   let containers: readonly string[] | undefined;
 
   for (const [annotation, value] of Object.entries(asked)) {
+    // Each of them is a denial already: the rest can wait until these are mended.
+    if (findings.length >= MAX_FINDINGS) break;
     if (typeof value !== 'string') {
-      findings.push(finding('annotation_not_string', { annotation, value: JSON.stringify(value ?? null) }));
+      findings.push(finding('annotation_not_string', { annotation, value: quote(value ?? null) }));
       continue;
     }
     const invalid = (problem: string) =>
@@ -55,7 +57,6 @@ export function readRequest(annotations: JsonObject): Request {
 
     if (annotation === INJECT) {
       if (value.trim() !== 'true' && value.trim() !== 'false') invalid('expected "true" or "false"');
-      inject = value.trim() !== 'false';
     } else if (annotation === CONTAINERS) {
       const parsed = parseNames(value);
       if ('problem' in parsed) invalid(parsed.problem);
@@ -88,18 +89,17 @@ export function ownAnnotations(annotations: JsonObject): JsonObject {
 export const serializeCarried = (annotations: JsonObject): string =>
   JSON.stringify(Object.fromEntries(Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1))));
 
+const MAX_FINDINGS = 50;
+
 const isOwn = (key: string): boolean => key.startsWith(PREFIX) && key !== STATUS && key !== FROM_WORKLOAD;
 
-function carriedAnnotations(value: unknown, findings: Finding[]): Annotations {
+function carriedAnnotations(value: unknown, findings: Finding[]): JsonObject {
   if (value === undefined) return {};
   const carried = parseJson(value);
-  const problem = !isObject(carried)
-    ? 'it is not a JSON object'
-    : Object.entries(carried).find(([key, v]) => !isOwn(key) || typeof v !== 'string')?.[0];
-  if (problem === undefined) return carried as Annotations;
-  findings.push(
-    finding('from_workload_invalid', { problem: isObject(carried) ? `see ${quote(problem)} in it` : problem }),
-  );
+  const stranger = isObject(carried) ? Object.keys(carried).find((key) => !isOwn(key)) : undefined;
+  if (isObject(carried) && stranger === undefined) return carried;
+  const problem = stranger === undefined ? 'it is not a JSON object' : `${quote(stranger)} has no place in it`;
+  findings.push(finding('from_workload_invalid', { problem }));
   return {};
 }
 

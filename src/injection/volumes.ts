@@ -1,9 +1,10 @@
-import type { JsonObject } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
-import { didYouMean, quote } from '../contract/suggest.ts';
-import { type Container, containerIn } from './containers.ts';
+import { didYouMeanOr, quote } from '../contract/suggest.ts';
+import type { ContainerDraft } from './container-draft.ts';
+import { OWN_VOLUME } from './features/index.ts';
 import type { Ask } from './intent.ts';
-import { objectsIn, stringIn } from './shape.ts';
+import type { PodDraft } from './pod-draft.ts';
+import { stringIn } from './shape.ts';
 
 /**
  * Leaves out what asks for the propagation of a volume in containers that do not mount it, and says so where none does. A volume that
@@ -11,37 +12,37 @@ import { objectsIn, stringIn } from './shape.ts';
  */
 export function onMountedVolumes(
   asks: readonly Ask[],
-  pod: JsonObject,
-  containers: readonly Container[],
+  draft: PodDraft,
 ): { asks: readonly Ask[]; findings: readonly Finding[] } {
   if (!asks.some(({ want }) => want.feature === 'propagation')) return { asks, findings: [] };
 
-  const mounted = new Map(containers.map((container) => [container, volumesOf(pod, container)]));
-  const declared = objectsIn(pod['spec'] as JsonObject, 'volumes', 'spec').flatMap(
-    (volume) => stringIn(volume, 'name', 'spec.volumes') ?? [],
-  );
-  const known = new Set([...declared, ...[...mounted.values()].flatMap((names) => [...names])]);
+  const mounted = new Map([...draft.containers].map((container) => [container.container, volumesOf(container)]));
+  const known = new Set([...draft.volumeNames, ...[...mounted.values()].flatMap((names) => [...names])]);
 
   const isMounted = ({ want, container }: Ask) =>
-    want.feature !== 'propagation' || mounted.get(container)?.has(want.volume) === true;
+    want.feature !== 'propagation' ||
+    (!want.volume.startsWith(OWN_VOLUME) && mounted.get(container)?.has(want.volume) === true);
   const kept = asks.filter(isMounted);
   const found = new Set(kept.map(keyOf));
-  const findings = asks.flatMap((ask): Finding[] => {
-    const { want, annotation } = ask;
-    if (want.feature !== 'propagation' || ask.defaultOf !== undefined || found.has(keyOf(ask))) return [];
-    const volume = quote(want.volume);
-    if (known.has(want.volume)) return [finding('volume_not_mounted', { annotation, volume })];
-    const names = [...known];
-    const hint = didYouMean(want.volume, names) || `; it has ${names.slice(0, 10).join(', ') || 'none'}`;
-    return [finding('volume_not_found', { annotation, volume, hint })];
-  });
-  return { asks: kept, findings };
+  // A default is for the pods that have such a volume.
+  const missed = asks.filter((ask) => ask.defaultOf === undefined && !isMounted(ask) && !found.has(keyOf(ask)));
+  const byVolume = new Map(missed.map((ask) => [keyOf(ask), ask]));
+  return { asks: kept, findings: [...byVolume.values()].slice(0, MAX_FINDINGS).map((ask) => notMounted(ask, known)) };
 }
 
-function volumesOf(pod: JsonObject, container: Container): ReadonlySet<string> {
-  const field = `${container.field}.volumeMounts`;
-  const mounts = objectsIn(containerIn(pod, container), 'volumeMounts', container.field);
-  return new Set(mounts.flatMap((mount) => stringIn(mount, 'name', field) ?? []));
+/** Each costs a comparison with the names in the pod. */
+const MAX_FINDINGS = 10;
+
+function notMounted({ annotation, want }: Ask, known: ReadonlySet<string>): Finding {
+  const name = want.feature === 'propagation' ? want.volume : '';
+  const volume = quote(name);
+  if (name.startsWith(OWN_VOLUME)) return finding('own_volume', { annotation, volume });
+  if (known.has(name)) return finding('volume_not_mounted', { annotation, volume });
+  return finding('volume_not_found', { annotation, volume, hint: didYouMeanOr(name, [...known]) });
+}
+
+function volumesOf({ container, mounts }: ContainerDraft): ReadonlySet<string> {
+  return new Set(mounts.flatMap((mount) => stringIn(mount, 'name', `${container.field}.volumeMounts`) ?? []));
 }
 
 const keyOf = ({ annotation, want }: Ask): string =>

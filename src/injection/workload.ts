@@ -18,8 +18,9 @@ const TEMPLATES: Readonly<Record<string, Path>> = {
 
 /** The path of a workload's pod template, undefined where the object is not a workload that hotmount knows. */
 export function templatePath(object: JsonObject): Path | undefined {
-  const [group] = String(object['apiVersion'] ?? '').split('/');
-  const key = `${group}/${object['kind']}`;
+  const { apiVersion, kind } = object;
+  if (typeof apiVersion !== 'string' || typeof kind !== 'string') return undefined;
+  const key = `${apiVersion.split('/')[0]}/${kind}`;
   return Object.hasOwn(TEMPLATES, key) ? TEMPLATES[key] : undefined;
 }
 
@@ -115,7 +116,8 @@ function preview(
 
 function existingJob(job: JsonObject): WorkloadResult {
   const name = stringIn(metadataOf(job), 'name', 'metadata') ?? '';
-  const carries = Object.keys(carriedBy(job)).length > 0 && !ownedByCronJob(job);
+  // What was carried when it was created is there still; only what has changed since comes too late.
+  const carries = carry(job).object !== job;
   return {
     object: job,
     warnings: carries ? [finding('existing_job', { name })] : [],
@@ -136,7 +138,7 @@ const annotationsOf = (object: JsonObject): JsonObject => objectIn(metadataOf(ob
 const ownedByCronJob = (object: JsonObject): boolean =>
   object['kind'] === 'Job' &&
   objectsIn(metadataOf(object), 'ownerReferences', 'metadata').some(
-    ({ kind, controller }) => kind === 'CronJob' && controller === true,
+    ({ apiVersion, kind }) => kind === 'CronJob' && typeof apiVersion === 'string' && apiVersion.startsWith('batch/'),
   );
 
 /** The object at a path; undefined where it or anything on the way is missing. Throws ObjectError. */

@@ -190,7 +190,10 @@ const isEmpty = (node: unknown): boolean => !isNode(node) || (isScalar(node) && 
 function child(node: unknown, step: PropertyKey): { key?: unknown; value: unknown } | undefined {
   if (isSeq(node)) return typeof step === 'number' ? { value: node.items[step] } : undefined;
   if (!isMap(node)) return undefined;
-  const pair = node.items.find(({ key }) => (isScalar(key) ? String(key.value ?? '') : String(key)) === String(step));
+  // Of a key that is given twice the last counts, as for the value.
+  const pair = node.items.findLast(
+    ({ key }) => (isScalar(key) ? String(key.value ?? '') : String(key)) === String(step),
+  );
   return pair && { key: pair.key, value: pair.value };
 }
 

@@ -41,13 +41,16 @@ export function globProblem(pattern: string): string | undefined {
 
 export const isExclusion = (pattern: string): boolean => pattern.startsWith('!');
 
-/** The one text that the glob matches, or undefined where it is an exclusion or matches several. */
+/** The one text that the glob matches, or undefined where it is an exclusion, matches several, or has a `globProblem`. */
 export function literalOf(pattern: string): string | undefined {
-  if (isExclusion(pattern)) return undefined;
+  if (isExclusion(pattern) || globProblem(pattern) !== undefined) return undefined;
   const tokens = tokenize(pattern);
   const literals = tokens.flatMap((token) => (isLiteral(token) ? [token.literal] : []));
   return literals.length === tokens.length ? literals.join('') : undefined;
 }
+
+/** The glob that matches this text alone. */
+export const escapeGlob = (text: string): string => text.replace(/[*?[\]\\]|^!/g, '\\$&');
 
 const withoutBang = (pattern: string): string => (isExclusion(pattern) ? pattern.slice(1) : pattern);
 const isLiteral = (token: Token): token is { readonly literal: string } =>
@@ -63,7 +66,7 @@ function compileList(patterns: readonly string[]): Matcher {
 
 function compileOne(pattern: string): Matcher {
   if (pattern === '*') return () => true;
-  const literal = isExclusion(pattern) ? undefined : literalOf(pattern);
+  const literal = literalOf(pattern);
   if (literal !== undefined) return (value) => value === literal;
   const tokens = tokenize(pattern);
   return (value) => matchTokens(tokens, Array.from(value));

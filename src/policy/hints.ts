@@ -1,6 +1,7 @@
 import { quote } from '../contract/suggest.ts';
 import type { Want } from '../contract/wants.ts';
 import { allows, type Condition, type Subject, unmetConditions } from './evaluate.ts';
+import { escapeGlob } from './globs.ts';
 import type { LabelGlobs, Policy, Rule } from './policy.ts';
 
 /**
@@ -36,7 +37,7 @@ function permission(want: Want): { key: string; item?: string } {
     case 'devices':
       return { key: want.feature, item: want.class };
     case 'dev':
-      return { key: 'dev', item: want.path };
+      return { key: 'dev', item: escapeGlob(want.path) };
     case 'propagation':
       return { key: 'propagation', item: want.mode };
     case 'capabilities':

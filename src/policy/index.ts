@@ -5,7 +5,7 @@ export { allowedBy, allows, matchingRules, NamespaceLabelsUnknownError, type Sub
 export { matchesGlobs } from './globs.ts';
 export { whoMay } from './hints.ts';
 export { lint } from './lint.ts';
-export { mountOptions } from './mountOptions.ts';
+export { mountOptions } from './mount-options.ts';
 export { parsePolicy } from './parse.ts';
 export type { Allow, DeviceClass, DeviceMatch, LabelGlobs, MediaClass, MediaMatch, Policy, Rule } from './policy.ts';
 export { explainPolicyError } from './report.ts';

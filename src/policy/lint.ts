@@ -1,7 +1,7 @@
 import { FEATURES } from '../contract/annotations.ts';
 import { didYouMean, quote } from '../contract/suggest.ts';
 import { isExclusion, literalOf, matchesGlobs } from './globs.ts';
-import { FILE_SYSTEM_NAMES, ignoredBy } from './mountOptions.ts';
+import { FILE_SYSTEM_NAMES, ignoredBy } from './mount-options.ts';
 import type { Allow, MediaClass, Policy, Rule } from './policy.ts';
 
 /** What is valid in a policy and yet hardly what its author meant, a sentence each. */
@@ -53,15 +53,15 @@ function lintRule(rule: Rule): readonly string[] {
   if (!hasDefaults && rule.enforce) messages.push('enforce: true does nothing without defaults');
   const power = rootOnTheNode(rule.allow);
   if (power !== undefined && rule.namespaces.includes('*') && !isNarrowed(rule)) {
-    messages.push(`it allows ${power}, which is root on the node, in every namespace`);
+    const where = rule.namespaces.some(isExclusion) ? 'all namespaces but a few' : 'every namespace';
+    messages.push(`it allows ${power}, which is root on the node, in ${where}`);
   } else if (power !== undefined && rule.podLabels && !rule.namespaceLabels && !rule.serviceAccounts) {
     messages.push(`it allows ${power} by pod labels, which users choose for themselves: they are no boundary`);
   }
   return messages.map((message) => `rule ${quote(rule.name)}: ${message}`);
 }
 
-const isNarrowed = (rule: Rule): boolean =>
-  rule.namespaces.some(isExclusion) || Boolean(rule.namespaceLabels ?? rule.serviceAccounts ?? rule.podLabels);
+const isNarrowed = (rule: Rule): boolean => Boolean(rule.namespaceLabels ?? rule.serviceAccounts ?? rule.podLabels);
 
 const ROOT_CAPABILITIES = ['ALL', 'SYS_ADMIN', 'SYS_MODULE', 'SYS_RAWIO', 'SYS_BOOT', 'BPF'];
 const rootOnTheNode = (allow: Allow): string | undefined =>
@@ -83,7 +83,11 @@ function matchesNone(globs: readonly string[]): boolean {
 /** What of a rule comes to nothing because an earlier one applies wherever it does. */
 function shadowed(rule: Rule, earlier: Rule): readonly string[] {
   if (!isAtLeastAsWide(earlier, rule)) return [];
-  const lost = FEATURES.filter((key) => rule.defaults[key] !== undefined && earlier.defaults[key] !== undefined);
+  // Enforced defaults come before all others; among their like, the first counts.
+  const yields = earlier.enforce || !rule.enforce;
+  const lost = FEATURES.filter(
+    (key) => yields && rule.defaults[key] !== undefined && earlier.defaults[key] !== undefined,
+  );
   const messages = lost.map((key) => `its default for ${key} is never used: rule ${quote(earlier.name)} sets it first`);
   const setsOwn = FEATURES.some((key) => rule.defaults[key] !== undefined && !lost.includes(key));
   if (!setsOwn && isSubset(rule.allow, earlier.allow) && !isSubset(rule.allow, NOTHING)) {

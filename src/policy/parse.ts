@@ -1,8 +1,9 @@
 import { isObject } from '../contract/json.ts';
-import { lineAt, lineStarts, policyInConfigMap } from './configMap.ts';
-import { crossCheck } from './crossChecks.ts';
+import { policyInConfigMap } from './config-map.ts';
+import { crossCheck } from './cross-checks.ts';
 import { type Problem, readYaml, type YamlText } from './document.ts';
 import { PolicyError, type PolicyIssue } from './error.ts';
+import { lineAt, lineStarts } from './lines.ts';
 import { describe, flatten, formatPath, type ShapeProblem } from './messages.ts';
 import type { Policy } from './policy.ts';
 import { policySchema } from './schema.ts';
@@ -21,42 +22,37 @@ export function parsePolicy(source: string, { file = 'policy.yaml' }: { file?: s
     ]);
   }
   const text = source.replace(/^\uFEFF/, '');
-  const yaml = readYaml(text);
-  const embedded = policyInConfigMap(text, yaml);
-  if (embedded === undefined) return check(yaml, (problems) => new PolicyError(file, toIssues(text, problems)));
-  if ('problem' in embedded) {
-    const problem: Problem = { offset: yaml.locate(['data'], 'key'), path: [], message: embedded.problem };
-    throw new PolicyError(file, toIssues(text, [...yaml.problems, problem]));
-  }
-  const innerStarts = lineStarts(embedded.text);
-  const outward = ({ offset, path, message }: Problem): Problem => {
-    const outer = embedded.toOuter(offset);
-    if (outer !== undefined) return { offset: outer, path, message };
-    return {
-      offset: embedded.offset,
-      path,
-      message: `${message} (line ${lineAt(innerStarts, offset) + 1} of the policy)`,
-    };
-  };
-  const policy = check(readYaml(embedded.text), (problems) => {
-    return new PolicyError(file, toIssues(text, [...yaml.problems, ...problems.map(outward)]));
-  });
-  if (yaml.problems.length > 0) throw new PolicyError(file, toIssues(text, yaml.problems));
+  const { policy, problems } = readPolicy(text);
+  if (policy === undefined || problems.length > 0) throw new PolicyError(file, toIssues(text, problems));
   return policy;
 }
 
-function check(yaml: YamlText, failure: (problems: readonly Problem[]) => PolicyError): Policy {
-  if (yaml.value === undefined) throw failure(yaml.problems);
+interface Reading {
+  /** undefined only where there are problems. */
+  readonly policy?: Policy | undefined;
+  readonly problems: readonly Problem[];
+}
+
+function readPolicy(text: string): Reading {
+  const yaml = readYaml(text);
+  const embedded = policyInConfigMap(text, yaml);
+  if (embedded === undefined) return judge(yaml);
+  if ('problem' in embedded) return { problems: [...yaml.problems, embedded.problem] };
+  if (yaml.problems.length > 0) return yaml;
+  const { policy, problems } = judge(readYaml(embedded.text));
+  return { policy, problems: problems.map(embedded.outward) };
+}
+
+function judge(yaml: YamlText): Reading {
+  if (yaml.value === undefined) return yaml;
   if (!isObject(yaml.value)) {
-    throw failure([
-      ...yaml.problems,
-      { offset: yaml.locate([]), path: [], message: 'expected a policy: a mapping of keys to values' },
-    ]);
+    const problem = located(yaml, { path: [], message: 'expected a policy: a mapping of keys to values' });
+    return { problems: [...yaml.problems, problem] };
   }
   const parsed = policySchema.safeParse(yaml.value, { error: describe, reportInput: true, jitless: true });
-  const problems = [...(parsed.error?.issues ?? []).flatMap((issue) => flatten(issue)), ...crossCheck(yaml.value)];
-  if (parsed.success && problems.length === 0 && yaml.problems.length === 0) return parsed.data;
-  throw failure([...yaml.problems, ...problems.map((problem) => located(yaml, problem))]);
+  const shape = (parsed.error?.issues ?? []).flatMap((issue) => flatten(issue));
+  const problems = [...shape, ...crossCheck(yaml.value)].map((problem) => located(yaml, problem));
+  return { policy: parsed.data, problems: [...yaml.problems, ...problems] };
 }
 
 const located = (yaml: YamlText, { path, message, at }: ShapeProblem): Problem => ({

@@ -12,13 +12,13 @@ import {
   UEVENT_ACCESS,
 } from '../contract/wants.ts';
 import { globProblem, literalOf } from './globs.ts';
-import { FILE_SYSTEM_NAMES } from './mountOptions.ts';
+import { FILE_SYSTEM_NAMES } from './mount-options.ts';
 import type { Policy } from './policy.ts';
 import { parseSize, SIZE_EXPECTED, SIZE_PATTERN } from './size.ts';
 
 /**
  * The shape of the policy, key by key. What one value tells is checked here, what takes two (a rule that names a class) in
- * crossChecks.ts. The input side is fit for JSON Schema (the chart's values.schema.json): transforms only at the end of a pipe,
+ * cross-checks.ts. The input side is fit for JSON Schema (the chart's values.schema.json): transforms only at the end of a pipe,
  * patterns without look-around, since Helm's validator knows RE2 alone.
  */
 
@@ -102,8 +102,8 @@ const mediaClass = z
         ...hardware,
         devname,
         removable: z.boolean().optional().describe('What the kernel says of the disk; false admits fixed disks.'),
-        minSize: size.describe('Of the file system’s device, inclusive.'),
-        maxSize: size.describe('Of the file system’s device, inclusive.'),
+        minSize: size.describe('Of the device that holds the file system, inclusive.'),
+        maxSize: size.describe('Of the device that holds the file system, inclusive.'),
       }),
     ),
     mount: z
@@ -160,13 +160,13 @@ const aliasPath = text((value) => {
   return literal === undefined || literal !== value ? value : normalizePath(value);
 });
 
-/** What a rule allows; crossChecks.ts reads it by itself, to judge the rule's defaults. */
+/** What a rule allows; cross-checks.ts reads it by itself, to judge the rule's defaults. */
 export const allowSchema = z
   .strictObject({
     lxcfs: z.boolean().default(false),
     media: z.array(z.string()).default([]).describe('Names of media classes.'),
     devices: z.array(z.string()).default([]).describe('Names of device classes.'),
-    dev: z.array(aliasPath).default([]).describe('Globs of the paths at which the node’s /dev may appear.'),
+    dev: z.array(aliasPath).default([]).describe('Globs of the paths at which /dev of the node may appear.'),
     propagation: z.array(z.enum(PROPAGATION_MODES)).default([]),
     capabilities: z.array(capability).default([]).describe('With or without CAP_; ALL allows every one.'),
     uevents: z.array(z.enum(UEVENT_ACCESS)).default([]).describe('udev and udevd allow what they take, too.'),

@@ -19,9 +19,11 @@ export const SIZE_EXPECTED = 'bytes, or a number with k, M, G, T, P, Ki, Mi, Gi,
 
 /** Bytes, rounded; undefined where it is no size, or too large to count exactly (2^53). */
 export function parseSize(size: unknown): number | undefined {
-  if (typeof size !== 'number' && (typeof size !== 'string' || !SIZE.test(size))) return undefined;
-  const text = String(size);
-  const unit = typeof size === 'number' ? '' : text.replace(/^[0-9.]+/, '');
-  const bytes = Math.round(Number.parseFloat(text) * (UNITS[unit] ?? Number.NaN));
-  return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
+  const bytes = typeof size === 'string' ? fromText(size) : size;
+  return Number.isSafeInteger(bytes) && (bytes as number) >= 0 ? (bytes as number) : undefined;
+}
+
+function fromText(size: string): number | undefined {
+  const match = SIZE.exec(size);
+  return match === null ? undefined : Math.round(Number.parseFloat(size) * (UNITS[match[2] ?? ''] ?? Number.NaN));
 }

@@ -34,12 +34,10 @@ export function openPolicyFile(path: string, listener: PolicyListener = {}): Pol
   let watchers: readonly FSWatcher[] = [];
   let timer: NodeJS.Timeout | undefined;
   let firstEvent = 0;
-  let closed = false;
   /** The last text read, good or bad; undefined where there was none. */
   let text: string | undefined;
 
   const schedule = () => {
-    if (closed) return;
     const now = performance.now();
     if (timer === undefined) firstEvent = now;
     clearTimeout(timer);
@@ -65,20 +63,21 @@ export function openPolicyFile(path: string, listener: PolicyListener = {}): Pol
 
   const look = () => {
     timer = undefined;
+    let loaded: Policy | undefined;
     try {
-      const loaded = load();
-      if (loaded === undefined) return;
-      policy = loaded;
-      listener.onChange?.(loaded);
+      loaded = load();
     } catch (error) {
       const refused = asPolicyError(error, path);
       if (refused.issues.length === 0) text = undefined;
       listener.onError?.(refused);
+      return;
     }
+    if (loaded === undefined) return;
+    policy = loaded;
+    listener.onChange?.(loaded);
   };
 
   const close = () => {
-    closed = true;
     clearTimeout(timer);
     for (const watcher of watchers) watcher.close();
   };
@@ -110,12 +109,14 @@ function readRegularFile(path: string): string {
   return readFileSync(path, 'utf8');
 }
 
-/** Throws what is no error of the system, for that would be a fault of ours. */
+/** Also where the fault is ours, for a policy that cannot be read must not take away the one in force: the cause tells. */
 function asPolicyError(error: unknown, path: string): PolicyError {
   if (error instanceof PolicyError) return error;
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  if (code === undefined) throw error;
-  return new PolicyError(path, [], `cannot be ${syscall === 'watch' ? 'watched' : 'read'}: ${REASONS[code] ?? code}`);
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  const reason = code === undefined ? message : (REASONS[code] ?? code);
+  const refused = new PolicyError(path, [], `cannot be ${syscall === 'watch' ? 'watched' : 'read'}: ${reason}`);
+  refused.cause = error;
+  return refused;
 }
 
 const REASONS: Readonly<Record<string, string>> = {

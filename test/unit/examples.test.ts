@@ -23,6 +23,7 @@ const PROMISES: Record<string, { gets: string[]; warnings?: string[]; denials?: 
   'edge-copier.yaml': { gets: ['copier media=usb:/media'] },
   'legacy-java.yaml': { gets: ['app lxcfs=cpuinfo,meminfo,stat,uptime,loadavg,swaps,diskstats'] },
   'namespace-default.yaml': { gets: ['app lxcfs=cpuinfo,meminfo'] },
+  'node-agent.yaml': { gets: ['agent dev=/host-dev', 'agent propagation=srv=HostToContainer'] },
   'serial-rig.yaml': { gets: ['rig capabilities=SYS_NICE', 'rig devices=serial:/dev/hotmount/serial'] },
   'sidecar.yaml': { gets: ['db lxcfs=meminfo', 'backup media=usb:/restore:ro'] },
   'udevd.yaml': { gets: ['udevd uevents=udevd'] },

@@ -17,7 +17,7 @@ export function editManifest(manifest: Manifest, after: JsonObject): string {
   let { text } = manifest;
   let before: unknown = manifest.value;
   let tree = manifest.tree();
-  const style = styleOf(tree.root, text);
+  const style = styleOf(tree, text);
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const edited = splice(text, tree, before, after, style);
     const read = edited === undefined ? undefined : readDocument(edited);
@@ -33,11 +33,13 @@ export function editManifest(manifest: Manifest, after: JsonObject): string {
 /** What stands around the object, comments and `---`, stays. */
 function rewrite({ text, format, tree }: Manifest, after: JsonObject): string {
   const { root, base } = tree();
-  const style = styleOf(root, text);
+  const style = styleOf({ root, base }, text);
   const [start, end] = root?.range?.map((at) => at - base) ?? [text.indexOf('{'), text.trimEnd().length];
   const head = text.slice(0, start);
-  const lines = format === 'json' ? JSON.stringify(after, null, style.jsonIndent) : renderBlock(after, style).trimEnd();
-  const isInlined = format === 'yaml' && /\S[^\n]*$/.test(head.replace(/^\uFEFF/, ''));
   const tail = text.slice(end);
-  return `${head}${isInlined ? '\n' : ''}${lines}${/^\s*\n/.test(tail) ? '' : '\n'}`.replaceAll('\n', style.eol) + tail;
+  const object =
+    format === 'json' ? JSON.stringify(after, null, style.jsonIndent) : renderBlock(after, style).slice(0, -1);
+  // A block mapping cannot stand in the line of a `---`.
+  const before = format === 'yaml' && /\S[^\n]*$/.test(head.replace(/^\uFEFF/, '')) ? style.eol : '';
+  return head + before + object.replaceAll('\n', style.eol) + (/^\s*\n/.test(tail) ? '' : style.eol) + tail;
 }

@@ -84,9 +84,14 @@ function parseYaml(source: Source, text: string, offset: number): Parsed {
   let start = 0;
   for (const item of new Composer(PARSE_OPTIONS).compose(new Parser().parse(text))) {
     const document = item as Document.Parsed<ParsedNode>;
-    const end = document.range[2];
+    const end = endOfLine(text, document.range[2]);
     const result = objectOf(document);
-    if ('problem' in result) problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}`);
+    if ('problem' in result) {
+      const hint = text.slice(start, end).includes('{{')
+        ? ' (a template has to be rendered first, as with helm template)'
+        : '';
+      problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}${hint}`);
+    }
     const tree = { root: document.contents, base: start };
     manifests.push({
       source,
@@ -112,6 +117,10 @@ function parseYaml(source: Source, text: string, offset: number): Parsed {
   }
   return { manifests, problems };
 }
+
+/** The range of a document that ends with nothing (`key:`, `---`) leaves that line's end out. */
+const endOfLine = (text: string, offset: number): number =>
+  text[offset - 1] === '\n' ? offset : offset + (/^[^\S\n]*\n?/.exec(text.slice(offset))?.[0].length ?? 0);
 
 interface Problem {
   readonly at: number;

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type CST, isCollection, isMap, isPair, isScalar, isSeq, type Node, type YAMLMap, type YAMLSeq } from 'yaml';
+import { isCollection, isMap, isPair, isScalar, isSeq, type Node, type YAMLMap, type YAMLSeq } from 'yaml';
 import { isObject, type JsonObject } from '../../contract/json.ts';
 import type { Tree } from './manifests.ts';
-import { columnOf, type Style } from './style.ts';
+import { columnAt, type Style } from './style.ts';
 import { renderBlock, renderFlow } from './yaml.ts';
 
 /**
@@ -55,53 +55,57 @@ function change(sheet: Sheet, node: unknown, before: unknown, after: unknown): b
   return done;
 }
 
+/** Keys such as `toString` and `__proto__` are keys like all others. */
+const own = (object: JsonObject, key: string): unknown => (Object.hasOwn(object, key) ? object[key] : undefined);
+
 const isSame = (before: unknown, after: unknown): boolean => before === after || isDeepStrictEqual(before, after);
 
 function changeMap(sheet: Sheet, map: YAMLMap, before: JsonObject, after: JsonObject): boolean {
-  const own = new Set<string>();
-  for (const { key, value, srcToken } of map.items) {
+  const keys = new Set<string>();
+  for (const { key, value } of map.items) {
     if (!isScalar(key) || typeof key.value !== 'string' || !value) return false;
     if (key.value === '<<') continue;
-    own.add(key.value);
-    const now = after[key.value];
+    keys.add(key.value);
+    const now = own(after, key.value);
     if (now === undefined) {
       if (map.flow || !removeLines(sheet, startOf(sheet, key), endOf(sheet, value))) return false;
-    } else if (!change(sheet, value, before[key.value], now)) {
-      const colon = indicator(sheet, srcToken?.sep, 'map-value-ind');
-      if (colon === undefined) return false;
+    } else if (!change(sheet, value, own(before, key.value), now)) {
+      const start = afterIndicator(sheet, endOf(sheet, key), ':');
+      if (start === undefined) return false;
       const ok = map.flow
         ? replaceFlow(sheet, value as Node, now)
-        : replaceInMap(sheet, colon + 1, value as Node, now, columnOf(map));
+        : replaceInMap(sheet, start, value as Node, now, columnOf(sheet, map));
       if (!ok) return false;
     }
   }
-  if (own.size > 0 && ![...own].some((key) => Object.hasOwn(after, key))) return false;
+  if (keys.size > 0 && ![...keys].some((key) => Object.hasOwn(after, key))) return false;
   // A key that came in by `<<` is overridden by one of its own; it cannot be taken away.
-  if (Object.keys(before).some((key) => !own.has(key) && !Object.hasOwn(after, key))) return false;
-  const added = Object.entries(after).filter(([key, value]) => !own.has(key) && !isSame(before[key], value));
+  if (Object.keys(before).some((key) => !keys.has(key) && !Object.hasOwn(after, key))) return false;
+  const added = Object.entries(after).filter(([key, value]) => !keys.has(key) && !isSame(own(before, key), value));
   if (added.length === 0) return true;
   if (map.flow) appendFlow(sheet, map, added);
-  else insertAfter(sheet, endOf(sheet, map), block(sheet, Object.fromEntries(added), columnOf(map)));
+  else insertAfter(sheet, endOf(sheet, map), block(sheet, Object.fromEntries(added), columnOf(sheet, map)));
   return true;
 }
 
 function changeSeq(sheet: Sheet, seq: YAMLSeq, before: readonly unknown[], after: readonly unknown[]): boolean {
-  const dashes = dashesOf(sheet, seq);
+  let previousEnd = startOf(sheet, seq);
   for (const [i, node] of seq.items.entries()) {
-    const dash = dashes[i];
+    const start = seq.flow ? undefined : afterIndicator(sheet, previousEnd, '-');
+    previousEnd = endOf(sheet, node);
     if (i >= after.length) {
-      if (dash === undefined || !removeLines(sheet, dash, endOf(sheet, node))) return false;
+      if (start === undefined || !removeLines(sheet, start - 1, previousEnd)) return false;
     } else if (!change(sheet, node, before[i], after[i])) {
       const ok = seq.flow
         ? replaceFlow(sheet, node as Node, after[i])
-        : dash !== undefined && replaceInSeq(sheet, dash + 1, node as Node, after[i], columnOf(seq));
+        : start !== undefined && replaceInSeq(sheet, start, node as Node, after[i], columnOf(sheet, seq));
       if (!ok) return false;
     }
   }
   const added = after.slice(seq.items.length);
   if (added.length === 0) return true;
   if (seq.flow) appendFlow(sheet, seq, added);
-  else insertAfter(sheet, endOf(sheet, seq), block(sheet, added, columnOf(seq)));
+  else insertAfter(sheet, endOf(sheet, seq), block(sheet, added, columnOf(sheet, seq)));
   return true;
 }
 
@@ -120,7 +124,9 @@ function replaceInMap(sheet: Sheet, start: number, old: Node, value: unknown, co
 /** A new value after the dash at `start - 1`. */
 function replaceInSeq(sheet: Sheet, start: number, old: Node, value: unknown, column: number): boolean {
   const end = isAbsent(old) ? start : endOf(sheet, old);
-  const text = hasItems(value) ? block(sheet, value, column + 2).trim() : renderFlow(value);
+  const text = hasItems(value)
+    ? block(sheet, value, column + 2).slice(column + 2, -sheet.style.eol.length)
+    : renderFlow(value);
   return put(sheet, start, end, ` ${text}${lineEndAt(sheet, end)}`);
 }
 
@@ -208,13 +214,11 @@ function endOf(sheet: Sheet, node: unknown): number {
 /** `key:` with nothing behind it. */
 const isAbsent = (node: Node): boolean => rangeOf(node)[0] === rangeOf(node)[1];
 
-function indicator(sheet: Sheet, tokens: readonly CST.SourceToken[] | undefined, type: string): number | undefined {
-  const token = tokens?.find((t) => t.type === type);
-  return token && token.offset - sheet.base;
+/** The offset behind the next `:` or `-`, only comments and space before it. undefined where there is something else, such as `?`. */
+function afterIndicator({ text }: Sheet, from: number, indicator: ':' | '-'): number | undefined {
+  const pattern = indicator === ':' ? /\s*:/y : /(?:\s|#[^\n]*\n)*-/y;
+  pattern.lastIndex = from;
+  return pattern.test(text) ? pattern.lastIndex : undefined;
 }
 
-function dashesOf(sheet: Sheet, seq: YAMLSeq): (number | undefined)[] {
-  const token = seq.srcToken;
-  if (token?.type !== 'block-seq') return [];
-  return token.items.map(({ start }) => indicator(sheet, start, 'seq-item-ind')).filter((at) => at !== undefined);
-}
+const columnOf = (sheet: Sheet, node: Node): number => columnAt(sheet.text, startOf(sheet, node));

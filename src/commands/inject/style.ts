@@ -1,4 +1,5 @@
 import { isMap, isPair, isScalar, isSeq, type Node } from 'yaml';
+import type { Tree } from './manifests.ts';
 import { type BlockStyle, KUBECTL_STYLE } from './yaml.ts';
 
 /** How a document is written, for what is added to it to look alike. */
@@ -12,11 +13,16 @@ export interface Style extends BlockStyle {
   readonly jsonIndent: string | undefined;
 }
 
-export function styleOf(root: Node | null, text: string): Style {
+export function styleOf({ root, base }: Tree, text: string): Style {
   const json = isMap(root) && root.flow === true && isQuoted(root.items[0]?.key);
+  const column = (node: Node) => columnAt(text, (node.range?.[0] ?? 0) - base);
+  const indentOf = (is: (node: unknown) => boolean) =>
+    firstUnderKey(root, (parent, child) => (is(child) ? column(child) - column(parent) : undefined));
+  const seqIndent = indentOf(isSeq);
   return {
-    step: stepIn(root) ?? KUBECTL_STYLE.step,
-    indentSeq: indentsSeq(root) ?? KUBECTL_STYLE.indentSeq,
+    step: indentOf(isMap) ?? KUBECTL_STYLE.step,
+    indentSeq: seqIndent === undefined ? KUBECTL_STYLE.indentSeq : seqIndent > 0,
+    blockScalars: false,
     eol: text.includes('\r\n') ? '\r\n' : '\n',
     json,
     colon: json && !/":\s/.test(text) ? ':' : ': ',
@@ -27,23 +33,19 @@ export function styleOf(root: Node | null, text: string): Style {
 const isQuoted = (key: unknown): boolean => isScalar(key) && key.type === 'QUOTE_DOUBLE';
 
 /** The first answer that a block collection under a block mapping's key gives, depth first. */
-function firstUnderKey<T>(node: unknown, answer: (parent: number, child: Node) => T | undefined): T | undefined {
+function firstUnderKey<T>(node: unknown, answer: (parent: Node, child: Node) => T | undefined): T | undefined {
   if (!(isMap(node) || isSeq(node)) || node.flow) return undefined;
   for (const item of node.items) {
     const child = isPair(item) ? item.value : item;
-    const found =
-      isPair(item) && (isMap(child) || isSeq(child)) && !child.flow ? answer(columnOf(node), child) : undefined;
+    const found = isPair(item) && (isMap(child) || isSeq(child)) && !child.flow ? answer(node, child) : undefined;
     const result = found ?? firstUnderKey(child, answer);
     if (result !== undefined) return result;
   }
   return undefined;
 }
 
-const stepIn = (root: Node | null): number | undefined =>
-  firstUnderKey(root, (parent, child) => (isMap(child) ? columnOf(child) - parent : undefined));
-
-const indentsSeq = (root: Node | null): boolean | undefined =>
-  firstUnderKey(root, (parent, child) => (isSeq(child) ? columnOf(child) > parent : undefined));
-
-/** Of a block collection: where its keys or dashes stand, from 0. */
-export const columnOf = (node: Node): number => (node.srcToken && 'indent' in node.srcToken ? node.srcToken.indent : 0);
+/** Of an offset in its line, from 0; a byte-order mark takes no room. */
+export function columnAt(text: string, offset: number): number {
+  const lineStart = text.lastIndexOf('\n', offset - 1) + 1;
+  return offset - lineStart - (lineStart === 0 && text.startsWith('\uFEFF') ? 1 : 0);
+}

@@ -3,6 +3,7 @@ import {
   type DocumentOptions,
   type ParseOptions,
   type ScalarTag,
+  Schema,
   type SchemaOptions,
   stringify,
   type ToStringOptions,
@@ -30,16 +31,18 @@ const octal: ScalarTag = {
   test: /^[-+]?0[0-7]+$/,
   resolve: (text) => Number.parseInt(text, 8),
 };
-const SCHEMA: SchemaOptions = {
+const tags: SchemaOptions = {
   merge: true,
-  customTags: (tags) => [octal, bool, ...tags.filter((tag) => typeof tag === 'string' || tag.tag !== BOOL)],
+  customTags: (core) => [octal, bool, ...core.filter((tag) => typeof tag === 'string' || tag.tag !== BOOL)],
 };
+/** One for all documents: to make one takes as long as to read a small document. */
+const READ = new Schema(tags);
+/** Quotes what any parser of 1.1 could take for something else than a string. */
+const WRITE = new Schema({ ...tags, compat: 'yaml-1.1' });
 
 export const PARSE_OPTIONS: YamlOptions = {
-  ...SCHEMA,
-  version: '1.2',
+  schema: READ,
   stringKeys: true,
-  keepSourceTokens: true,
   prettyErrors: false,
   logLevel: 'silent',
 };
@@ -48,9 +51,7 @@ export const PARSE_OPTIONS: YamlOptions = {
 export const TO_JS_OPTIONS = { maxAliasCount: 10_000 };
 
 const RENDER_OPTIONS: CreateNodeOptions & SchemaOptions & ToStringOptions = {
-  ...SCHEMA,
-  // Quotes what any parser of 1.1 could take for something else than a string.
-  compat: 'yaml-1.1',
+  schema: WRITE,
   aliasDuplicateObjects: false,
   lineWidth: 0,
   doubleQuotedMinMultiLineLength: Number.POSITIVE_INFINITY,
@@ -61,17 +62,21 @@ export interface BlockStyle {
   readonly step: number;
   /** Whether a sequence lies deeper than its key. */
   readonly indentSeq: boolean;
+  /** For texts of several lines. What line ends their empty last lines have depends on what follows: no good for insertions. */
+  readonly blockScalars: boolean;
 }
 
 /** As `kubectl -o yaml` writes. */
-export const KUBECTL_STYLE: BlockStyle = { step: 2, indentSeq: false };
+export const KUBECTL_STYLE: BlockStyle = { step: 2, indentSeq: false, blockScalars: true };
 
 /** Block style, with a newline at the end. */
-export const renderBlock = (value: unknown, { step, indentSeq }: BlockStyle = KUBECTL_STYLE): string =>
-  stringify(value, { ...RENDER_OPTIONS, indent: step, indentSeq });
+export const renderBlock = (value: unknown, { step, indentSeq, blockScalars }: BlockStyle = KUBECTL_STYLE): string =>
+  stringify(value, { ...RENDER_OPTIONS, indent: step, indentSeq, blockQuote: blockScalars });
 
-/** Flow style, on one line. */
-export const renderFlow = (value: unknown): string =>
-  typeof value === 'string' && value.includes('\n')
-    ? JSON.stringify(value)
-    : stringify(value, { ...RENDER_OPTIONS, collectionStyle: 'flow', flowCollectionPadding: false }).trimEnd();
+/** Flow style, on one line. What has line breaks in it goes as JSON, which is YAML too: plain scalars would be folded. */
+export function renderFlow(value: unknown): string {
+  const json = JSON.stringify(value);
+  if (json.includes('\\n')) return json;
+  const list = stringify([value], { ...RENDER_OPTIONS, collectionStyle: 'flow', flowCollectionPadding: false });
+  return list.slice(1, -']\n'.length);
+}

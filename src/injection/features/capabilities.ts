@@ -1,12 +1,8 @@
-import { normalizeCapability } from '../../contract/capabilities.ts';
-import type { JsonObject } from '../../contract/json.ts';
-import { type Container, containerIn } from '../containers.ts';
-import { append } from '../edit.ts';
-import { objectIn, stringsIn } from '../shape.ts';
+import type { ContainerDraft } from '../container-draft.ts';
 import { conflict, type Exposure, type FeatureModule } from './feature.ts';
 
 export const capabilities: FeatureModule<'capabilities'> = {
-  apply: (pod, container, { capability }, { annotation }) => addCapability(pod, container, capability, annotation),
+  apply: (_draft, container, { capability }, annotation) => addCapability(container, capability, annotation),
   describe: ({ capability }) => capability,
   exposes: ({ capability }) => capabilityExposure(capability),
 };
@@ -36,34 +32,20 @@ export function capabilityExposure(capability: string): readonly Exposure[] {
 }
 
 /** Adds a capability where neither it nor ALL is there yet, in either spelling. Throws Conflict. */
-export function addCapability(
-  pod: JsonObject,
-  container: Container,
-  capability: string,
-  annotation: string,
-): JsonObject {
-  const field = `${container.field}.securityContext`;
-  const security = objectIn(containerIn(pod, container), 'securityContext', container.field) ?? {};
-  const existing = objectIn(security, 'capabilities', field) ?? {};
-  const list = (key: 'add' | 'drop') => stringsIn(existing, key, `${field}.capabilities`).map(normalizeCapability);
-
-  // Runtimes apply `drop: ALL` before `add`, and single names after it.
-  if (list('drop').includes(capability) && capability !== 'ALL') {
-    throw conflict('capability_dropped', { container: container.name, what: capability, annotation });
+export function addCapability(container: ContainerDraft, capability: string, annotation: string): void {
+  // The order of runtimes (containerd's WithCapabilities): add ALL, drop ALL, add names, drop names.
+  const dropped = container.capabilities('drop');
+  if (dropped.has(capability)) {
+    throw conflict('capability_dropped', { container: container.container.name, what: capability, annotation });
   }
-  if (capability === 'SYS_ADMIN') refuseWithoutEscalation(security, container, 'the capability SYS_ADMIN', annotation);
-  const added = list('add');
-  if (added.includes(capability) || added.includes('ALL')) return pod;
-  return append(pod, [...container.path, 'securityContext', 'capabilities', 'add'], capability);
+  if (capability === 'SYS_ADMIN') refuseWithoutEscalation(container, 'the capability SYS_ADMIN', annotation);
+  const added = container.capabilities('add');
+  const hasAll = added.has('ALL') && !dropped.has('ALL');
+  if (!added.has(capability) && !hasAll) container.addCapability(capability);
 }
 
 /** The API server's validation of a security context (pkg/apis/core/validation, ValidateSecurityContext). */
-export function refuseWithoutEscalation(
-  security: JsonObject,
-  container: Container,
-  what: string,
-  annotation: string,
-): void {
-  if (security['allowPrivilegeEscalation'] !== false) return;
-  throw conflict('privilege_escalation_forbidden', { container: container.name, what, annotation });
+export function refuseWithoutEscalation(container: ContainerDraft, what: string, annotation: string): void {
+  if (container.security['allowPrivilegeEscalation'] !== false) return;
+  throw conflict('privilege_escalation_forbidden', { container: container.container.name, what, annotation });
 }

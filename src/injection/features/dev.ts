@@ -1,18 +1,20 @@
 import type { FeatureModule } from './feature.ts';
-import { HOST_PATH, hostPath, withMount } from './mounts.ts';
+import { addMount, HOST_PATH, hostPath } from './mounts.ts';
+
+export const DEV_VOLUME = 'hotmount-dev';
 
 /**
  * Read-only: devices still open for writing, but none can be removed. New nodes appear without propagation, as devtmpfs is one live
  * file system; and the API server accepts recursiveReadOnly only with propagation None.
  */
 export const dev: FeatureModule<'dev'> = {
-  apply: (pod, container, { path }, { annotation }) =>
-    withMount(
-      pod,
+  apply: (draft, container, { path }, annotation) =>
+    addMount(
+      draft,
       container,
-      hostPath('hotmount-dev', '/dev', 'Directory'),
+      VOLUME,
       {
-        name: 'hotmount-dev',
+        name: VOLUME.name,
         mountPath: path,
         readOnly: true,
         mountPropagation: 'None',
@@ -23,3 +25,5 @@ export const dev: FeatureModule<'dev'> = {
   describe: ({ path }) => path,
   exposes: () => [HOST_PATH],
 };
+
+const VOLUME = hostPath(DEV_VOLUME, '/dev', 'Directory');

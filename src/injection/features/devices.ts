@@ -1,19 +1,14 @@
 import { devicesPath } from '../../contract/paths.ts';
 import type { FeatureModule } from './feature.ts';
-import { HOST_PATH, hostPath, withMount } from './mounts.ts';
+import { addClassMount, HOST_PATH, hostPath } from './mounts.ts';
 
 /** The class directory; the daemon makes device nodes in it, which a read-only mount lets open for writing all the same. */
 export const devices: FeatureModule<'devices'> = {
-  apply: (pod, container, { class: name, path }, { annotation }) => {
-    const volume = `hotmount-devices-${name}`;
-    return withMount(
-      pod,
-      container,
-      hostPath(volume, devicesPath(name), 'Directory'),
-      { name: volume, mountPath: path, readOnly: true },
-      annotation,
-    );
+  apply: (draft, container, { class: className, path }, annotation) => {
+    const name = `hotmount-devices-${className}`;
+    const volume = hostPath(name, devicesPath(className), 'Directory');
+    addClassMount(draft, container, volume, { name, mountPath: path, readOnly: true }, annotation);
   },
-  describe: ({ class: name, path }) => `${name}:${path}`,
+  describe: ({ class: className, path }) => `${className}:${path}`,
   exposes: () => [HOST_PATH],
 };

@@ -1,27 +1,20 @@
 import type { Feature } from '../../contract/annotations.ts';
-import type { JsonObject } from '../../contract/json.ts';
 import { type Finding, finding, type Reason, type ReasonParameters } from '../../contract/reasons.ts';
 import type { WantOf } from '../../contract/wants.ts';
-import type { Container } from '../containers.ts';
+import type { ContainerDraft } from '../container-draft.ts';
+import type { PodDraft } from '../pod-draft.ts';
 
-/** How one feature is given to one container. All of it is pure. */
+/** How one feature is given to one container. */
 export interface FeatureModule<F extends Feature> {
   /**
-   * The pod with what is wanted; the very same pod where it has it already. Throws Conflict where the API server would refuse the
-   * result, or it could not work, and ObjectError.
+   * Adds to the draft what is missing of the want. Throws Conflict where the API server would refuse the result, or it could not work,
+   * and ObjectError. `annotation` is the one to name in messages.
    */
-  apply(pod: JsonObject, container: Container, want: WantOf<F>, request: Applying): JsonObject;
+  apply(draft: PodDraft, container: ContainerDraft, want: WantOf<F>, annotation: string): void;
   /** The want as the annotation's own grammar writes it. */
   describe(want: WantOf<F>): string;
   /** The fields by which a container that has it breaks a Pod Security level. */
   exposes(want: WantOf<F>): readonly Exposure[];
-}
-
-export interface Applying {
-  /** The annotation to name in messages. */
-  readonly annotation: string;
-  /** The alias path of /dev that this container asks for besides, if any. */
-  readonly devPath: string | undefined;
 }
 
 /** A field that Pod Security Standards forbid from `level` on; the field in the standards' own notation. */
@@ -30,11 +23,13 @@ export interface Exposure {
   readonly field: string;
 }
 
-/** Why a want cannot be had in this pod. Caught where features are applied; never leaves the core. */
-export class Conflict extends Error {
+/**
+ * Why a want cannot be had in this pod. Caught where features are applied; never leaves the core. No Error: a pod can have thousands,
+ * and a stack trace costs more than the decision.
+ */
+export class Conflict {
   readonly finding: Finding;
   constructor(conflict: Finding) {
-    super(conflict.message);
     this.finding = conflict;
   }
 }

@@ -1,18 +1,25 @@
 import { lxcfsPath } from '../../contract/paths.ts';
-import { LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
+import { LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
 import type { FeatureModule } from './feature.ts';
-import { HOST_PATH, hostPath, withMount } from './mounts.ts';
+import { addMount, HOST_PATH, hostPath, type Mount, type Volume } from './mounts.ts';
 
 /** One hostPath volume a view, never subPath: the kubelet's bind mounts for it outlive a dead lxcfs. */
 export const lxcfs: FeatureModule<'lxcfs'> = {
-  apply: (pod, container, { views = [] }, { annotation }) =>
-    views.reduce((pod, view) => {
-      const mountPath = LXCFS_VIEWS[view];
-      const volume = hostPath(volumeName(view), lxcfsPath(mountPath), view === 'cpu' ? 'Directory' : 'File');
-      return withMount(pod, container, volume, { name: volumeName(view), mountPath, readOnly: true }, annotation);
-    }, pod),
+  apply: (draft, container, { views = [] }, annotation) => {
+    for (const view of views) {
+      const { volume, mount } = PARTS[view];
+      addMount(draft, container, volume, mount, annotation);
+    }
+  },
   describe: ({ views = [] }) => views.join(','),
   exposes: () => [HOST_PATH],
 };
 
-const volumeName = (view: LxcfsView): string => `hotmount-lxcfs-${view}`;
+const PARTS = Object.fromEntries(
+  LXCFS_VIEW_NAMES.map((view) => {
+    const name = `hotmount-lxcfs-${view}`;
+    const mountPath = LXCFS_VIEWS[view];
+    const volume = hostPath(name, lxcfsPath(mountPath), view === 'cpu' ? 'Directory' : 'File');
+    return [view, { volume, mount: { name, mountPath, readOnly: true } }];
+  }),
+) as unknown as Readonly<Record<LxcfsView, { volume: Volume; mount: Mount }>>;

@@ -1,10 +1,12 @@
+import { posix } from 'node:path';
 import type { JsonObject } from '../../contract/json.ts';
-import { normalizePath } from '../../contract/paths.ts';
 import { quote } from '../../contract/suggest.ts';
-import { type Container, containerIn } from '../containers.ts';
-import { append } from '../edit.ts';
-import { objectsIn, stringIn } from '../shape.ts';
+import type { PropagationMode } from '../../contract/wants.ts';
+import type { ContainerDraft } from '../container-draft.ts';
+import type { PodDraft } from '../pod-draft.ts';
 import { conflict, type Exposure } from './feature.ts';
+
+const { dirname } = posix;
 
 /** hotmount's volumes are told by their names, so that a second pass finds them. */
 export const OWN_VOLUME = 'hotmount-';
@@ -12,61 +14,93 @@ export const OWN_VOLUME = 'hotmount-';
 /** Any hostPath volume breaks `baseline`. */
 export const HOST_PATH: Exposure = { level: 'baseline', field: 'spec.volumes[*].hostPath' };
 
+export interface Volume extends JsonObject {
+  readonly name: string;
+}
+
 /** `Directory` and `File` make the kubelet wait for the node daemon rather than mount something empty. */
-export const hostPath = (name: string, path: string, type: 'Directory' | 'File'): JsonObject => ({
+export const hostPath = (name: string, path: string, type: 'Directory' | 'File'): Volume => ({
   name,
   hostPath: { path, type },
 });
 
-/** The pod with `volume`, and with `mount` in the container. Each stays as it is where it is there already; Conflict where it is taken. */
-export function withMount(
-  pod: JsonObject,
-  container: Container,
-  volume: JsonObject,
-  mount: JsonObject,
+/** A volume as a container is to see it. */
+export interface Mount extends JsonObject {
+  readonly name: string;
+  /** Normalized. */
+  readonly mountPath: string;
+  readonly readOnly?: true;
+  readonly mountPropagation?: PropagationMode;
+  readonly recursiveReadOnly?: 'IfPossible';
+}
+
+/** Adds the volume, and its mount in the container, where they are not there already. Conflict where the name or the path is taken. */
+export function addMount(
+  draft: PodDraft,
+  container: ContainerDraft,
+  volume: Volume,
+  mount: Mount,
   annotation: string,
-): JsonObject {
-  return addMount(addVolume(pod, volume, annotation), container, mount, annotation);
-}
+): void {
+  const existing = draft.volume(volume.name);
+  if (!existing) draft.addVolume(volume.name, volume);
+  else if (!includes(existing, volume)) throw conflict('volume_name_taken', { volume: volume.name, annotation });
 
-function addVolume(pod: JsonObject, volume: JsonObject, annotation: string): JsonObject {
-  const existing = objectsIn(pod['spec'] as JsonObject, 'volumes', 'spec').find(({ name }) => name === volume['name']);
-  if (!existing) return append(pod, ['spec', 'volumes'], volume);
-  if (includes(existing, volume)) return pod;
-  throw conflict('volume_name_taken', { volume: String(volume['name']), annotation });
-}
-
-function addMount(pod: JsonObject, container: Container, mount: JsonObject, annotation: string): JsonObject {
-  const path = String(mount['mountPath']);
-  const existing = containerIn(pod, container);
-  const taken = (taker: string) =>
-    conflict('mount_path_taken', {
-      container: container.name,
-      path,
-      taker,
+  const taken = container.at(mount.mountPath);
+  if (!taken) {
+    refuseInside(container, mount.mountPath, annotation);
+    container.addMount(mount.mountPath, mount);
+  } else if (taken.by === 'volume device' || !isSame(taken.mount, mount)) {
+    const options = taken.mount['name'] === mount.name ? ' with other options' : '';
+    throw conflict('mount_path_taken', {
+      container: container.container.name,
+      path: mount.mountPath,
+      taker: `${taken.by} ${quote(taken.mount['name'])}${options}`,
       annotation,
-      volume: String(mount['name']),
+      volume: mount.name,
     });
-
-  for (const other of objectsIn(existing, 'volumeMounts', container.field)) {
-    if (!samePath(stringIn(other, 'mountPath', `${container.field}.volumeMounts`), path)) continue;
-    if (includes(other, mount) && !other['subPath'] && !other['subPathExpr']) return pod;
-    const options = other['name'] === mount['name'] ? ' with other options' : '';
-    throw taken(`volume ${quote(other['name'])}${options}`);
   }
-  for (const device of objectsIn(existing, 'volumeDevices', container.field)) {
-    if (samePath(stringIn(device, 'devicePath', `${container.field}.volumeDevices`), path)) {
-      throw taken(`volume device ${quote(device['name'])}`);
+}
+
+/**
+ * The same for a class directory. Nothing else can be mounted inside: the runtime would have to make the mount point in it, and it is
+ * read-only.
+ */
+export function addClassMount(
+  draft: PodDraft,
+  container: ContainerDraft,
+  volume: Volume,
+  mount: Mount,
+  annotation: string,
+): void {
+  addMount(draft, container, volume, mount, annotation);
+  const inner = container.inside(mount.mountPath);
+  if (inner !== undefined) throw nested(container, inner, mount.mountPath, annotation);
+}
+
+function refuseInside(container: ContainerDraft, path: string, annotation: string): void {
+  for (let outer = dirname(path); outer !== '/'; outer = dirname(outer)) {
+    const mount = container.at(outer)?.mount;
+    if (mount?.['readOnly'] === true && String(mount['name']).startsWith(OWN_VOLUME)) {
+      throw nested(container, path, outer, annotation);
     }
   }
-  return append(pod, [...container.path, 'volumeMounts'], mount);
 }
 
-const samePath = (a: string | undefined, b: string): boolean => a !== undefined && normalizePath(a) === b;
+const nested = ({ container }: ContainerDraft, inner: string, outer: string, annotation: string) =>
+  conflict('mount_path_nested', { container: container.name, inner, outer, annotation });
+
+/** API servers before 1.31 may drop recursiveReadOnly, and our own mount comes back to us without it. */
+function isSame(existing: JsonObject, mount: Mount): boolean {
+  const { recursiveReadOnly: _, ...rest } = mount;
+  const expected = existing['recursiveReadOnly'] === undefined ? rest : mount;
+  const isWhole = !existing['subPath'] && !existing['subPathExpr'];
+  return isWhole && includes({ ...existing, mountPath: mount.mountPath }, expected);
+}
 
 /** Every field of `part` is in `whole`; the API server may have added defaults. */
 function includes(whole: unknown, part: unknown): boolean {
-  if (typeof part !== 'object' || part === null) return whole === part;
-  if (typeof whole !== 'object' || whole === null) return false;
+  if (whole === part) return true;
+  if (typeof whole !== 'object' || whole === null || typeof part !== 'object' || part === null) return false;
   return Object.entries(part).every(([key, value]) => includes((whole as JsonObject)[key], value));
 }

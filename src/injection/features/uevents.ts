@@ -1,12 +1,12 @@
-import type { JsonObject } from '../../contract/json.ts';
+import { quote } from '../../contract/suggest.ts';
 import { DEFAULT_DEV_PATH } from '../../contract/wants.ts';
-import { containerIn, containersOf } from '../containers.ts';
-import { edit } from '../edit.ts';
-import { objectsIn } from '../shape.ts';
+import type { ContainerDraft } from '../container-draft.ts';
+import type { PodDraft } from '../pod-draft.ts';
+import { objectIn, objectsIn, stringIn } from '../shape.ts';
 import { addCapability, capabilityExposure } from './capabilities.ts';
-import { dev } from './dev.ts';
+import { DEV_VOLUME, dev } from './dev.ts';
 import { conflict, type FeatureModule } from './feature.ts';
-import { HOST_PATH, hostPath, withMount } from './mounts.ts';
+import { addMount, HOST_PATH, hostPath } from './mounts.ts';
 
 /**
  * kernel  the kernel's events reach every network namespace of the initial user namespace: nothing to add
@@ -14,22 +14,19 @@ import { HOST_PATH, hostPath, withMount } from './mounts.ts';
  * udevd   a udevd of the container's own: the node's /dev, the netlink capabilities, a database of its own
  */
 export const uevents: FeatureModule<'uevents'> = {
-  apply: (pod, container, { access }, request) => {
-    const { annotation } = request;
-    if (access === 'kernel') return pod;
+  apply: (draft, container, { access }, annotation) => {
     if (access === 'udev') {
-      const volume = hostPath('hotmount-udev', '/run/udev', 'Directory');
-      const mount = { name: 'hotmount-udev', mountPath: '/run/udev', readOnly: true };
-      return withMount(withHostNetwork(pod, annotation), container, volume, mount, annotation);
+      addHostNetwork(draft, annotation);
+      const mount = { name: DATABASE.name, mountPath: '/run/udev', readOnly: true } as const;
+      addMount(draft, container, DATABASE, mount, annotation);
     }
-    let result = pod;
-    for (const capability of UDEVD_CAPABILITIES) {
-      result = addCapability(result, container, capability, annotation);
+    if (access === 'udevd') {
+      for (const capability of UDEVD_CAPABILITIES) addCapability(container, capability, annotation);
+      const path = container.pathOf(DEV_VOLUME) ?? DEFAULT_DEV_PATH;
+      dev.apply(draft, container, { feature: 'dev', path }, annotation);
+      const mount = { name: OWN_DATABASE.name, mountPath: '/run/udev' };
+      addMount(draft, container, OWN_DATABASE, mount, annotation);
     }
-    const path = request.devPath ?? DEFAULT_DEV_PATH;
-    result = dev.apply(result, container, { feature: 'dev', path }, request);
-    const mount = { name: 'hotmount-udevd', mountPath: '/run/udev' };
-    return withMount(result, container, { name: 'hotmount-udevd', emptyDir: {} }, mount, annotation);
   },
   describe: ({ access }) => access,
   exposes: ({ access }) => {
@@ -39,37 +36,47 @@ export const uevents: FeatureModule<'uevents'> = {
   },
 };
 
+const DATABASE = hostPath('hotmount-udev', '/run/udev', 'Directory');
+const OWN_DATABASE = { name: 'hotmount-udevd', emptyDir: {} };
 const UDEVD_CAPABILITIES = ['NET_ADMIN', 'NET_RAW'];
 
-function withHostNetwork(pod: JsonObject, annotation: string): JsonObject {
-  const spec = pod['spec'] as JsonObject;
-  if (spec['hostNetwork'] === true) return pod;
-  refusePorts(pod, annotation);
-  const onHost = edit(pod, ['spec', 'hostNetwork'], () => true);
-  const dns = spec['dnsPolicy'] ?? 'ClusterFirst';
-  return dns === 'ClusterFirst' ? edit(onHost, ['spec', 'dnsPolicy'], () => 'ClusterFirstWithHostNet') : onHost;
+function addHostNetwork(draft: PodDraft, annotation: string): void {
+  if (draft.podField('hostNetwork') === true) return;
+  const problem = draft.once(hostNetworkProblem);
+  if (problem) throw conflict('host_network_conflict', { what: problem, annotation });
+  draft.setPodField('hostNetwork', true);
+  const dns = draft.podField('dnsPolicy') ?? 'ClusterFirst';
+  if (dns === 'ClusterFirst') draft.setPodField('dnsPolicy', 'ClusterFirstWithHostNet');
+}
+
+/** What of the pod, as it came, the API server refuses together with hostNetwork (pkg/apis/core/validation). */
+function hostNetworkProblem({ spec, containers }: PodDraft): string | undefined {
+  if (spec['hostnameOverride'] !== undefined && spec['hostnameOverride'] !== null) return 'a hostnameOverride';
+  const security = objectIn(spec, 'securityContext', 'spec') ?? {};
+  for (const sysctl of objectsIn(security, 'sysctls', 'spec.securityContext')) {
+    const name = stringIn(sysctl, 'name', 'spec.securityContext.sysctls') ?? '';
+    if (/^net[./]/.test(name)) return `the sysctl ${quote(name)}`;
+  }
+  return portProblem(containers);
 }
 
 /**
- * On the host network the API server sets each missing hostPort to the containerPort (SetDefaults_Pod), then refuses those that differ
- * and those that two containers share (validateHostNetwork, AccumulateUniqueHostPorts).
+ * The API server sets each missing hostPort to the containerPort (SetDefaults_Pod), then refuses, of spec.containers, those that differ
+ * (validateHostNetwork), and a port that spec.containers together, or one init container, have twice (checkHostPortConflicts).
  */
-function refusePorts(pod: JsonObject, annotation: string): void {
-  const seen = new Set<string>();
-  for (const container of containersOf(pod['spec'] as JsonObject)) {
-    for (const port of objectsIn(containerIn(pod, container), 'ports', container.field)) {
-      const refuse = (why: string) =>
-        conflict('host_port_conflict', {
-          container: container.name,
-          port: String(port['containerPort']),
-          why,
-          annotation,
-        });
-      if (port['hostPort'] && port['hostPort'] !== port['containerPort']) throw refuse('has another hostPort');
-      if (container.kind === 'init') continue;
-      const key = [port['protocol'] ?? 'TCP', port['hostIP'] ?? '', port['containerPort']].join('/');
-      if (seen.has(key)) throw refuse('another port of the pod takes too');
+function portProblem(containers: Iterable<ContainerDraft>): string | undefined {
+  const regular = new Set<string>();
+  for (const { container, original } of containers) {
+    const seen = container.kind === 'regular' ? regular : new Set<string>();
+    for (const port of objectsIn(original, 'ports', container.field)) {
+      const { containerPort, hostPort, protocol, hostIP } = port;
+      const what = `port ${quote(containerPort)} in container ${quote(container.name)}`;
+      if (container.kind === 'regular' && hostPort && hostPort !== containerPort)
+        return `${what} with another hostPort`;
+      const key = JSON.stringify([protocol ?? 'TCP', hostIP ?? '', hostPort || containerPort]);
+      if (seen.has(key)) return `${what} a second time`;
       seen.add(key);
     }
   }
+  return undefined;
 }

@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+
+# The dependencies, without what only developers need. There is no build: Node runs the TypeScript sources as they are.
+FROM node:26-bookworm-slim AS dependencies
+WORKDIR /hotmount
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --no-audit --no-fund
+
+FROM node:26-bookworm-slim
+WORKDIR /hotmount
+ENV NODE_ENV=production
+COPY --from=dependencies /hotmount/node_modules node_modules
+COPY package.json LICENSE ./
+COPY src src
+COPY examples examples
+RUN chmod 0755 src/cli.ts && ln -s /hotmount/src/cli.ts /usr/local/bin/hotmount
+# The compile cache: half the CPU of a start and some 25 MB less memory. Node keeps one for each user, so it is made by the user that
+# runs the program.
+ENV NODE_COMPILE_CACHE=/hotmount/.compile-cache
+RUN mkdir .compile-cache && chown 1000:1000 .compile-cache
+# The image's own unprivileged user, by number: kubelets check runAsNonRoot by it.
+USER 1000:1000
+RUN hotmount --version \
+  && hotmount webhook --help \
+  && node -e "for (const name of ['index', 'issue']) import('/hotmount/src/admission/' + name + '.ts')"
+# HTTPS, and plain HTTP for metrics and health.
+EXPOSE 8443 8080
+ENTRYPOINT ["hotmount"]
+CMD ["--help"]

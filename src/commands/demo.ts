@@ -1,0 +1,91 @@
+import { join } from 'node:path';
+import { Command } from 'commander';
+import picocolors from 'picocolors';
+import { selfSigned, startWebhook, type Webhook } from '../admission/index.ts';
+import type { JsonObject, Labels } from '../contract/json.ts';
+import { createLogger } from '../observability/logger.ts';
+import { parsePolicy, readPolicyText } from '../policy/index.ts';
+import { apiClient } from './demo/client.ts';
+import { play } from './demo/play.ts';
+import { SCENES, type Scene } from './demo/scenes.ts';
+import { type Screen, showScene } from './demo/show.ts';
+import { BadInput } from './inject/bad-input.ts';
+import { readInputs } from './inject/inputs.ts';
+import { parseManifests } from './inject/manifests.ts';
+import { namespaceLabelsIn } from './inject/objects.ts';
+
+const EXAMPLES = join(import.meta.dirname, '../../examples');
+
+/** `hotmount demo`. Exit code 1 where anything is not as it should be. */
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('show what the webhook makes of the manifests in examples/, without a cluster')
+    .action(async (_flags: unknown, command: Command) => {
+      const { columns = 100, isTTY } = process.stdout;
+      const colors = picocolors.createColors(isTTY === true && !process.env['NO_COLOR']);
+      const write = (text: string) => void process.stdout.write(text);
+      try {
+        process.exitCode = (await demo(write, { colors, width: Math.min(columns, 120) })) ? 0 : 1;
+      } catch (error) {
+        if (!(error instanceof BadInput)) throw error;
+        command.error(`the demo plays the manifests in examples/, run it in a checkout: ${error.message}`, {
+          exitCode: 1,
+        });
+      }
+    });
+}
+
+/** Resolves to whether everything was as it should be. Rejects where the examples or the webhook cannot be had. */
+export async function demo(write: (text: string) => void, screen: Screen, examples = EXAMPLES): Promise<boolean> {
+  const { colors } = screen;
+  const namespaces = namespaceLabelsIn(await read(join(examples, 'namespaces.yaml')));
+  const webhook = await start(join(examples, 'policy.yaml'), (namespace) => namespaces.get(namespace));
+  const api = apiClient(webhook.url, webhook.ca);
+  const problems: Scene[] = [];
+  let reviews = 0;
+  try {
+    write(`${introduction(webhook)}\n`);
+    for (const [i, scene] of SCENES.entries()) {
+      const objects = await read(join(examples, scene.file));
+      const take = await play(scene, objects, api);
+      reviews += take.reviews.length;
+      if (take.problem !== undefined) problems.push(scene);
+      write(`\n${showScene(scene, objects, take, i + 1, screen)}`);
+    }
+  } finally {
+    api.close();
+    await webhook.close();
+  }
+  if (problems.length > 0) {
+    write(
+      `\n${colors.red(`Not as it should be: ${problems.map(({ file }) => file).join(', ')}. Please report this.`)}\n`,
+    );
+    return false;
+  }
+  write(`\n${ending(reviews, screen)}\n`);
+  return true;
+}
+
+function start(policyFile: string, namespaceLabels: (namespace: string) => Labels | undefined): Promise<Webhook> {
+  const policy = parsePolicy(readPolicyText(policyFile), { file: policyFile });
+  return startWebhook({
+    policy: { current: () => policy, close() {} },
+    certificates: selfSigned(),
+    log: createLogger('error'),
+    namespaceLabels,
+    host: '127.0.0.1',
+  });
+}
+
+async function read(file: string): Promise<JsonObject[]> {
+  const sources = await readInputs([file], { recursive: false, readStdin: async () => Buffer.of() });
+  return sources.flatMap((source) => parseManifests(source).manifests.flatMap(({ value }) => (value ? [value] : [])));
+}
+
+const introduction = ({ url }: Webhook): string =>
+  `The webhook is serving in this process, at ${url}, with a CA of its own and examples/policy.yaml.
+This is what it makes of the examples when they are sent to it over TLS, as an API server would.`;
+
+const ending = (reviews: number, { colors }: Screen): string =>
+  `All as it should be: ${reviews} reviews, and a second pass over each pod changed nothing.
+Next, try it on a manifest of your own: ${colors.bold('npm run -s hotmount -- inject -f FILE -o diff --explain')}`;

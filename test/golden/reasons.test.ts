@@ -1,0 +1,16 @@
+import { expect, it } from 'vitest';
+import { REASONS, type Reason } from '../../src/contract/reasons.ts';
+import { loadCases } from './case.ts';
+
+/** Only ever part of another's message: why a default was skipped. */
+const NEVER_ALONE: readonly Reason[] = ['pod_security_forbids'];
+
+it('shows every reason that a user can read in at least one case', () => {
+  const shown = new Set(
+    loadCases().flatMap(({ warnings, denials, workloadWarnings }) => [...warnings, ...denials, ...workloadWarnings]),
+  );
+  const read = (Object.keys(REASONS) as Reason[]).filter(
+    (reason) => REASONS[reason].kind !== 'outcome' && !NEVER_ALONE.includes(reason),
+  );
+  expect(read.filter((reason) => !shown.has(reason))).toEqual([]);
+});

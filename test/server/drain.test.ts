@@ -1,0 +1,84 @@
+import { connect as connectTcp } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'node:tls';
+import { Agent } from 'undici';
+import { expect, it } from 'vitest';
+import { startLoad } from './load.ts';
+import { LXCFS, onCleanup, podWith, reviewOf, send, startRig } from './support.ts';
+
+const review = reviewOf(podWith(LXCFS));
+const SECONDS = process.env['HOTMOUNT_SOAK'] === '1' ? 10 : 3;
+
+it('drains under load without failing a request, on connections kept alive and on new ones', async () => {
+  const rig = await startRig({ agent: { connections: 8 } });
+  const idle = new Agent({ connect: { ca: rig.webhook.ca ?? '' }, connections: 1, keepAliveTimeout: 60_000 });
+  onCleanup(() => idle.destroy());
+  const post = { method: 'POST', body: review, headers: { 'content-type': 'application/json' } } as const;
+  const callIdle = () => send(`${rig.webhook.url}/mutate/pods`, { ...post, dispatcher: idle });
+  expect((await callIdle()).headers['connection']).toBe('keep-alive');
+
+  let stillKept = 0;
+  let draining = false;
+  const stop = startLoad(8, async () => {
+    const begunDraining = draining;
+    const answer = await rig.post('/mutate/pods', review);
+    if (begunDraining && answer.headers['connection'] !== 'close') stillKept++;
+    return answer;
+  });
+  await sleep(200);
+  draining = true;
+  const drained = rig.webhook.drain(SECONDS);
+  expect(await rig.get(`${rig.webhook.metricsUrl}/readyz`)).toMatchObject({
+    statusCode: 503,
+    text: 'not ready: it is shutting down\n',
+  });
+  expect((await rig.get(`${rig.webhook.metricsUrl}/healthz`)).statusCode).toBe(200);
+
+  await sleep(SECONDS * 500);
+  // Quiet since before the drain began, and used now: served, and then asked to go.
+  expect(await callIdle()).toMatchObject({ statusCode: 200, headers: { connection: 'close' } });
+  const { answers, errors } = await stop();
+  expect(errors).toEqual([]);
+  expect([...answers.keys()]).toEqual([200]);
+  expect(stillKept).toBe(0);
+
+  await drained;
+  await expect(callIdle()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  await expect(send(rig.webhook.metricsUrl, { method: 'GET' })).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+});
+
+it('closes although a client is silent, sends half a request, or has not finished its handshake', async () => {
+  const rig = await startRig();
+  const port = Number(new URL(rig.webhook.url).port);
+  const options = { port, host: '127.0.0.1', ca: rig.webhook.ca };
+  const open = [connect(options), connect(options)];
+  for (const socket of open) {
+    onCleanup(() => socket.destroy());
+    await new Promise((resolve) => socket.on('error', () => {}).once('secureConnect', resolve));
+  }
+  open[0]?.write(
+    'POST /mutate/pods HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{',
+  );
+
+  const raw = connectTcp(port, '127.0.0.1').on('error', () => {});
+  onCleanup(() => raw.destroy());
+  await new Promise((resolve) => raw.once('connect', resolve));
+  await rig.webhook.close();
+});
+
+it('finishes what it is answering before it closes', async () => {
+  const labels = Promise.withResolvers<Record<string, string>>();
+  const asked = Promise.withResolvers<void>();
+  const rig = await startRig({
+    namespaceLabels: () => {
+      asked.resolve();
+      return labels.promise;
+    },
+  });
+  const answer = rig.post('/mutate/pods', review);
+  await asked.promise;
+  const closed = rig.webhook.close();
+  labels.resolve({});
+  expect(await answer).toMatchObject({ statusCode: 200, headers: { connection: 'close' } });
+  await closed;
+});

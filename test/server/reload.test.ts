@@ -1,0 +1,42 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { defaultPolicyText, openPolicyFile } from '../../src/policy/index.ts';
+import { startLoad } from './load.ts';
+import { onCleanup, podWith, reviewOf, startRig, until } from './support.ts';
+
+const RELOADS = process.env['HOTMOUNT_SOAK'] === '1' ? 100 : 8;
+
+it('takes a changed policy file up under load without failing a request, and keeps the last good one', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'hotmount-policy-'));
+  onCleanup(() => rm(directory, { recursive: true }));
+  const file = join(directory, 'policy.yaml');
+  const strict = defaultPolicyText();
+  const generous = `${strict}\n  - name: generous\n    namespaces: ["*"]\n    allow: { dev: ["/host-dev"] }\n`;
+  await writeFile(file, strict);
+  let changes = 0;
+  let failures = 0;
+  const rig = await startRig({
+    policy: openPolicyFile(file, { onChange: () => changes++, onError: () => failures++ }),
+    agent: { connections: 4 },
+  });
+
+  const review = reviewOf(podWith({ 'hotmount.io/dev': 'true' }));
+  const call = () => rig.post('/mutate/pods', review);
+  const isAllowed = async () => (await call()).json.response.allowed;
+  const stop = startLoad(4, call);
+  for (let i = 0; i < RELOADS; i++) {
+    await writeFile(file, i % 2 === 0 ? generous : strict);
+    await until(async () => (await isAllowed()) === (i % 2 === 0));
+  }
+  const allowed = await isAllowed();
+  await writeFile(file, 'kind: Polizei');
+  await until(() => failures > 0);
+  expect(await isAllowed()).toBe(allowed);
+
+  const { answers, errors } = await stop();
+  expect(errors).toEqual([]);
+  expect([...answers.keys()]).toEqual([200]);
+  expect(changes).toBeGreaterThanOrEqual(RELOADS);
+});

@@ -1,0 +1,21 @@
+import { expect, it } from 'vitest';
+import { parseServiceName, serviceNames } from '../../../src/admission/names.ts';
+import { clip } from '../../../src/observability/logger.ts';
+
+it('reads NAMESPACE/NAME and nothing else', () => {
+  expect(parseServiceName('hotmount/webhook')).toEqual({ namespace: 'hotmount', name: 'webhook' });
+  for (const text of ['webhook', 'a/b/c', '/b', 'a/', 'A/b', 'a/b.c', 'a/-b', '', `a/${'b'.repeat(64)}`]) {
+    expect(parseServiceName(text)).toBeUndefined();
+  }
+});
+
+it('names a Service first as API servers ask for it', () => {
+  expect(serviceNames({ namespace: 'hotmount', name: 'webhook' })[0]).toBe('webhook.hotmount.svc');
+});
+
+it('clips between characters, and takes control characters out', () => {
+  expect(clip('abc', 3)).toBe('abc');
+  expect(clip('abcd', 3)).toBe('ab…');
+  expect(clip('a😀bc', 3)).toBe('a…');
+  expect(clip('a\r\nb\u0085\ud800', 10)).toBe('a  b \ufffd');
+});

@@ -1,0 +1,71 @@
+import { LXCFS_VIEWS, type LxcfsView } from '../../../src/contract/wants.ts';
+import type { Entry } from '../../../src/injection/index.ts';
+
+/** What an entry of the summary says a container has, spelled out a second time from the annotations' grammar and the contract's paths. */
+export interface Additions {
+  readonly mounts: readonly { readonly name: string; readonly mountPath: string; readonly [field: string]: unknown }[];
+  readonly volumes: readonly { readonly name: string; readonly [source: string]: unknown }[];
+  readonly capabilities: readonly string[];
+  readonly privileged: boolean;
+  readonly hostNetwork: boolean;
+  /** Modes by volume. */
+  readonly propagation: ReadonlyMap<string, string>;
+}
+
+/** Expects all entries of one container. */
+export function additionsOf(entries: readonly Entry[]): Additions {
+  const of = (feature: Entry['feature']) =>
+    entries.filter((entry) => entry.feature === feature).map(({ item }) => item);
+  const mounted: Mounted[] = [
+    ...of('lxcfs').map((view): Mounted => {
+      const path = LXCFS_VIEWS[view as LxcfsView];
+      return mountOf(
+        `hotmount-lxcfs-${view}`,
+        `/run/hotmount/lxcfs${path}`,
+        path,
+        {},
+        view === 'cpu' ? 'Directory' : 'File',
+      );
+    }),
+    ...of('dev').map((path) => devAt(path)),
+    ...of('media').map((item): Mounted => {
+      const [name, path = '', ro] = item.split(':');
+      const [volume, directory] = ro === 'ro' ? ['hotmount-ro-media', 'media-ro'] : ['hotmount-media', 'media'];
+      return mountOf(`${volume}-${name}`, `/run/hotmount/${directory}/${name}`, path, {
+        mountPropagation: 'HostToContainer',
+      });
+    }),
+    ...of('devices').map((item): Mounted => {
+      const [name, path = ''] = item.split(':');
+      return mountOf(`hotmount-devices-${name}`, `/run/hotmount/devices/${name}`, path, {});
+    }),
+    ...of('uevents').flatMap((access): Mounted[] => {
+      if (access === 'udev') return [mountOf('hotmount-udev', '/run/udev', '/run/udev', {})];
+      if (access !== 'udevd') return [];
+      const volume = { name: 'hotmount-udevd', emptyDir: {} };
+      return [devAt(of('dev')[0] ?? '/host-dev'), { volume, mount: { name: volume.name, mountPath: '/run/udev' } }];
+    }),
+  ];
+  const udevd = of('uevents').includes('udevd') ? ['NET_ADMIN', 'NET_RAW'] : [];
+  return {
+    mounts: mounted.map(({ mount }) => mount),
+    volumes: mounted.map(({ volume }) => volume),
+    capabilities: [...of('capabilities'), ...udevd],
+    privileged: of('privileged').length > 0,
+    hostNetwork: of('uevents').includes('udev'),
+    propagation: new Map(of('propagation').map((item) => item.split('=') as [string, string])),
+  };
+}
+
+interface Mounted {
+  readonly volume: Additions['volumes'][number];
+  readonly mount: Additions['mounts'][number];
+}
+
+const mountOf = (name: string, source: string, mountPath: string, more: object, type = 'Directory'): Mounted => ({
+  volume: { name, hostPath: { path: source, type } },
+  mount: { name, mountPath, readOnly: true, ...more },
+});
+
+const devAt = (path: string): Mounted =>
+  mountOf('hotmount-dev', '/dev', path, { mountPropagation: 'None', recursiveReadOnly: 'IfPossible' });

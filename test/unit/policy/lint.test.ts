@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest';
+import { lint, parsePolicy } from '../../../src/policy/index.ts';
+
+const HEAD = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\n';
+const warnings = (body: string) => lint(parsePolicy(HEAD + body));
+const rules = (...items: string[]) => warnings(`rules:\n${items.map((item) => `  - { ${item} }\n`).join('')}`);
+
+describe('what is valid and hardly meant is told', () => {
+  it.each([
+    ['a rule that excludes what it names', ['name: a, namespaces: [x, "!x"], allow: { lxcfs: true }'], 'never applies'],
+    ['a rule that excludes everything', ['name: a, namespaces: ["x*", "!*"], allow: { lxcfs: true }'], 'never applies'],
+    [
+      'a rule that excludes its own glob',
+      ['name: a, namespaces: ["x*", "!x*"], allow: { lxcfs: true }'],
+      'never applies',
+    ],
+    ['a rule that does nothing', ['name: a, namespaces: [x]'], 'allows nothing and sets no default'],
+    [
+      'enforce without defaults',
+      ['name: a, namespaces: [x], allow: { lxcfs: true }, enforce: true'],
+      'without defaults',
+    ],
+    [
+      'privileged for all',
+      ['name: a, namespaces: ["*"], allow: { privileged: true }'],
+      'privileged, which is root on the node',
+    ],
+    [
+      'privileged for nearly all',
+      ['name: a, namespaces: ["*", "!x"], allow: { privileged: true }'],
+      'root on the node, in all namespaces but a few',
+    ],
+    [
+      'a rule that does nothing, once',
+      ['name: a, namespaces: ["*"], allow: { lxcfs: true }', 'name: b, namespaces: [x]'],
+      'rule "b": it allows nothing and sets no default',
+    ],
+    ['ALL for all', ['name: a, namespaces: ["x", "*"], allow: { capabilities: [ALL] }'], 'ALL, which is root'],
+    [
+      'power by pod labels',
+      ['name: a, namespaces: [x], podLabels: { a: b }, allow: { privileged: true }'],
+      'no boundary',
+    ],
+    [
+      'a rule that adds nothing',
+      ['name: a, namespaces: ["*"], allow: { lxcfs: true }', 'name: b, namespaces: [x], allow: { lxcfs: true }'],
+      'rule "b": it allows nothing that rule "a" does not',
+    ],
+    [
+      'a default that comes too late',
+      [
+        'name: a, namespaces: ["*"], allow: { lxcfs: true }, defaults: { lxcfs: "true" }',
+        'name: b, namespaces: [x], allow: { lxcfs: true, dev: [/x] }, defaults: { lxcfs: cpu }',
+      ],
+      'never used: rule "a" sets it first',
+    ],
+  ])('%s', (_, items, said) => {
+    expect(rules(...items)).toEqual([expect.stringContaining(said)]);
+  });
+
+  it('a class that no rule allows', () => {
+    expect(warnings('deviceClasses: [{ name: tty, match: [{ subsystem: [tty] }] }]')).toEqual([
+      'device class "tty": no rule allows it',
+    ]);
+  });
+
+  it('a bus that is nearly one, and an option that some of the named file systems do not have', () => {
+    const body = (match: string) => `mediaClasses: [{ name: usb, match: [${match}], mount: { options: [uid=1000] } }]
+rules: [{ name: a, namespaces: [x], allow: { media: [usb] } }]`;
+    expect(warnings(body('{ bus: [ubs, fancy], fsType: [ext4, vfat] }'))).toEqual([
+      'media class "usb": the mount option "uid=1000" does nothing for ext4',
+    ]);
+    expect(warnings(body('{ bus: [uzb, fancy] }'))).toEqual([
+      'media class "usb": the bus "uzb" is not one that is known; did you mean "usb"?',
+    ]);
+    expect(warnings(body('{ fsType: [vfat] }'))).toEqual([]);
+  });
+});
+
+describe('what is meant is not', () => {
+  it.each([
+    [
+      'a rule after one for some pods, one for some accounts and one for some namespaces',
+      [
+        'name: a, namespaces: ["*"], podLabels: { a: b }, allow: { lxcfs: true }',
+        'name: b, namespaces: ["*"], serviceAccounts: [x], allow: { lxcfs: true }',
+        'name: c, namespaces: ["*"], namespaceLabels: { a: b }, allow: { lxcfs: true }',
+        'name: d, namespaces: ["*"], allow: { lxcfs: true }',
+      ],
+    ],
+    [
+      'an enforced default after one that is not',
+      [
+        'name: a, namespaces: ["*"], allow: { lxcfs: true }, defaults: { lxcfs: "true" }',
+        'name: b, namespaces: [x], allow: { lxcfs: true }, defaults: { lxcfs: cpu }, enforce: true',
+      ],
+    ],
+    [
+      'privileged where the admin says who',
+      ['name: a, namespaces: ["*", "!kube-*"], serviceAccounts: [x], allow: { privileged: true }'],
+    ],
+    [
+      'a rule that adds to an earlier one',
+      [
+        'name: a, namespaces: ["*"], allow: { lxcfs: true }',
+        'name: b, namespaces: [x], allow: { lxcfs: true, dev: [/x] }',
+      ],
+    ],
+    [
+      'a rule after a narrower one',
+      ['name: a, namespaces: [x], allow: { lxcfs: true }', 'name: b, namespaces: ["*"], allow: { lxcfs: true }'],
+    ],
+    [
+      'a default after one for others',
+      [
+        'name: a, namespaces: [x], allow: { lxcfs: true }, defaults: { lxcfs: cpu }',
+        'name: b, namespaces: [y], allow: { lxcfs: true }, defaults: { lxcfs: "true" }',
+      ],
+    ],
+    ['an enforced opt-out', ['name: a, namespaces: [x], defaults: { lxcfs: "false" }, enforce: true']],
+  ])('%s', (_, items) => {
+    expect(rules(...items)).toEqual([]);
+  });
+});
