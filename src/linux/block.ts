@@ -56,7 +56,7 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
       ...identity,
       holders: entries(join(path, 'holders')),
       slaves: entries(join(path, 'slaves')),
-      partitions: isPartition ? [] : entries(path).filter((entry) => existsSync(join(path, entry, 'partition'))),
+      partitions: isPartition ? [] : partitionsOf(path),
     };
   } catch (error) {
     if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV'))
@@ -101,10 +101,18 @@ function ancestors(path: string, sysfs: string): string[] {
   return result;
 }
 
+function partitionsOf(disk: string): string[] {
+  const prefix = basename(disk);
+  return entries(disk).filter((entry) => entry.startsWith(prefix) && existsSync(join(disk, entry, 'partition')));
+}
+
 /** Empty where there is no such attribute, or the device does not answer for it. */
 function attribute(path: string, name: string): string {
+  const file = join(path, name);
+  // Most disks lack most of them, and an error costs ten times what looking does.
+  if (!existsSync(file)) return '';
   try {
-    return readFileSync(join(path, name), 'utf8').trim();
+    return readFileSync(file, 'utf8').trim();
   } catch {
     return '';
   }
