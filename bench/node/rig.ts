@@ -20,6 +20,7 @@ export function diskWithPartition(
   run('mkfs.ext4', '-q', '-F', '-E', 'offset=1048576,nodiscard', '-U', rig.uuid(), '-L', label, disk.image, '8M');
   disk.plug();
   const device = disk.device as string;
+  rig.onClose('disk', () => spawnSync('delpart', [device, '1']));
   return {
     device,
     partition: `${device}p1`,

@@ -117,6 +117,8 @@ async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: 
   for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(1));
   source.close();
   await daemon.close();
+  // Not waiting for children of disks that hang.
+  process.exit();
 }
 
 const onceSignal = (signal: NodeJS.Signals): Promise<string> =>

@@ -91,8 +91,9 @@ function busOf(path: string): string {
   return known ? known[1] : basename(path).replace(/[-\d].*$/, '');
 }
 
-/** The kernel's word for the socket a device sits in (Documentation/ABI/testing/sysfs-devices-removable). */
+/** An SD card, or the kernel's word for the socket a device sits in (Documentation/ABI/testing/sysfs-devices-removable). */
 const isPluggable = (disk: string, sysfs: string): boolean =>
+  attribute(disk, 'device/type') === 'SD' ||
   ancestors(dirname(disk), sysfs).some((path) => attribute(path, 'removable') === 'removable');
 
 function ancestors(path: string, sysfs: string): string[] {
