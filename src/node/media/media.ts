@@ -160,10 +160,10 @@ export class Media {
 
   /** Looks what is on it, and meanwhile whether some container has it. */
   async #probe(device: BlockDevice): Promise<Known> {
-    const probing = probeDisk(this.#options.runDir, device);
-    await setImmediate();
-    const use = useInContainers(device);
-    const probe = await probing;
+    const [probe, use] = await Promise.all([
+      probeDisk(this.#options.runDir, device),
+      setImmediate().then(() => useInContainers(device)),
+    ]);
     if (probe.outcome === 'hung') this.#awaitStuck(device.name, probe.stuck);
     return { probe, use };
   }
