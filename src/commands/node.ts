@@ -1,3 +1,5 @@
+import { getCompileCacheDir } from 'node:module';
+import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import type { NodeDaemon } from '../node/daemon.ts';
@@ -40,8 +42,24 @@ export function nodeCommand(): Command {
     });
 }
 
+const MEMORY_FLAGS = ['--max-semi-space-size=1'];
+
+/**
+ * What Node takes with its defaults is a good third more than the daemon needs: memory that each node of a cluster pays. So young
+ * objects get 1 MiB before they are collected, instead of growing to 16; and all threads take from the cache what the sources compile
+ * to, so that neither the compiler nor its garbage stays in memory from the second start on. Both can only be had at the start of a
+ * process: this one becomes it, with its id and all.
+ */
+function startSavingMemory(): void {
+  const cache = getCompileCacheDir();
+  if (process.env['NODE_COMPILE_CACHE'] !== undefined || cache === undefined || process.execve === undefined) return;
+  const args = [process.execPath, ...process.execArgv, ...MEMORY_FLAGS, ...process.argv.slice(1)];
+  process.execve(process.execPath, args, { ...process.env, NODE_COMPILE_CACHE: dirname(cache) });
+}
+
 /** The heavy modules are imported here, once it is clear that they are needed: `--help` does without. */
 async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: LogLevel): Promise<void> {
+  startSavingMemory();
   // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
   const signalled = firstSignal();
   const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }] = await Promise.all([
@@ -77,6 +95,8 @@ async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: 
   log.info({ signal }, 'stopping; what is mounted stays');
   source.close();
   await daemon.close();
+  // Not waiting for children of disks that hang.
+  process.exit();
 }
 
 async function cleanUp(runDir: string, logLevel: LogLevel): Promise<void> {

@@ -44,7 +44,7 @@ export function statusCommand(): Command {
 
 /** The table, for people. */
 export function formatStatus(status: NodeStatus, now: Date): string {
-  const { daemon, policy, mounted, notMounted, departed } = status;
+  const { daemon, policy, mounted, notMounted, working, departed } = status;
   const skipped = notMounted.filter(({ kind }) => kind === 'skipped');
   const failed = notMounted.filter(({ kind }) => kind === 'failed');
   const lines = [
@@ -63,6 +63,10 @@ export function formatStatus(status: NodeStatus, now: Date): string {
           ['DISK', 'CLASS', 'FS', 'LABEL', 'SINCE', 'CONTAINERS', 'PATH'],
           ...mounted.map((m) => [m.disk, m.class, m.fsType, m.label, ago(m.since, now), String(m.containers), m.path]),
         ],
+  );
+  section(
+    'AT WORK',
+    working.map(({ disk, doing, since }) => [disk, doing, `for ${ago(since, now)}`]),
   );
   section(
     'FAILED',

@@ -66,9 +66,10 @@ export async function startNodeServer(
 
 /** Asks the daemon of a run dir for its status; undefined where none is running. */
 export async function fetchStatus(runDir: string): Promise<NodeStatus | undefined> {
-  // A socket's address has 108 bytes at most, and a run dir may be longer.
-  const directory = openSync(runDir, 'r');
+  let directory: number | undefined;
   try {
+    // A socket's address has 108 bytes at most, and a run dir may be longer.
+    directory = openSync(runDir, 'r');
     const asked = request({ socketPath: `/proc/self/fd/${directory}/${SOCKET}`, path: '/status', timeout: 10_000 });
     asked.end();
     const [response] = await once(asked, 'response');
@@ -79,7 +80,7 @@ export async function fetchStatus(runDir: string): Promise<NodeStatus | undefine
     if (['ENOENT', 'ECONNREFUSED'].includes(errorCode(error) ?? '')) return undefined;
     throw error;
   } finally {
-    closeSync(directory);
+    if (directory !== undefined) closeSync(directory);
   }
 }
 

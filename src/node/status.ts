@@ -17,6 +17,8 @@ export interface NodeStatus {
   readonly policy: { readonly source: string; readonly mediaClasses: readonly string[]; readonly problem?: string };
   readonly mounted: readonly MountedStatus[];
   readonly notMounted: readonly NotMountedStatus[];
+  /** What a child process is at work for; where that takes long, the disk is slow, or hangs. */
+  readonly working: readonly { readonly disk: string; readonly doing: string; readonly since: string }[];
   /** Disks that went lately, the last one first. */
   readonly departed: readonly DepartureReport[];
 }
@@ -43,14 +45,18 @@ export interface NotMountedStatus {
 
 export type { DepartureReport, HolderReport };
 
-export function mediaStatus(media: Media, runDir: RunDir): Pick<NodeStatus, 'mounted' | 'notMounted' | 'departed'> {
+export function mediaStatus(
+  media: Media,
+  runDir: RunDir,
+): Pick<NodeStatus, 'mounted' | 'notMounted' | 'working' | 'departed'> {
   const mounted: MountedStatus[] = [];
   const notMounted: NotMountedStatus[] = [];
   for (const [disk, state] of [...media.states].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))) {
     if (state.kind === 'mounted') mounted.push(describe(disk, state.mounted, runDir));
     else notMounted.push({ disk, kind: state.kind, reason: state.reason, message: state.message });
   }
-  return { mounted, notMounted, departed: media.departures };
+  const working = [...media.working].map(([disk, work]) => ({ disk, ...work }));
+  return { mounted, notMounted, working, departed: media.departures };
 }
 
 function describe(disk: string, { className, directory, record, main }: Mounted, runDir: RunDir): MountedStatus {
