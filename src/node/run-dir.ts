@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
 import { errorCode } from '../linux/errors.ts';
 import { type Mount, readMountinfo, topMount } from '../linux/mountinfo.ts';
 import { attachMount, cloneMount, createTmpfs, setMountAttributes } from '../linux/mounts.ts';
@@ -48,6 +48,16 @@ export function openRunDir(path: string): RunDir {
   }
   const published = openSync(real, O_PATH | O_DIRECTORY);
   setMountAttributes(published, { set: ['readOnly'], propagation: 'shared' });
+  return handle(real, published, takenOver);
+}
+
+/** The run dir that a daemon has made, whether or not one is running; undefined where there is none. Changes nothing. */
+export function findRunDir(path: string): RunDir | undefined {
+  const real = existsSync(path) && realpathSync(path);
+  return real && isOwn(real) ? handle(real, openSync(real, O_PATH | O_DIRECTORY), true) : undefined;
+}
+
+function handle(real: string, published: number, takenOver: boolean): RunDir {
   const working = cloneMount(real);
   setMountAttributes(working, { clear: ['readOnly'], propagation: 'private' });
   return {

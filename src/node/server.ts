@@ -64,13 +64,17 @@ export async function startNodeServer(
   };
 }
 
-/** Asks the daemon of a run dir for its status; undefined where none is running. */
+/** ms. A daemon that is well answers in a few. */
+const ANSWER_DEADLINE = 10_000;
+
+/** Asks the daemon of a run dir for its status; undefined where none is running. Rejects where it does not answer in time. */
 export async function fetchStatus(runDir: string): Promise<NodeStatus | undefined> {
   let directory: number | undefined;
   try {
     // A socket's address has 108 bytes at most, and a run dir may be longer.
     directory = openSync(runDir, 'r');
-    const asked = request({ socketPath: `/proc/self/fd/${directory}/${SOCKET}`, path: '/status', timeout: 10_000 });
+    const signal = AbortSignal.timeout(ANSWER_DEADLINE);
+    const asked = request({ socketPath: `/proc/self/fd/${directory}/${SOCKET}`, path: '/status', signal });
     asked.end();
     const [response] = await once(asked, 'response');
     let body = '';

@@ -1,8 +1,10 @@
+import { readBlockDevice } from '../linux/block.ts';
 import { mountsOfDevice, namespaceOf } from '../linux/namespaces.ts';
 import type { HolderReport } from './containers.ts';
-import { type Mounted, mediaDirectory } from './media/actual.ts';
+import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { DepartureReport, Media } from './media/media.ts';
-import type { RunDir } from './run-dir.ts';
+import { isGone } from './media/plan.ts';
+import { findRunDir, type RunDir } from './run-dir.ts';
 
 /** What `hotmount status -o json` prints. Fields may be added; those that are here stay. */
 export interface NodeStatus {
@@ -41,6 +43,29 @@ export interface NotMountedStatus {
   readonly kind: 'skipped' | 'failed';
   readonly reason: string;
   readonly message: string;
+}
+
+/** What can be said where no daemon answers: the kernel has the mounts, and the run dir what they are of. */
+export interface LeftBehind {
+  readonly daemon: null;
+  readonly runDir: string;
+  /** `present`: the medium is still there; where it is not, only a daemon takes the mount away. */
+  readonly mounted: readonly (MountedStatus & { readonly present: boolean })[];
+}
+
+/** Reads from mountinfo and sysfs what daemons have mounted. Takes CAP_SYS_ADMIN where there is a run dir. @throws Error that says what to do */
+export function readLeftBehind(path: string): LeftBehind {
+  const runDir = findRunDir(path);
+  if (!runDir) return { daemon: null, runDir: path, mounted: [] };
+  try {
+    const mounted = readMounted(runDir).map((each) => {
+      const { record } = each;
+      return { ...describe(record.name, each, runDir), present: !isGone(readBlockDevice(record.name), record) };
+    });
+    return { daemon: null, runDir: runDir.path, mounted };
+  } finally {
+    runDir.close();
+  }
 }
 
 export type { DepartureReport, HolderReport };
