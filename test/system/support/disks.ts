@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { noteZram, type Rig, run, until } from './rig.ts';
+import { loopDevices } from '../../../src/linux/loop.ts';
+import { note, type Rig, run, until } from './rig.ts';
 
 export interface DiskOptions {
   readonly fsType?: 'ext4' | 'xfs' | 'btrfs' | 'ntfs' | 'squashfs' | 'none';
@@ -13,6 +14,22 @@ export interface DiskOptions {
   readonly files?: Readonly<Record<string, string>>;
 }
 
+/** Attaches an image to a free loop device, `/dev/loopN`. One that the kernel has to make for that is given back at the end. */
+export function attachLoop(rig: Rig, image: string, ...flags: string[]): string {
+  for (let attempt = 0; ; attempt++) {
+    const before = loopDevices();
+    try {
+      const device = run('losetup', '--show', '-f', ...flags, image);
+      const number = device.replace('/dev/loop', '');
+      if (!before.has(Number(number))) note(rig, 'loop', number);
+      return device;
+    } catch (error) {
+      // Someone else was faster to take the device that was free.
+      if (attempt === 5) throw error;
+    }
+  }
+}
+
 let images = 0;
 
 /** A disk image that can be plugged in and out as a loop device: which sends `change`, as card readers do. */
@@ -22,6 +39,7 @@ export class LoopDisk {
   /** `/dev/loopN` while it is plugged in. */
   device: string | undefined;
   readonly #size: number;
+  readonly #rig: Rig;
 
   constructor(
     rig: Rig,
@@ -36,6 +54,7 @@ export class LoopDisk {
     this.image = rig.path(`disk-${images++}.img`);
     this.uuid = rig.uuid();
     this.#size = size << 20;
+    this.#rig = rig;
     writeFileSync(this.image, '');
     truncateSync(this.image, this.#size);
     const content = rig.path(`content-${images}`);
@@ -77,15 +96,8 @@ export class LoopDisk {
 
   plug(...flags: string[]): string {
     truncateSync(this.image, this.#size);
-    for (let attempt = 0; ; attempt++) {
-      try {
-        this.device = run('losetup', '--show', '-f', ...flags, this.image);
-        return this.name;
-      } catch (error) {
-        // Someone else was faster to take the device that was free.
-        if (attempt === 5) throw error;
-      }
-    }
+    this.device = attachLoop(this.#rig, this.image, ...flags);
+    return this.name;
   }
 
   /** As a card taken out of its reader: the device stays, its size is 0 at once, whoever has it open. */
@@ -123,7 +135,7 @@ export class ZramDisk {
     this.uuid = rig.uuid();
     this.id = readFileSync('/sys/class/zram-control/hot_add', 'utf8').trim();
     this.name = `zram${this.id}`;
-    noteZram(rig, this.id);
+    note(rig, 'zram', this.id);
     rig.onClose('disk', () => this.#present && this.unplug());
     writeFileSync(`/sys/block/${this.name}/disksize`, `${size}M`);
     run('mkfs.ext4', '-q', '-F', '-U', this.uuid, '-L', label, `/dev/${this.name}`);
@@ -150,18 +162,20 @@ export class ZramDisk {
 export class Partition {
   readonly name: string;
   readonly #disk: string;
+  readonly #number: string;
 
-  /** @param disk plugged in, and with a file system that begins at its first sector + 2048 sectors */
-  constructor(rig: Rig, disk: string, sectors: number) {
+  /** @param disk plugged in; what is on the first partition begins at its sector 2048 */
+  constructor(rig: Rig, disk: string, sectors: number, number = 1) {
     this.#disk = disk;
-    this.name = `${basename(disk)}p1`;
-    run('addpart', disk, '1', '2048', String(sectors));
+    this.#number = String(number);
+    this.name = `${basename(disk)}p${number}`;
+    run('addpart', disk, this.#number, String(2048 + (number - 1) * sectors), String(sectors));
     rig.onClose('disk', () => this.#present && this.unplug());
   }
   #present = true;
 
   unplug(): void {
-    run('delpart', this.#disk, '1');
+    run('delpart', this.#disk, this.#number);
     this.#present = false;
   }
 }

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { removeLoopDevice } from '../../../src/linux/loop.ts';
 import { readMountinfo } from '../../../src/linux/mountinfo.ts';
 
 const PREFIX = 'hotmount-system-';
@@ -86,8 +87,8 @@ export const mountPointsBelow = (dir: string): string[] =>
     .map(({ mountPoint }) => mountPoint)
     .filter((mountPoint) => mountPoint === dir || mountPoint.startsWith(`${dir}/`));
 
-/** Remembers a zram device on disk, for the sweep of a later run. */
-export const noteZram = (rig: Rig, id: string): void => writeFileSync(rig.path(`zram-${id}`), '');
+/** Remembers in the rig a device that was made for it: it goes at the end, or with the sweep of a later run. */
+export const note = (rig: Rig, kind: 'zram' | 'loop', id: string): void => writeFileSync(rig.path(`${kind}-${id}`), '');
 
 function sweep(): void {
   for (const name of readdirSync(tmpdir())) {
@@ -104,12 +105,18 @@ function tidy(dir: string): void {
   for (const line of attempt('losetup', '-l', '-n', '-O', 'NAME,BACK-FILE').split('\n')) {
     const [device, file] = line.trim().split(/\s+/, 2);
     if (!device || !file?.startsWith(`${dir}/`)) continue;
-    attempt('delpart', device, '1');
+    for (const number of ['1', '2']) attempt('delpart', device, number);
     attempt('losetup', '-d', device);
   }
   for (const name of existsSync(dir) ? readdirSync(dir) : []) {
-    const id = /^zram-(\d+)$/.exec(name)?.[1];
-    if (id && existsSync(`/sys/block/zram${id}`)) writeIfPossible('/sys/class/zram-control/hot_remove', id);
+    const [, kind, id] = /^(zram|loop)-(\d+)$/.exec(name) ?? [];
+    if (!id || !existsSync(`/sys/block/${kind}${id}`)) continue;
+    try {
+      if (kind === 'zram') writeFileSync('/sys/class/zram-control/hot_remove', id);
+      else removeLoopDevice(Number(id));
+    } catch {
+      // Still in use, or used by someone else by now.
+    }
   }
   attempt('umount', '-l', dir);
   rmSync(dir, { recursive: true, force: true });
@@ -126,14 +133,6 @@ function attempt(command: string, ...args: string[]): string {
     return run(command, ...args);
   } catch {
     return '';
-  }
-}
-
-function writeIfPossible(path: string, text: string): void {
-  try {
-    writeFileSync(path, text);
-  } catch {
-    // Still in use: the next sweep tries again.
   }
 }
 
