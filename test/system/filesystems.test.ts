@@ -1,12 +1,14 @@
+import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import { mountsOfDevice } from '../../src/linux/namespaces.ts';
+import { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Rig, readText, until } from './support/rig.ts';
+import { Rig, readText, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
-describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g', 'mkntfs'], () => {
+describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g', 'mkntfs', 'runc', 'busybox'], () => {
   let rig: Rig;
   beforeEach(() => {
     rig = new Rig();
@@ -45,4 +47,26 @@ describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g
       await until('it is gone', () => mountsOfDevice(device).length === 0);
     },
   );
+
+  it('ntfs, whose FUSE program has died, is mounted anew, and running containers read it again', async () => {
+    const daemon = await new Daemon(rig, {
+      policy: rig.policy('- {name: test, match: [{bus: [loop], fsType: [ntfs], label: [HM-DIES]}]}'),
+    }).start();
+    const source = `${daemon.runDir}/media/test`;
+    const container = new Container(rig, { mounts: [{ source, target: '/media', propagation: 'rslave' }] });
+    const disk = new LoopDisk(rig, { fsType: 'ntfs', label: 'HM-DIES', size: 16 });
+    await daemon.mounted(disk.plug());
+    container.sh('echo kept > /media/HM-DIES/file; sync -f /media/HM-DIES');
+
+    process.kill(Number(run('pgrep', '-f', `^ntfs-3g .* ${disk.device} `)), 'SIGKILL');
+    await until('it cannot be read', () => {
+      expect(() => container.sh('cat /media/HM-DIES/file')).toThrow('not connected');
+      return true;
+    });
+    // udevd watches disks, and has the kernel say this when what had one open for writing closes it.
+    writeFileSync(`/sys/block/${disk.name}/uevent`, 'change');
+    await until('it can be read again', () => container.sh('cat /media/HM-DIES/file') === 'kept');
+    await until('twice, not more often', () => daemon.mountPoints().length === 2);
+    expect(daemon.log).toContain('has died');
+  });
 });

@@ -30,6 +30,8 @@ export interface Circumstances {
   /** Disks up to this sequence number were there before hotmount was. */
   readonly bootSequence: number;
   readonly use: Use | undefined;
+  /** The FUSE program that it is mounted by has died. */
+  readonly serverDied?: boolean;
 }
 
 /** Whether a disk is to be mounted, and how. Pure: all that it goes by is in its arguments. */

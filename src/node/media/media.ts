@@ -12,6 +12,7 @@ import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, namesIn, type RunDir, removeDirectory } from '../run-dir.ts';
 import { type Mounted, mediaDirectory, readMounted, TREES } from './actual.ts';
 import type { Use, Wanted } from './decide.ts';
+import { askServer, isServed } from './fuse.ts';
 import { makeTwin, mountDisk, probeDisk } from './mount.ts';
 import { nameCandidates } from './names.ts';
 import { plan, type Step } from './plan.ts';
@@ -109,7 +110,9 @@ export class Media {
       if (state.kind === 'mounted') {
         const { main, twin } = state.mounted;
         const intact = [...main, ...twin].every(({ id }) => present.has(id));
-        if (!intact || expected.get(name) !== main.length + twin.length) this.look(name);
+        const isAsBefore = intact && expected.get(name) === main.length + twin.length;
+        // That a FUSE program has died, no table tells and no event: it is asked when there is a reason to look at all.
+        if (!isAsBefore || isServed(state.mounted)) this.look(name);
       } else if (state.reason === 'mounted_elsewhere') this.look(name);
       expected.delete(name);
     }
@@ -127,13 +130,16 @@ export class Media {
     if (this.#stuck.has(name)) return;
     try {
       let known: Known | undefined;
+      let serverDied = await this.#serverDied(name);
+      if (this.#stuck.has(name)) return;
       for (let steps = 0; steps < MAX_STEPS; steps++) {
         const device = readBlockDevice(name);
-        const step = this.#plan(name, device, known);
+        const step = this.#plan(name, device, known, serverDied);
         if (step.do === 'nothing') return this.#settle(name, step);
         this.working.set(name, { doing: step.do, since: new Date().toISOString() });
         if (step.do === 'probe') known = device && (await this.#probe(device));
         else if (!(await this.#perform(name, device, step, at))) return;
+        if (step.do === 'unmount') serverDied = false;
       }
       this.#options.log.warn({ disk: name }, 'the disk keeps changing: waiting for its next event');
     } catch (error) {
@@ -148,10 +154,21 @@ export class Media {
     }
   }
 
-  #plan(name: string, device: BlockDevice | undefined, known: Known | undefined): Step {
+  /** Whether it is mounted by a FUSE program that has died. */
+  async #serverDied(name: string): Promise<boolean> {
+    const { runDir, log } = this.#options;
+    const mounted = readMounted(runDir).find(({ record }) => record.name === name);
+    if (!mounted || !isServed(mounted)) return false;
+    const { died, stuck } = await askServer(mounted);
+    this.#awaitStuck(name, stuck);
+    if (died) log.warn({ disk: name }, 'the FUSE program that served it has died: it is mounted anew');
+    return died;
+  }
+
+  #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
     const { runDir, bootSequence } = this.#options;
     const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
-    const circumstances = { classes: this.#classes, bootSequence, use: known?.use };
+    const circumstances = { classes: this.#classes, bootSequence, use: known?.use, serverDied };
     const step = plan(device, mounted, known?.probe, circumstances);
     // Only where it would be mounted otherwise does it matter who uses it.
     if (step.do !== 'probe' || !device) return step;

@@ -10,7 +10,7 @@ export type Step =
   | { readonly do: 'probe' }
   | { readonly do: 'mount'; readonly wanted: Wanted }
   | { readonly do: 'make-twin'; readonly mounted: Mounted }
-  /** `gone`: the medium is no longer there, so that nothing can be written back. */
+  /** `gone`: the medium, or what serves it, is no longer there, so that nothing can be written back. */
   | { readonly do: 'unmount'; readonly mounted: Mounted; readonly gone: boolean }
   | { readonly do: 'nothing'; readonly outcome: Mounted | Finding | undefined };
 
@@ -35,7 +35,7 @@ export function plan(
   }
 
   const { record } = first;
-  const gone = isGone(device, record);
+  const gone = isGone(device, record) || circumstances.serverDied === true;
   if (gone) return { do: 'unmount', mounted: first, gone };
   const [second] = surplus;
   if (second) return { do: 'unmount', mounted: second, gone: false };
