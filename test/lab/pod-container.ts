@@ -1,0 +1,100 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { onTestFinished } from 'vitest';
+import type { GuestProcess } from './guest-process.ts';
+import type { Lab } from './lab.ts';
+
+/** What containerd gives a container that asks for nothing. */
+const DEFAULT_CAPABILITIES = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_KILL',
+  'CAP_MKNOD',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_NET_RAW',
+  'CAP_SETFCAP',
+  'CAP_SETGID',
+  'CAP_SETPCAP',
+  'CAP_SETUID',
+  'CAP_SYS_CHROOT',
+];
+
+const ROOTFS = '/tmp/pods/rootfs';
+const DEADLINE = 120_000;
+
+/** A runc container in the guest as the kubelet would have it: unprivileged, in a pod's cgroup, with one volume. */
+export class PodContainer {
+  readonly id = randomBytes(32).toString('hex');
+  readonly podUid = randomUUID();
+  readonly #lab: Lab;
+
+  constructor(lab: Lab) {
+    this.#lab = lab;
+  }
+
+  get cgroup(): string {
+    return `/kubepods/burstable/pod${this.podUid}/${this.id}`;
+  }
+
+  /** Runs a busybox script in it, and gives what it prints. @throws Error with its stderr */
+  sh(script: string): Promise<string> {
+    return this.#lab.sh(EXEC(this.id), { env: { SCRIPT: script }, timeoutMs: DEADLINE });
+  }
+
+  /** Starts a busybox script in it that goes on running. */
+  spawn(script: string): GuestProcess {
+    return this.#lab.spawn(EXEC(this.id), { env: { SCRIPT: script } });
+  }
+}
+
+const EXEC = (id: string): string => `exec runc exec ${id} /bin/sh -c "$SCRIPT"`;
+
+/**
+ * Starts a container that has a class directory at `/media`, as the webhook's volumeMount asks for: `HostToContainer`, `readOnly`.
+ * It is removed when the test has finished.
+ * @param source the class directory
+ */
+export async function startPodContainer(lab: Lab, source: string): Promise<PodContainer> {
+  const container = new PodContainer(lab);
+  const bundle = `/tmp/pods/${container.id}`;
+  onTestFinished(async () => {
+    if (lab.running) await lab.run(`runc delete -f ${container.id}; rm -rf ${bundle}`, { timeoutMs: DEADLINE });
+  });
+  await lab.writeFile(`${bundle}/config.json`, JSON.stringify(specOf(container, source)));
+  await lab.sh(
+    `[ -d ${ROOTFS} ] || { mkdir -p ${ROOTFS}/{bin,proc,dev,tmp,media} && cp /bin/busybox ${ROOTFS}/bin/ && chroot ${ROOTFS} /bin/busybox --install -s /bin; }
+     runc run -d -b ${bundle} ${container.id} > ${bundle}/log 2>&1 || { cat ${bundle}/log; false; }`,
+    { timeoutMs: DEADLINE },
+  );
+  return container;
+}
+
+const specOf = ({ id, cgroup }: PodContainer, source: string): object => ({
+  ociVersion: '1.0.2',
+  process: {
+    user: { uid: 0, gid: 0 },
+    args: ['sleep', '100000'],
+    env: ['PATH=/bin'],
+    cwd: '/',
+    capabilities: {
+      bounding: DEFAULT_CAPABILITIES,
+      effective: DEFAULT_CAPABILITIES,
+      permitted: DEFAULT_CAPABILITIES,
+    },
+    noNewPrivileges: true,
+  },
+  root: { path: ROOTFS, readonly: true },
+  hostname: id.slice(0, 12),
+  mounts: [
+    { destination: '/proc', type: 'proc', source: 'proc' },
+    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
+    { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev'] },
+    { destination: '/media', type: 'bind', source, options: ['rbind', 'rslave', 'ro'] },
+  ],
+  linux: {
+    namespaces: ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'].map((type) => ({ type })),
+    resources: { devices: [{ allow: false, access: 'rwm' }] },
+    cgroupsPath: cgroup,
+  },
+});
