@@ -1,0 +1,80 @@
+import { Command } from 'commander';
+import { RUN_DIR } from '../contract/paths.ts';
+import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+
+interface Flags {
+  policy?: string;
+  runDir: string;
+  checkEvery: string;
+  logLevel: string;
+}
+
+class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** `hotmount lxcfs`: supervises lxcfs until a signal. Exit codes: 1 where it cannot, 2 for wrong flags and bad files. */
+export function lxcfsCommand(): Command {
+  return new Command('lxcfs')
+    .description('keep lxcfs running, and running containers attached to it')
+    .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
+    .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
+    .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')
+    .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
+    .action(async (flags: Flags, command: Command) => {
+      try {
+        await run(flags, readSeconds(flags.checkEvery), readLogLevel(flags.logLevel));
+      } catch (error) {
+        const { name, message } = error as Error;
+        command.error(`error: ${message}`, { exitCode: ['UsageError', 'PolicyError'].includes(name) ? 2 : 1 });
+      }
+    });
+}
+
+function readSeconds(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text) && Number(text) >= 0.1 && Number(text) <= 3600) return Number(text) * 1000;
+  throw new UsageError(`--check-every ${text}: expected a number of seconds from 0.1 to 3600`);
+}
+
+function readLogLevel(text: string): LogLevel {
+  const level = LOG_LEVELS.find((known) => known === text);
+  if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
+  return level;
+}
+
+async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promise<void> {
+  const [{ createLogger }, { VERSION }, policies, { startLxcfsService }] = await Promise.all([
+    import('../observability/logger.ts'),
+    import('../observability/version.ts'),
+    import('../policy/index.ts'),
+    import('../node/lxcfs/service.ts'),
+  ]);
+  const log = createLogger(logLevel);
+  let setViews = (_: Policy): void => {};
+  const source =
+    flags.policy === undefined
+      ? { current: policies.defaultPolicy, close() {} }
+      : policies.openPolicyFile(flags.policy, {
+          onChange: (policy) => setViews(policy),
+          onError: (error) => log.error({ err: error }, 'the new policy is broken: the last good one stays in force'),
+        });
+  const signalled = Promise.race(
+    (['SIGTERM', 'SIGINT'] as const).map(
+      (signal) => new Promise<string>((resolve) => process.once(signal, () => resolve(signal))),
+    ),
+  );
+  // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
+  process.on('SIGHUP', () => {});
+  const { views } = source.current().lxcfs;
+  const service = await startLxcfsService({ runDir: flags.runDir, views, version: VERSION, log, checkEvery });
+  setViews = (policy) => service.setViews(policy.lxcfs.views);
+  const signal = await Promise.race([signalled, service.ended.then(() => undefined)]);
+  if (signal) log.info({ signal }, 'stopping; every lxcfs goes on running');
+  else process.exitCode = 1;
+  // A container in which the worker hangs must not keep this from ending.
+  setTimeout(() => process.exit(), 1000).unref();
+  source.close();
+  await service.close();
+}
+
+type Policy = ReturnType<typeof import('../policy/index.ts').defaultPolicy>;
