@@ -1,5 +1,5 @@
 import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { readMountinfo } from '../../linux/mountinfo.ts';
+import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { detachMount } from '../../linux/mounts.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
 import { ensureDirectory, namesIn, type RunDir } from '../run-dir.ts';
@@ -62,11 +62,14 @@ export function readRecord(runDir: RunDir, id: string): InstanceRecord | undefin
 }
 
 /** The file system (`major:minor`) mounted for an instance. Goes by the mount table: nothing is asked of the instance. */
-export function mountedDevice(runDir: RunDir, id: string): string | undefined {
+export function mountedDevice(
+  runDir: RunDir,
+  id: string,
+  mounts: readonly Mount[] = readMountinfo(),
+): string | undefined {
   const path = instancePath(runDir, id);
-  return readMountinfo().findLast(
-    (mount) => mount.mountPoint === path && mount.fsType === FS_TYPE && mount.source === SOURCE,
-  )?.device;
+  return mounts.findLast((mount) => mount.mountPoint === path && mount.fsType === FS_TYPE && mount.source === SOURCE)
+    ?.device;
 }
 
 /** Unmounts what an instance left, and removes its directory. @throws SystemCallError */

@@ -202,11 +202,8 @@ const said = (output: readonly string[]): string => (output.length > 0 ? `: ${ou
 function protectFromOom(pid: number, log: Logger): void {
   try {
     writeFileSync(`/proc/${pid}/oom_score_adj`, OOM_SCORE);
-  } catch (error) {
-    log.warn(
-      { err: error },
-      `lxcfs is not protected from the OOM killer: CAP_SYS_RESOURCE is missing (${readScore(pid)})`,
-    );
+  } catch {
+    log.warn(`lxcfs is not protected from the OOM killer: CAP_SYS_RESOURCE is missing (${readScore(pid)})`);
   }
 }
 

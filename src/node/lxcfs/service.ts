@@ -86,7 +86,12 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
   await supervise();
   const table = openSync('/proc/self/mountinfo', 'r');
   const unwatch = wakeups.watch(table, 'priority', () => {
-    if (isClosed || readMountinfo().some((mount) => mount.mountPoint === runDir.path && isRunDir(mount))) return;
+    if (isClosed) return;
+    const mounts = readMountinfo();
+    if (mounts.some((mount) => mount.mountPoint === runDir.path && isRunDir(mount))) {
+      supervisor?.mountsChanged(mounts);
+      return;
+    }
     log.error({ runDir: runDir.path }, 'the run dir has been unmounted: ending every lxcfs');
     isClosed = true;
     void (supervisor?.end() ?? Promise.resolve()).then(end);

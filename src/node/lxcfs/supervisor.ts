@@ -1,13 +1,14 @@
 import { closeSync } from 'node:fs';
 import { LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
 import { MountReplacer } from '../../linux/mount-replacer.ts';
+import type { Mount } from '../../linux/mountinfo.ts';
 import { namespaceOf } from '../../linux/namespaces.ts';
 import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir.ts';
 import { BackOff } from './back-off.ts';
 import { type Cgroups, findCgroups, removeLeftCgroups } from './cgroups.ts';
-import { instanceIds, prepareDirectories, publish, publishedId } from './directories.ts';
+import { instanceIds, mountedDevice, prepareDirectories, publish, publishedId } from './directories.ts';
 import { adoptInstance, type Instance, startInstance } from './instance.ts';
 import { createLxcfsMetrics, type LxcfsMetrics } from './metrics.ts';
 import { isAlive, probeInstance } from './probe.ts';
@@ -337,6 +338,18 @@ export class Supervisor {
       { instance: id, pid: instance.record.pid, cause },
       cause === 'died' ? 'lxcfs has ended' : 'lxcfs hung',
     );
+  }
+
+  /**
+   * The mount table has changed. An lxcfs that is told to end unmounts itself first, and only then, up to 5 s later where it keeps the
+   * load average, ends.
+   */
+  mountsChanged(mounts: readonly Mount[]): void {
+    for (const { instance, phase } of this.#members.values()) {
+      if (phase === 'dead' || mountedDevice(this.#options.runDir, instance.id, mounts) === instance.device) continue;
+      this.#lost(instance.id, 'died');
+      instance.kill();
+    }
   }
 
   /** Now and then: whether the instances answer, and whether another lxcfs has been installed. */
