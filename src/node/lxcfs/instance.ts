@@ -64,14 +64,10 @@ export class Instance {
     this.#log = readLog(instanceWork(runDir, id, 'log'), (line) => log.debug({ instance: id }, `lxcfs: ${line}`));
   }
 
-  kill(): void {
-    signalPidfd(this.#pidfd, 'SIGKILL');
-  }
-
-  /** Whoever waits for it gets an error now, and so does everyone who still asks. @throws SystemCallError */
+  /** Ends it: whoever waits for it gets an error now, and so does everyone who still asks. @throws SystemCallError */
   abort(): void {
+    signalPidfd(this.#pidfd, 'SIGKILL');
     abortFuse(this.device);
-    this.kill();
   }
 
   /** Stops looking after it. It goes on running. */

@@ -32,6 +32,9 @@ export interface Attached {
 /** Containers that start and stop all the time must not keep a heal from ending; what is left is done by the next. */
 const MAX_LOOKS = 10;
 
+/** ms. Each try costs a thread. */
+const HANGING_RETRY = 60_000;
+
 /** Puts the files of the published lxcfs in place in every mount namespace of the node that has files of an earlier one of ours. */
 export class Reattach {
   readonly #replacer: MountReplacer;
@@ -39,7 +42,8 @@ export class Reattach {
   /** Where files of ours were seen last: a heal goes there first. */
   #known = new Map<string, MountNamespace>();
   readonly #locked = new Set<number>();
-  readonly #hanging = new Set<string>();
+  /** Namespaces that did not let the worker go, and when they may be entered again, in ms of `performance.now()`. */
+  readonly #hanging = new Map<string, number>();
   #queue: Promise<unknown> = Promise.resolve();
   attached: Attached = { containers: 0, files: 0 };
   unhealed: readonly Unhealed[] = [];
@@ -116,7 +120,7 @@ export class Reattach {
     const count = countLive(mounts, live.device);
     if (repairs.length === 0) return count || undefined;
     for (const { file, isServed } of repairs) if (!isServed) round.missing.add(file);
-    if (this.#hanging.has(namespace.id)) {
+    if ((this.#hanging.get(namespace.id) ?? 0) > performance.now()) {
       for (const repair of repairs) round.fail(namespace, repair, 'entering its mount namespace hung before');
       return count;
     }
@@ -128,7 +132,7 @@ export class Reattach {
       );
     } catch (error) {
       if (!(error instanceof NamespaceHangs)) throw error;
-      this.#hanging.add(namespace.id);
+      this.#hanging.set(namespace.id, performance.now() + HANGING_RETRY);
       for (const repair of repairs) round.fail(namespace, repair, error.message);
       return count;
     }

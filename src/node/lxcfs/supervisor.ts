@@ -331,6 +331,8 @@ export class Supervisor {
       this.#problem = `the active lxcfs ${cause === 'died' ? 'ended' : 'hung'} and there is no other yet`;
     }
     this.#step();
+    // A child of it may hold the connection open, and keep readers waiting.
+    instance.abort();
     this.#restarts++;
     this.metrics.restarted();
     if (wasReady) this.#backOff.died();
@@ -348,7 +350,6 @@ export class Supervisor {
     for (const { instance, phase } of this.#members.values()) {
       if (phase === 'dead' || mountedDevice(this.#options.runDir, instance.id, mounts) === instance.device) continue;
       this.#lost(instance.id, 'died');
-      instance.kill();
     }
   }
 
@@ -360,11 +361,11 @@ export class Supervisor {
       ready.map(async (member) => {
         if (await isAlive(member.instance.mountPoint)) return;
         if (this.#isClosed || member.phase !== 'ready') return;
-        member.instance.abort();
         this.#lost(member.instance.id, 'hung');
       }),
     );
     this.#step();
+    if (this.#reattach.unhealed.length > 0) void this.#heal();
   }
 
   /** Looks for the program again where there was none, or it has changed. */
