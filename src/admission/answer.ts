@@ -1,5 +1,5 @@
 import type { Finding } from '../contract/reasons.ts';
-import { clip } from '../observability/logger.ts';
+import { printable } from '../contract/text.ts';
 import type { Decision } from './decide.ts';
 import { REVIEW_API_VERSION } from './review.ts';
 
@@ -32,7 +32,7 @@ const MAX_DENIAL_LENGTH = 2_048;
 
 /** What `kubectl` prints after "admission webhook … denied the request:"; all denials, so that one edit can mend them all. */
 function denialMessage({ denials }: Decision): string {
-  const messages = denials.slice(0, MAX_DENIALS).map((finding) => clip(finding.message, MAX_DENIAL_LENGTH));
+  const messages = denials.slice(0, MAX_DENIALS).map((finding) => printable(finding.message, MAX_DENIAL_LENGTH));
   const [only] = messages;
   if (messages.length === 1 && only !== undefined) return only;
   const left = denials.length - messages.length;
@@ -73,7 +73,9 @@ export function limitWarnings(warnings: readonly Warning[]): string[] {
 
 type Warning = Pick<Finding, 'message' | 'cause'>;
 
-const distinct = (texts: readonly string[]): string[] => [...new Set(texts.map((text) => clip(text, MAX_TOTAL + 1)))];
+const distinct = (texts: readonly string[]): string[] => [
+  ...new Set(texts.map((text) => printable(text, MAX_TOTAL + 1))),
+];
 
 const totalOf = (messages: readonly string[]): number =>
   messages.reduce((sum, message) => sum + codePoints(message), 0);

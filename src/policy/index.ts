@@ -1,7 +1,14 @@
 /** Who may ask for what: reading the policy, and asking it. */
 export { defaultPolicy, defaultPolicyText } from './default.ts';
 export { describeIssue, PolicyError, type PolicyIssue } from './error.ts';
-export { allowedBy, allows, matchingRules, NamespaceLabelsUnknownError, type Subject } from './evaluate.ts';
+export {
+  allowedBy,
+  allows,
+  type MatchingRules,
+  matchingRules,
+  NamespaceLabelsUnknownError,
+  type Subject,
+} from './evaluate.ts';
 export { matchesGlobs } from './globs.ts';
 export { whoMay } from './hints.ts';
 export { lint } from './lint.ts';

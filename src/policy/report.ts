@@ -1,4 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
+import { printableLines } from '../contract/text.ts';
 import type { PolicyError, PolicyIssue } from './error.ts';
 
 const MARGIN = 60;
@@ -13,7 +14,7 @@ export function explainPolicyError(error: PolicyError, text: string, colors: Col
 function explain(file: string, { line, column, path, message }: PolicyIssue, source: string, colors: Colors): string {
   // Lines can be as long as the file, and hold anything: shown is a part, without what a terminal would obey.
   const from = Math.max(0, column - 1 - MARGIN);
-  const visible = source.slice(from, column + MARGIN).replace(/[^\P{C}\t]/gu, '\uFFFD');
+  const visible = printableLines(source.slice(from, column + MARGIN));
   const caretAt = visible.slice(0, column - 1 - from).replace(/[^\t]/g, ' ');
   const gutter = ' '.repeat(String(line).length);
   return [

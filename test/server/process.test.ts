@@ -76,7 +76,11 @@ describe('hotmount webhook', () => {
     ['a certificate without its key', ['--tls-cert', 'x'], '--tls-cert without --tls-key'],
     ['a key without its certificate', ['--tls-key', 'x'], '--tls-key without --tls-cert'],
     ['two certificates', ['--tls-self-signed', '--tls-cert', 'x', '--tls-key', 'x'], 'choose one of them'],
-    ['files that are not there', ['--tls-cert', '/no/x', '--tls-key', '/no/y'], 'cannot read /no/x (ENOENT)'],
+    [
+      'files that are not there',
+      ['--tls-cert', '/no/x', '--tls-key', '/no/y'],
+      '/no/x: cannot be read: no such file or directory',
+    ],
     ['a CA file that nobody fills', ['--tls-cert', 'x', '--tls-key', 'x', '--ca-file', 'x'], 'leave them out'],
     ['a Service that is none', ['--tls-self-signed', '--service', 'webhook'], 'expected NAMESPACE/NAME'],
     ['a port that is none', ['--tls-self-signed', '--port', '65536'], '--port 65536: expected a whole number'],

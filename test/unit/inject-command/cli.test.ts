@@ -34,8 +34,8 @@ describe('hotmount', { timeout: 60_000 }, () => {
     [['inject', '--bogus'], "unknown option '--bogus'"],
     [['inject', '-o', 'xml'], 'Allowed choices are yaml, json, diff'],
     [['inject', '--namespace-labels', 'a'], 'Expected key=value pairs'],
-    [['inject', '-f', 'missing.yaml'], 'missing.yaml: no such file or directory\n'],
-    [['inject', '--policy', 'missing.yaml'], 'missing.yaml: no such file or directory\n'],
+    [['inject', '-f', 'missing.yaml'], 'missing.yaml: cannot be read: no such file or directory (ENOENT)\n'],
+    [['inject', '--policy', 'missing.yaml'], 'missing.yaml: cannot be read: no such file or directory (ENOENT)\n'],
   ])('exits with 2 for %j, saying why on stderr', (args, message) => {
     const { status, stdout, stderr } = hotmount(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

@@ -90,7 +90,7 @@ describe('hotmount policy check', { timeout: 30_000 }, () => {
   it('tells of a file that cannot be read', async () => {
     const { code, stderr } = await check([join(directory, 'none')]);
     expect(code).toBe(2);
-    expect(stderr).toBe(`${join(directory, 'none')}: cannot be read: there is no such file (ENOENT)\n`);
+    expect(stderr).toBe(`${join(directory, 'none')}: cannot be read: no such file or directory (ENOENT)\n`);
   });
 
   it('takes the manifest of a ConfigMap', async () => {
