@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
 
@@ -7,6 +7,7 @@ interface Flags {
   runDir: string;
   checkEvery: string;
   logLevel: string;
+  detached?: true;
 }
 
 class UsageError extends Error {
@@ -21,6 +22,7 @@ export function lxcfsCommand(): Command {
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
     .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
+    .addOption(new Option('--detached', 'end when another takes over').hideHelp())
     .action(async (flags: Flags, command: Command) => {
       try {
         await run(flags, readSeconds(flags.checkEvery), readLogLevel(flags.logLevel));
@@ -66,11 +68,18 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
   process.on('SIGHUP', () => {});
   const { views } = source.current().lxcfs;
-  const service = await startLxcfsService({ runDir: flags.runDir, views, version: VERSION, log, checkEvery });
+  const service = await startLxcfsService({
+    runDir: flags.runDir,
+    views,
+    version: VERSION,
+    log,
+    checkEvery,
+    policySource: flags.policy ?? 'built-in',
+    isDetached: flags.detached === true,
+  });
   setViews = (policy) => service.setViews(policy.lxcfs.views);
   const signal = await Promise.race([signalled, service.ended.then(() => undefined)]);
   if (signal) log.info({ signal }, 'stopping; every lxcfs goes on running');
-  else process.exitCode = 1;
   // A container in which the worker hangs must not keep this from ending.
   setTimeout(() => process.exit(), 1000).unref();
   source.close();

@@ -1,4 +1,6 @@
+import { resolve } from 'node:path';
 import { Command } from 'commander';
+import { LXCFS_MODES, type LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { RUN_DIR } from '../contract/paths.ts';
 import type { NodeDaemon } from '../node/daemon.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
@@ -7,6 +9,7 @@ interface Flags {
   policy?: string;
   runDir: string;
   host: string;
+  lxcfs: string;
   metricsPort: string;
   eventBuffer: string;
   logLevel: string;
@@ -23,6 +26,11 @@ export function nodeCommand(): Command {
     .description('mount hot-plugged disks into the running pods of this node')
     .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
+    .option(
+      '--lxcfs <mode>',
+      `${LXCFS_MODES.join(', ')}: start hotmount lxcfs, leave it to another pod, do without`,
+      'auto',
+    )
     .option('--host <address>', 'the address for --metrics-port; empty: all of them', '')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8081')
     .option('--event-buffer <bytes>', 'how much the kernel may keep of events that are not read yet', '16777216')
@@ -33,7 +41,7 @@ export function nodeCommand(): Command {
         const logLevel = readLogLevel(flags.logLevel);
         const port = readPort(flags.metricsPort);
         if (flags.cleanup) await cleanUp(flags.runDir, logLevel);
-        else await run(flags, port, readBytes(flags.eventBuffer), logLevel);
+        else await run(flags, readLxcfsMode(flags.lxcfs), port, readBytes(flags.eventBuffer), logLevel);
       } catch (error) {
         const { name, message } = error as Error;
         command.error(`error: ${message}`, { exitCode: ['UsageError', 'PolicyError'].includes(name) ? 2 : 1 });
@@ -44,6 +52,12 @@ export function nodeCommand(): Command {
 function readPort(text: string): number {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
   throw new UsageError(`--metrics-port ${text}: expected a whole number from 0 to 65535`);
+}
+
+function readLxcfsMode(text: string): LxcfsMode {
+  const mode = LXCFS_MODES.find((known) => known === text);
+  if (!mode) throw new UsageError(`--lxcfs ${text}: expected one of ${LXCFS_MODES.join(', ')}`);
+  return mode;
 }
 
 function readBytes(text: string): number {
@@ -58,7 +72,13 @@ function readLogLevel(text: string): LogLevel {
 }
 
 /** The heavy modules are imported here, once it is clear that they are needed: `--help` does without. */
-async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: LogLevel): Promise<void> {
+async function run(
+  flags: Flags,
+  lxcfs: LxcfsMode,
+  port: number,
+  receiveBuffer: number,
+  logLevel: LogLevel,
+): Promise<void> {
   const [{ createLogger }, { VERSION }, policies, { startNode }] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/version.ts'),
@@ -84,6 +104,8 @@ async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: 
     runDir: flags.runDir,
     policy: initial,
     policySource: flags.policy ?? 'built-in',
+    policyFile: flags.policy === undefined ? undefined : resolve(flags.policy),
+    lxcfs,
     host: flags.host,
     port,
     receiveBuffer,

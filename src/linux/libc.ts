@@ -16,6 +16,13 @@ export const libc = {
   mknod: lib.func('int mknod(str, uint, uint64)'),
   lsetxattr: lib.func('int lsetxattr(str, str, const void *, size_t, int)'),
   lgetxattr: lib.func('long lgetxattr(str, str, _Out_ void *, size_t)'),
+  openat: lib.func('int openat(int, str, int, ...)'),
+  read: lib.func('long read(int, _Out_ void *, size_t)'),
+  flock: lib.func('int flock(int, int)'),
+  mkfifo: lib.func('int mkfifo(str, uint)'),
+  epoll_create1: lib.func('int epoll_create1(int)'),
+  epoll_ctl: lib.func('int epoll_ctl(int, int, int, const void *)'),
+  epoll_wait: lib.func('int epoll_wait(int, _Out_ void *, int, int)'),
   eventfd: lib.func('int eventfd(uint, int)'),
   socket: lib.func('int socket(int, int, int)'),
   setsockopt: lib.func('int setsockopt(int, int, int, const int *, uint)'),
@@ -33,13 +40,6 @@ export const libc = {
   setns: lib.func('int setns(int, int)'),
   open: lib.func('int open(const void *, int, ...)'),
   close: lib.func('int close(int)'),
-  openat: lib.func('int openat(int, str, int, ...)'),
-  read: lib.func('long read(int, _Out_ void *, size_t)'),
-  flock: lib.func('int flock(int, int)'),
-  mkfifo: lib.func('int mkfifo(str, uint)'),
-  epoll_create1: lib.func('int epoll_create1(int)'),
-  epoll_ctl: lib.func('int epoll_ctl(int, int, int, const void *)'),
-  epoll_wait: lib.func('int epoll_wait(int, _Out_ void *, int, int)'),
 };
 
 /** The errno of this thread's last call. */

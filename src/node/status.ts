@@ -1,5 +1,6 @@
 import { mountsOfDevice, namespaceOf } from '../linux/namespaces.ts';
 import type { HolderReport } from './containers.ts';
+import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory } from './media/actual.ts';
 import type { DepartureReport, Media } from './media/media.ts';
 import type { RunDir } from './run-dir.ts';
@@ -17,6 +18,8 @@ export interface NodeStatus {
   readonly policy: { readonly source: string; readonly mediaClasses: readonly string[]; readonly problem?: string };
   readonly mounted: readonly MountedStatus[];
   readonly notMounted: readonly NotMountedStatus[];
+  /** Undefined where none is wanted; `problem` alone where no supervisor of it answers. */
+  readonly lxcfs?: LxcfsStatus | { readonly problem: string };
   /** Disks that went lately, the last one first. */
   readonly departed: readonly DepartureReport[];
 }

@@ -17,11 +17,15 @@ export interface LxcfsServiceOptions {
   readonly log: Logger;
   /** ms. */
   readonly checkEvery: number;
+  /** Where the views come from, for those who ask. */
+  readonly policySource: string;
+  /** Started by a daemon, for itself: it ends when another takes over. Else it stays, in case that one fails. */
+  readonly isDetached: boolean;
 }
 
 export interface LxcfsService {
   setViews(views: readonly LxcfsView[]): void;
-  /** Resolves where there is nothing left to supervise: the run dir is gone. */
+  /** Resolves where there is nothing left to supervise: the run dir is gone, or another has taken over. */
   readonly ended: Promise<void>;
   /** Ends the supervision; every lxcfs goes on running. */
   close(): Promise<void>;
@@ -57,9 +61,10 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
       status: () => current.status(),
       metrics: () => current.metrics.registry.metrics(),
       yield: async () => {
-        log.info('another supervisor takes over: letting go, in case it fails going on later');
+        log.info('another supervisor takes over: letting go');
         await release();
-        void resume();
+        if (options.isDetached) end();
+        else void resume();
       },
     });
     await current.start();
@@ -94,6 +99,7 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
     }
     log.error({ runDir: runDir.path }, 'the run dir has been unmounted: ending every lxcfs');
     isClosed = true;
+    process.exitCode = 1;
     void (supervisor?.end() ?? Promise.resolve()).then(end);
   });
 

@@ -2,7 +2,13 @@ import type { Attached, Unhealed } from './reattach.ts';
 
 /** How lxcfs stands on this node. Fields may be added; those that are here stay. */
 export interface LxcfsStatus {
-  readonly supervisor: { readonly version: string; readonly pid: number; readonly startedAt: string };
+  readonly supervisor: {
+    readonly version: string;
+    /** Where its policy comes from. */
+    readonly policy: string;
+    readonly pid: number;
+    readonly startedAt: string;
+  };
   /** Containers that start now get what they asked for. */
   readonly ready: boolean;
   readonly problem?: string;

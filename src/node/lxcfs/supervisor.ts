@@ -27,6 +27,7 @@ export interface SupervisorOptions {
   readonly log: Logger;
   /** ms between two looks whether the instances still answer, and whether another lxcfs has been installed. */
   readonly checkEvery: number;
+  readonly policySource: string;
 }
 
 interface Running {
@@ -95,10 +96,14 @@ export class Supervisor {
       );
     }
     await Promise.all([...this.#members.values()].map((member) => this.#prove(member, true)));
+    const published = this.#members.get(publishedId(runDir) ?? '');
+    if (published?.phase === 'ready') {
+      this.#serve(published);
+      // What happened to containers while nobody looked.
+      void this.#heal();
+    }
     this.#every(this.#options.checkEvery, () => void this.#check());
     this.#step();
-    // What happened to containers while nobody looked.
-    if (this.#isReady()) await this.#heal();
   }
 
   setViews(views: readonly LxcfsView[]): void {
@@ -132,7 +137,12 @@ export class Supervisor {
     const active = published === undefined ? undefined : this.#members.get(published);
     const ready = this.#isReady();
     return {
-      supervisor: { version: this.#options.version, pid: process.pid, startedAt: this.#startedAt },
+      supervisor: {
+        version: this.#options.version,
+        policy: this.#options.policySource,
+        pid: process.pid,
+        startedAt: this.#startedAt,
+      },
       ready,
       ...(this.#problem === undefined ? {} : { problem: this.#problem }),
       ...(this.#program ? { program: { path: this.#program.path, version: this.#program.version } } : {}),
@@ -209,8 +219,7 @@ export class Supervisor {
       previous.leftAt = performance.now();
       this.#after(GRACE + 1, () => this.#step());
     }
-    this.#reattach.setLive({ device: member.instance.device, files: member.files });
-    this.#problem = undefined;
+    this.#serve(member);
     const lost = this.#lostAt;
     this.#lostAt = undefined;
     log.info(
@@ -228,6 +237,12 @@ export class Supervisor {
         lost ? 'containers read from the standby, or its successor, now' : 'containers are attached',
       );
     });
+  }
+
+  /** It is the one that containers ought to read from. */
+  #serve({ instance, files }: Running): void {
+    this.#reattach.setLive({ device: instance.device, files });
+    this.#problem = undefined;
   }
 
   async #heal(): Promise<Healed> {
