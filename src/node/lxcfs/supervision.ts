@@ -38,9 +38,10 @@ export function nextStep({ members, published, isStarting, isHealing, mayStart }
   if (best && best.id !== published && (!current || (best.isCurrent && !current.isCurrent))) {
     return { do: 'publish', id: best.id };
   }
+  // Starting a process takes as long as moving a dozen containers does.
+  if (isHealing) return undefined;
   const fit = members.filter(({ phase, isCurrent }) => isCurrent && phase !== 'dead');
   if (fit.length < WANTED && mayStart && !isStarting) return { do: 'start' };
-  if (isHealing) return undefined;
   const goes = members.find(({ id, phase, isCurrent, isInGrace }) => {
     if (id === published) return false;
     if (phase === 'dead') return true;

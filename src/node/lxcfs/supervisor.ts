@@ -345,9 +345,9 @@ export class Supervisor {
       this.#lostAt ??= { at: performance.now(), cause };
       this.#problem = `the active lxcfs ${cause === 'died' ? 'ended' : 'hung'} and there is no other yet`;
     }
-    this.#step();
     // A child of it may hold the connection open, and keep readers waiting.
     instance.abort();
+    this.#step();
     this.#restarts++;
     this.metrics.restarted();
     if (wasReady) this.#backOff.died();

@@ -16,6 +16,8 @@ export interface ReadingOptions {
   /** Root is uid 100000 outside. */
   readonly userNamespace?: boolean;
   readonly readOnlyMounts?: boolean;
+  /** A directory of the node that it has at /shared, with what is mounted there later, and a busybox to mount from there. */
+  readonly shared?: string;
   /** Microseconds between two rounds of reading. */
   readonly pause?: number;
 }
@@ -44,7 +46,7 @@ export class ReadingContainer {
   readonly #output: string;
 
   constructor(rig: Rig, options: ReadingOptions) {
-    const { source, memory = 64, cpus = 1, userNamespace = false, pause = 2000 } = options;
+    const { source, memory = 64, cpus = 1, userNamespace = false, pause = 2000, shared } = options;
     this.files = options.files ?? VIEWS;
     this.memTotal = memory * 1024;
     // runc 1.1 cannot bind an lxcfs file read-only into a container with users of its own.
@@ -55,6 +57,10 @@ export class ReadingContainer {
     mkdirSync(`${this.#bundle}/rootfs/proc`, { recursive: true });
     for (const dir of ['dev', 'sys']) mkdirSync(`${this.#bundle}/rootfs/${dir}`);
     execFileSync('cp', [reader(rig), `${this.#bundle}/rootfs/reader`]);
+    if (shared) {
+      mkdirSync(`${this.#bundle}/rootfs/shared`);
+      run('cp', '/bin/busybox', `${this.#bundle}/rootfs/busybox`);
+    }
     if (userNamespace) run('chown', '-R', '100000:100000', `${this.#bundle}/rootfs`);
     run('chmod', '755', rig.dir);
     const directories = (file: string) => file === '/sys/devices/system/cpu';
@@ -70,6 +76,7 @@ export class ReadingContainer {
       mounts: [
         { destination: '/proc', type: 'proc', source: 'proc' },
         ...(this.files.some(directories) ? [{ destination: '/sys', type: 'sysfs', source: 'sysfs' }] : []),
+        ...(shared ? [{ destination: '/shared', type: 'bind', source: shared, options: ['rbind', 'rslave'] }] : []),
         ...this.files.map((file) => ({
           destination: file,
           type: 'bind',
