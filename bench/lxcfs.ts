@@ -34,7 +34,7 @@ async function recovery(containers: readonly ReadingContainer[], since: number):
             const value = last.get(file)?.value ?? -1;
             return file === '/proc/meminfo' ? value === container.memTotal : value > 0;
           });
-          return failed.size === container.files.length && own && Math.max(...[...last.values()].map(({ at }) => at));
+          return failed.size > 0 && own ? Math.max(...[...last.values()].map(({ at }) => at)) : undefined;
         },
         60,
       ),

@@ -60,12 +60,13 @@ export function planRepairs(
     const stack = all
       .filter(({ id }) => !locked.has(id))
       .map((mount) => ({ id: mount.id, isLive: mount.device === device }));
-    const isServed = files.has(top.root);
+    const file = fileOf(top);
+    const isServed = files.has(file);
     if (stack.length === 0 && !isServed) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
     const set = attributesOf(top.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
-    repairs.push({ mountPoint: top.mountPoint, path, file: top.root, stack, set, clear: ALL & ~set, isServed });
+    repairs.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, isServed });
   }
   return repairs;
 }
@@ -76,7 +77,14 @@ export function countLive(mounts: readonly Mount[], device: string): number {
 }
 
 const isOurs = (mount: Mount): boolean =>
-  mount.fsType === FS_TYPE && mount.source === SOURCE && FILES.includes(mount.root);
+  mount.fsType === FS_TYPE && mount.source === SOURCE && FILES.includes(fileOf(mount));
+
+/**
+ * The file of lxcfs that is mounted. A lookup through a dead lxcfs makes the kernel drop the name, and then the table calls the file
+ * deleted (fuse_dentry_revalidate, dentry_path).
+ */
+const fileOf = ({ root }: Mount): string => (root.endsWith(DELETED) ? root.slice(0, -DELETED.length) : root);
+const DELETED = '//deleted';
 
 /** By mountinfo's word (fs/proc_namespace.c); `relatime` is what is left when none of the times' bits is set. */
 const ATTRIBUTES: Readonly<Record<string, number>> = {

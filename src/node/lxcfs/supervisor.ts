@@ -316,12 +316,7 @@ export class Supervisor {
     const passes = result.outcome === 'ready' || (result.outcome === 'failed' && isAdopted);
     if (passes) {
       try {
-        const served = result.outcome === 'ready' ? result.files : FILES;
-        const paths = FILES.filter((file) => served.includes(file));
-        const descriptors = await this.#replacer.open(paths.map((file) => `${instance.mountPoint}${file}`));
-        member.files = new Map(
-          paths.flatMap((file, i) => (descriptors[i] === undefined ? [] : [[file, descriptors[i]]])),
-        );
+        member.files = await this.#openFiles(instance, result.outcome === 'ready' ? result.files : FILES);
         if ((member.phase as Member['phase']) !== 'dead') member.phase = 'ready';
         return;
       } catch {
@@ -332,6 +327,28 @@ export class Supervisor {
     this.#fail(`lxcfs ${instance.record.version} is not fit: ${detail}`);
     member.phase = 'dead';
     instance.abort();
+  }
+
+  /** A mount of a file is made from a descriptor: nothing has to be looked up when it counts. @throws NamespaceHangs */
+  async #openFiles({ mountPoint }: Instance, files: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const descriptors = await this.#replacer.open(files.map((file) => `${mountPoint}${file}`));
+    return new Map(files.flatMap((file, i) => (descriptors[i] === undefined ? [] : [[file, descriptors[i]]])));
+  }
+
+  /** Tries once more what could not be put in place, from files looked up again: the kernel may have dropped their names. */
+  async #healAgain(): Promise<void> {
+    const active = this.#members.get(publishedId(this.#options.runDir) ?? '');
+    if (active?.phase !== 'ready') return;
+    const before = active.files;
+    try {
+      active.files = await this.#openFiles(active.instance, [...before.keys()]);
+    } catch {
+      return;
+    }
+    if (this.#members.get(active.instance.id) !== active) return closeAll(active.files);
+    this.#serve(active);
+    await this.#heal();
+    closeAll(before);
   }
 
   /** An instance has ended, or is to be taken for dead. */
@@ -380,7 +397,7 @@ export class Supervisor {
       }),
     );
     this.#step();
-    if (this.#reattach.unhealed.length > 0) void this.#heal();
+    if (this.#reattach.unhealed.length > 0) void this.#healAgain();
   }
 
   /** Looks for the program again where there was none, or it has changed. */

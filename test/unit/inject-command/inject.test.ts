@@ -371,6 +371,8 @@ describe('hotmount inject: namespaces and policies', () => {
     const wrong = file('wrong.yaml', POLICY.replace('lxcfs', 'lxcsf'));
     await expect(run([], { policy: wrong }, POD)).rejects.toMatchObject({ name: 'PolicyError' });
     const missing = join(dir, 'missing-policy.yaml');
-    await expect(run([], { policy: missing }, POD)).rejects.toThrow(`${missing}: cannot be read: no such file or directory`);
+    await expect(run([], { policy: missing }, POD)).rejects.toThrow(
+      `${missing}: cannot be read: no such file or directory`,
+    );
   });
 });
