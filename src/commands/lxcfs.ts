@@ -1,6 +1,8 @@
+import { constants, setPriority } from 'node:os';
 import { Command, Option } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import type { Logger } from '../observability/logger.ts';
 
 interface Flags {
   policy?: string;
@@ -67,6 +69,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   );
   // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
   process.on('SIGHUP', () => {});
+  hurry(log);
   const { views } = source.current().lxcfs;
   const service = await startLxcfsService({
     runDir: flags.runDir,
@@ -84,6 +87,15 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   setTimeout(() => process.exit(), 1000).unref();
   source.close();
   await service.close();
+}
+
+/** Idle nearly always; but when it is not, readers on a busy node wait for it. */
+function hurry(log: Logger): void {
+  try {
+    setPriority(constants.priority.PRIORITY_HIGH);
+  } catch (error) {
+    log.debug({ err: error }, 'running at the usual priority');
+  }
 }
 
 type Policy = ReturnType<typeof import('../policy/index.ts').defaultPolicy>;

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortFuse } from '../../linux/fuse.ts';
 import { check, libc } from '../../linux/libc.ts';
@@ -142,6 +143,8 @@ export async function startInstance(
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
   });
   child.unref();
+  // The supervisor may run at a higher one; what containers ask for is no reason to.
+  if (child.pid !== undefined) setPriority(child.pid, 0);
   closeSync(work);
   closeSync(pipe);
   const ended = Promise.race([once(child, 'exit').then(([code, signal]) => code ?? signal), once(child, 'error')]);

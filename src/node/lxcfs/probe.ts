@@ -66,7 +66,7 @@ export function readProbe({
   if (total !== LIMIT) {
     return {
       outcome: 'unfit',
-      detail: `a reader with a memory limit of ${LIMIT >> 20} MiB was told MemTotal ${total >> 10} kB: this lxcfs does not understand the node's cgroups, or does not run in the node's PID namespace (\`hostPID: true\`)`,
+      detail: `a reader with a memory limit of ${LIMIT >> 20} MiB was told MemTotal ${total / 1024} kB: this lxcfs does not understand the node's cgroups, or does not run in the node's PID namespace (\`hostPID: true\`)`,
     };
   }
   const files = [...stdout.matchAll(/^serves (.+)$/gm)].map(([, file]) => file as string);

@@ -42,11 +42,13 @@ export function nextStep({ members, published, isStarting, isHealing, mayStart }
   if (isHealing) return undefined;
   const fit = members.filter(({ phase, isCurrent }) => isCurrent && phase !== 'dead');
   if (fit.length < WANTED && mayStart && !isStarting) return { do: 'start' };
+  // The published one first: it is none too many.
+  const keep = fit.toSorted((a, b) => Number(b.id === published) - Number(a.id === published)).slice(0, WANTED);
   const goes = members.find(({ id, phase, isCurrent, isInGrace }) => {
     if (id === published) return false;
     if (phase === 'dead') return true;
     // One too many: of an earlier program, or started by two supervisors.
-    const isSpare = !isCurrent || fit.findIndex((member) => member.id === id) >= WANTED;
+    const isSpare = !isCurrent || keep.every((member) => member.id !== id);
     return phase === 'ready' && isSpare && !isInGrace && ready.filter((member) => member.isCurrent).length >= WANTED;
   });
   return goes && { do: 'clear', id: goes.id };
