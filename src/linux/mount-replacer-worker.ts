@@ -61,7 +61,7 @@ function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
     for (const [i, target] of targets.entries()) results.push(replace(target, trees[i] as Tree));
     check(libc.setns(home, CLONE_NEWNS), 'setns');
   }
-  for (const tree of trees) if (typeof tree === 'number') closeSync(tree);
+  for (const tree of trees) if (typeof tree === 'number') libc.close(tree);
   closeSync(namespace);
   return { id, results };
 }
@@ -95,7 +95,7 @@ function prepare({ source, set, clear }: ReplaceTarget): Tree {
   );
   if (Number(result) === 0) return tree;
   const failure = { syscall: 'mount_setattr', errno: errno() };
-  closeSync(tree);
+  libc.close(tree);
   return failure;
 }
 
