@@ -10,6 +10,7 @@ interface Flags {
   checkEvery: string;
   logLevel: string;
   detached?: true;
+  check?: true;
 }
 
 class UsageError extends Error {
@@ -24,10 +25,12 @@ export function lxcfsCommand(): Command {
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
     .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
+    .option('--check', 'end with 0 where the supervisor of this container has settled, else 1: for a readiness probe')
     .addOption(new Option('--detached', 'end when another takes over').hideHelp())
     .action(async (flags: Flags, command: Command) => {
       try {
-        await run(flags, readSeconds(flags.checkEvery), readLogLevel(flags.logLevel));
+        if (flags.check) await check(flags.runDir);
+        else await run(flags, readSeconds(flags.checkEvery), readLogLevel(flags.logLevel));
       } catch (error) {
         const { name, message } = error as Error;
         command.error(`error: ${message}`, { exitCode: ['UsageError', 'PolicyError'].includes(name) ? 2 : 1 });
@@ -87,6 +90,21 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   setTimeout(() => process.exit(), 1000).unref();
   source.close();
   await service.close();
+}
+
+/** While another container's supervisor is still the one that answers, this one's is not ready. @throws Error which says what is missing */
+async function check(runDir: string): Promise<void> {
+  const [{ fetchLxcfsStatus }, { namespaceOf }] = await Promise.all([
+    import('../node/lxcfs/control.ts'),
+    import('../linux/namespaces.ts'),
+  ]);
+  const status = await fetchLxcfsStatus(runDir);
+  if (!status) throw new Error(`no hotmount lxcfs is running on ${runDir}`);
+  const { supervisor, settled, problem } = status;
+  if (namespaceOf(supervisor.pid) !== namespaceOf('self')) {
+    throw new Error(`process ${supervisor.pid}, of another container, still supervises ${runDir}`);
+  }
+  if (!settled) throw new Error(problem ?? 'not all instances are there, or not all containers are attached, yet');
 }
 
 /** Idle nearly always; but when it is not, readers on a busy node wait for it. */

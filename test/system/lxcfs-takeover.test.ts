@@ -7,7 +7,7 @@ import { namespaceOf } from '../../src/linux/namespaces.ts';
 import { Reattach } from '../../src/node/lxcfs/reattach.ts';
 import { FILES } from '../../src/node/lxcfs/reattach-plan.ts';
 import { ReadingContainer } from './lxcfs/reading.ts';
-import { endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
+import { CLI, endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
 import { Daemon } from './support/daemon.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem, SOAK } from './support/suite.ts';
@@ -59,6 +59,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     const first = await new LxcfsService(rig).start();
     const container = new ReadingContainer(rig, { source: first.source }).start();
     const pids = lxcfsProcesses(first.runDir);
+    run(process.execPath, CLI, 'lxcfs', '--check', '--run-dir', first.runDir);
     const second = await new LxcfsService(rig).start();
     await until('the second one answers', async () => (await second.status())?.supervisor.pid === second.pid);
     expect(lxcfsProcesses(first.runDir)).toEqual(pids);
@@ -112,7 +113,10 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     const lxcfs = await new LxcfsService(rig).start();
     run('umount', '-l', lxcfs.runDir);
     await until('nothing is left', () => lxcfsProcesses(lxcfs.runDir).length === 0);
-    expect(await lxcfs.stop()).toBe(1);
+    expect(await lxcfs.ended()).toBe(1);
+    expect(() => run(process.execPath, CLI, 'lxcfs', '--check', '--run-dir', lxcfs.runDir)).toThrow(
+      /no hotmount lxcfs/,
+    );
   });
 
   it('says what to do where there is no lxcfs, and starts when there is one', async () => {

@@ -11,6 +11,8 @@ export interface LxcfsStatus {
   };
   /** Containers that start now get what they asked for. */
   readonly ready: boolean;
+  /** And there is a standby, both are of the lxcfs that is installed and of this container, and every container is on the active one. */
+  readonly settled: boolean;
   readonly problem?: string;
   /** The lxcfs that is installed. */
   readonly program?: { readonly path: string; readonly version: string };

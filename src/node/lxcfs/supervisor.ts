@@ -144,6 +144,7 @@ export class Supervisor {
         startedAt: this.#startedAt,
       },
       ready,
+      settled: ready && this.#healing === 0 && this.#isComplete(),
       ...(this.#problem === undefined ? {} : { problem: this.#problem }),
       ...(this.#program ? { program: { path: this.#program.path, version: this.#program.version } } : {}),
       views: viewsOf(active),
@@ -168,6 +169,14 @@ export class Supervisor {
     if (phase === 'unproven') return 'starting';
     if (instance.id === published) return 'active';
     return this.#isCurrent(instance) ? 'standby' : 'leaving';
+  }
+
+  #isComplete(): boolean {
+    const fit = [...this.#members.values()].filter(
+      ({ instance, phase }) => phase === 'ready' && this.#isCurrent(instance),
+    );
+    const published = publishedId(this.#options.runDir);
+    return fit.length > 1 && fit.some(({ instance }) => instance.id === published);
   }
 
   #isReady(): boolean {

@@ -6,7 +6,7 @@ import { fetchLxcfsStatus } from '../../../src/node/lxcfs/control.ts';
 import type { LxcfsInstanceStatus, LxcfsStatus } from '../../../src/node/lxcfs/status.ts';
 import { type Rig, until } from '../support/rig.ts';
 
-const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
+export const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
 
 /** `hotmount lxcfs`, as it is started on a node, on a run dir of the test's own. */
 export class LxcfsService {
@@ -69,6 +69,13 @@ export class LxcfsService {
     return until(`an instance that is ${role}`, async () =>
       (await this.status())?.instances.find((instance) => instance.role === role),
     );
+  }
+
+  /** Waits until it has ended by itself. */
+  async ended(): Promise<number | null> {
+    const child = this.#child as ChildProcess;
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    return child.exitCode;
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
