@@ -20,7 +20,7 @@ const COMMANDS: Readonly<Record<string, { description: string; load: () => Promi
     load: async () => (await import('./commands/lxcfs.ts')).lxcfsCommand(),
   },
   status: {
-    description: 'show which disks are mounted on this node, and why others are not',
+    description: 'show what hotmount does on this node: disks, lxcfs, and why not more',
     load: async () => (await import('./commands/status.ts')).statusCommand(),
   },
   monitor: {

@@ -3,7 +3,7 @@ import type { Finding } from '../contract/reasons.ts';
 import { printable } from '../contract/text.ts';
 import type { Logger } from '../observability/logger.ts';
 import { limitWarnings } from './answer.ts';
-import type { Decision } from './decide.ts';
+import type { AdmissionDecision } from './decide.ts';
 import type { HttpProblem } from './http-errors.ts';
 import type { AdmissionRequest } from './review.ts';
 
@@ -15,7 +15,12 @@ const MAX_MESSAGE = 1_024;
  * The one log line of a decision. It names the object and the reasons, and holds nothing of the object beyond what the reasons'
  * messages say: no environment, no annotations.
  */
-export function logDecision(log: Logger, request: AdmissionRequest, decision: Decision, milliseconds: number): void {
+export function logDecision(
+  log: Logger,
+  request: AdmissionRequest,
+  decision: AdmissionDecision,
+  milliseconds: number,
+): void {
   if (!log.isLevelEnabled('info')) return;
   log.info(
     {

@@ -3,6 +3,10 @@ import { Command, Option } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
+import type { Policy } from '../policy/index.ts';
+import { fail, UsageError } from './fail.ts';
+import { readLogLevel } from './flags.ts';
+import { firstSignal } from './signals.ts';
 
 interface Flags {
   policy?: string;
@@ -11,10 +15,6 @@ interface Flags {
   logLevel: string;
   detached?: true;
   check?: true;
-}
-
-class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 /** `hotmount lxcfs`: supervises lxcfs until a signal. Exit codes: 1 where it cannot, 2 for wrong flags and bad files. */
@@ -32,8 +32,7 @@ export function lxcfsCommand(): Command {
         if (flags.check) await check(flags.runDir);
         else await run(flags, readSeconds(flags.checkEvery), readLogLevel(flags.logLevel));
       } catch (error) {
-        const { name, message } = error as Error;
-        command.error(`error: ${message}`, { exitCode: ['UsageError', 'PolicyError'].includes(name) ? 2 : 1 });
+        await fail(command, error, 1);
       }
     });
 }
@@ -43,33 +42,20 @@ function readSeconds(text: string): number {
   throw new UsageError(`--check-every ${text}: expected a number of seconds from 0.1 to 3600`);
 }
 
-function readLogLevel(text: string): LogLevel {
-  const level = LOG_LEVELS.find((known) => known === text);
-  if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
-  return level;
-}
-
 async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promise<void> {
-  const [{ createLogger }, { VERSION }, policies, { startLxcfsService }] = await Promise.all([
+  const signalled = firstSignal();
+  const [{ createLogger }, { VERSION }, { openPolicy }, { startLxcfsService }] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/version.ts'),
-    import('../policy/index.ts'),
+    import('./open-policy.ts'),
     import('../node/lxcfs/service.ts'),
   ]);
   const log = createLogger(logLevel);
   let setViews = (_: Policy): void => {};
-  const source =
-    flags.policy === undefined
-      ? { current: policies.defaultPolicy, close() {} }
-      : policies.openPolicyFile(flags.policy, {
-          onChange: (policy) => setViews(policy),
-          onError: (error) => log.error({ err: error }, 'the new policy is broken: the last good one stays in force'),
-        });
-  const signalled = Promise.race(
-    (['SIGTERM', 'SIGINT'] as const).map(
-      (signal) => new Promise<string>((resolve) => process.once(signal, () => resolve(signal))),
-    ),
-  );
+  const source = openPolicy(flags.policy, log, {
+    onChange: (policy) => setViews(policy),
+    onError: (error) => log.error(`policy not reloaded, the last good one stays in force: ${error.message}`),
+  });
   // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
   process.on('SIGHUP', () => {});
   hurry(log);
@@ -115,5 +101,3 @@ function hurry(log: Logger): void {
     log.debug({ err: error }, 'running at the usual priority');
   }
 }
-
-type Policy = ReturnType<typeof import('../policy/index.ts').defaultPolicy>;

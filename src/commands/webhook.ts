@@ -1,8 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import type { CurrentPolicy, Webhook } from '../admission/index.ts';
+import type { SelfSigned } from '../admission/index.ts';
 import { parseServiceName, type ServiceName } from '../admission/names.ts';
+import { FileError, fileProblem } from '../files/file-error.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Policy } from '../policy/index.ts';
+import { fail, UsageError } from './fail.ts';
+import { readLogLevel, readNumber, readPort } from './flags.ts';
+import { firstSignal } from './signals.ts';
 
 /** As commander gives them. */
 interface Flags {
@@ -38,9 +44,7 @@ export function webhookCommand(): Command {
       try {
         await serve(readSettings(flags));
       } catch (error) {
-        const exitCode = exitCodeOf(error);
-        if (exitCode === undefined) throw error;
-        command.error(`error: ${(error as Error).message}`, { exitCode });
+        await fail(command, error);
       }
     });
 }
@@ -57,19 +61,15 @@ interface Settings {
   readonly drainSeconds: number;
 }
 
-class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
 function readSettings(flags: Flags): Settings {
   const settings = {
     policy: flags.policy,
     tls: readTls(flags),
     host: flags.host,
-    port: readNumber('--port', flags.port, 65_535),
-    metricsPort: readNumber('--metrics-port', flags.metricsPort, 65_535),
+    port: readPort('--port', flags.port),
+    metricsPort: readPort('--metrics-port', flags.metricsPort),
     logLevel: readLogLevel(flags.logLevel),
-    drainSeconds: readNumber('--drain-seconds', flags.drainSeconds, 3_600),
+    drainSeconds: readNumber('--drain-seconds', flags.drainSeconds, { max: 3_600 }),
   };
   if (settings.port === settings.metricsPort && settings.port !== 0) {
     throw new UsageError(`--port and --metrics-port are both ${settings.port}: they need one each`);
@@ -101,53 +101,58 @@ function readService(text: string): ServiceName {
   return service;
 }
 
-function readNumber(option: string, text: string, max: number): number {
-  if (/^\d{1,5}$/.test(text) && Number(text) <= max) return Number(text);
-  throw new UsageError(`${option} ${text}: expected a whole number from 0 to ${max}`);
-}
-
-function readLogLevel(text: string): LogLevel {
-  const level = LOG_LEVELS.find((known) => known === text);
-  if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
-  return level;
-}
+const NO_NAMESPACE_LABELS =
+  'these policy rules depend on labels of namespaces, and this webhook has no source of them: pods for which that matters get an error';
 
 /** The servers are imported here, once it is clear that they are needed: `--help` does without. */
 async function serve(settings: Settings): Promise<void> {
-  const { tls } = settings;
-  const [{ createLogger }, { createWebhookMetrics }, { VERSION }, policies, admission] = await Promise.all([
+  let log: Logger | undefined;
+  const signalled = firstSignal((signal) => log?.warn({ signal }, 'ending at once: requests may fail'));
+  const [
+    { createLogger },
+    { createWebhookMetrics },
+    { VERSION },
+    { rulesOnNamespaceLabels },
+    { openPolicy },
+    admission,
+  ] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/metrics.ts'),
     import('../observability/version.ts'),
     import('../policy/index.ts'),
+    import('./open-policy.ts'),
     import('../admission/index.ts'),
   ]);
-  const log = createLogger(settings.logLevel);
+  const { tls, drainSeconds: seconds } = settings;
+  log = createLogger(settings.logLevel);
   const metrics = createWebhookMetrics(VERSION);
-
-  const policy: CurrentPolicy =
-    settings.policy === undefined
-      ? { current: policies.defaultPolicy, close() {} }
-      : policies.openPolicyFile(settings.policy, {
-          onChange() {
-            metrics.policyReload('success');
-            log.info({ policy: settings.policy }, 'policy reloaded');
-          },
-          onError(error) {
-            metrics.policyReload('failure');
-            log.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
-          },
-        });
+  const warnOfNamespaceLabels = (policy: Policy): void => {
+    const rules = rulesOnNamespaceLabels(policy);
+    if (rules.length > 0) log?.warn({ rules }, NO_NAMESPACE_LABELS);
+  };
+  const policy = openPolicy(settings.policy, log, {
+    onChange(policy) {
+      metrics.policyReload('success');
+      warnOfNamespaceLabels(policy);
+    },
+    onError(error) {
+      metrics.policyReload('failure');
+      log?.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
+    },
+  });
+  warnOfNamespaceLabels(policy.current());
   const webhook = await admission.startWebhook({
     policy,
-    certificates: 'cert' in tls ? admission.openCertificateFiles(tls, log) : admission.selfSigned(tls.service),
+    certificates:
+      'cert' in tls
+        ? admission.openCertificateFiles(tls, log)
+        : handedOn(admission.selfSigned(tls.service), tls.caFile),
     log,
     metrics,
     host: settings.host,
     port: settings.port,
     metricsPort: settings.metricsPort,
   });
-  if ('caFile' in tls && tls.caFile !== undefined) await writeCa(tls.caFile, webhook);
   log.info(
     {
       url: webhook.url,
@@ -159,22 +164,21 @@ async function serve(settings: Settings): Promise<void> {
     },
     'serving',
   );
-  await admission.drainOnSignal(webhook, settings.drainSeconds, log);
+
+  const signal = await signalled;
+  log.info({ signal, seconds }, 'draining: not ready, still serving');
+  await webhook.drain(seconds);
+  log.info('drained and closed');
 }
 
-async function writeCa(file: string, webhook: Webhook): Promise<void> {
+/** The certificate, once its CA is in the file: nobody should find the webhook ready and not know how to verify it. */
+async function handedOn(opening: Promise<SelfSigned>, caFile: string | undefined): Promise<SelfSigned> {
+  const source = await opening;
+  if (caFile === undefined) return source;
   try {
-    await writeFile(file, webhook.ca ?? '');
+    await writeFile(caFile, source.current().ca);
   } catch (error) {
-    await webhook.close();
-    throw new CaFileError(`--ca-file ${file} cannot be written: ${(error as Error).message}`);
+    throw new FileError(caFile, `${fileProblem(error, 'written')} (--ca-file)`);
   }
+  return source;
 }
-
-class CaFileError extends Error {
-  override readonly name = 'CaFileError';
-}
-
-/** By name, so that nothing heavy is loaded for it. undefined: an error of our own, to be seen with its stack. */
-const exitCodeOf = (error: unknown): number | undefined =>
-  ({ UsageError: 2, PolicyError: 2, CertificateError: 2, CaFileError: 1, ListenError: 1 })[(error as Error).name];

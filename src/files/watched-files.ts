@@ -16,7 +16,7 @@ export interface FilesListener<T> {
   onChange?(value: T): void;
   /** They are broken (then it is what `parse` threw) or cannot be read (a FileError); the last good value stays. Once for each fault. */
   onError?(error: unknown): void;
-  /** They cannot be watched, and are looked at now and then instead. */
+  /** They cannot be watched, and are looked at now and then instead, until they can. */
   onUnwatched?(problem: string): void;
 }
 
@@ -24,8 +24,8 @@ export interface FilesListener<T> {
 const SETTLE = 100;
 /** And not later than this after the first, however busy the directory. */
 const SETTLE_MAX = 500;
-/** Events only say "look now". Network file systems send none, nor does a mount that covers the file, so look anyway. */
-const LOOK_ANYWAY = 30_000;
+/** Where they cannot be watched. Elsewhere there is no timer: a node where nothing happens is to sleep. In milliseconds. */
+const LOOK_WITHOUT_WATCH = 30_000;
 /** More than any file that is watched has: a ConfigMap or a Secret holds 1 MiB. */
 const MAX_BYTES = 4 * 2 ** 20;
 
@@ -41,6 +41,7 @@ export function watchFiles<T>(
 ): WatchedFiles<T> {
   let unwatch = () => {};
   let timer: NodeJS.Timeout | undefined;
+  let withoutWatch: NodeJS.Timeout | undefined;
   let firstEvent = 0;
   /** The last texts read, good or bad; undefined where there were none. */
   let texts: readonly string[] | undefined;
@@ -58,11 +59,13 @@ export function watchFiles<T>(
   // All anew each time: a directory that was replaced has the same name, and sometimes even the same inode number.
   const rearm = (): string | undefined => {
     const old = unwatch;
+    clearTimeout(withoutWatch);
     try {
       unwatch = watchPaths(paths, schedule);
       return undefined;
     } catch (error) {
       unwatch = () => {};
+      withoutWatch = setTimeout(look, LOOK_WITHOUT_WATCH).unref();
       return fileProblem(error, 'watched');
     } finally {
       old();
@@ -76,7 +79,7 @@ export function watchFiles<T>(
     const found = paths.map(readRegularFile);
     unreadable = undefined;
     if (problem !== undefined && problem !== unwatched) {
-      listener.onUnwatched?.(`${paths.join(', ')} ${problem} (looked at every ${LOOK_ANYWAY / 1000} s instead)`);
+      listener.onUnwatched?.(`${paths.join(', ')} ${problem} (looked at every ${LOOK_WITHOUT_WATCH / 1000} s instead)`);
     }
     unwatched = problem;
     if (isDeepStrictEqual(found, texts)) return undefined;
@@ -104,22 +107,20 @@ export function watchFiles<T>(
     listener.onChange?.(current);
   };
 
+  const close = () => {
+    clearTimeout(timer);
+    clearTimeout(withoutWatch);
+    unwatch();
+  };
+
   let current: T;
   try {
     current = (load() as { value: T }).value;
   } catch (error) {
-    unwatch();
+    close();
     throw error;
   }
-  const lookAnyway = setInterval(look, LOOK_ANYWAY).unref();
-  return {
-    current: () => current,
-    close() {
-      clearInterval(lookAnyway);
-      clearTimeout(timer);
-      unwatch();
-    },
-  };
+  return { current: () => current, close };
 }
 
 /** A pipe or a terminal would make a running program wait for ever, and directories and disks are not meant. */

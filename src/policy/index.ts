@@ -11,7 +11,7 @@ export {
 } from './evaluate.ts';
 export { matchesGlobs } from './globs.ts';
 export { whoMay } from './hints.ts';
-export { lint } from './lint.ts';
+export { lint, rulesOnNamespaceLabels } from './lint.ts';
 export { mountOptions } from './mount-options.ts';
 export { parsePolicy } from './parse.ts';
 export type { Allow, DeviceClass, DeviceMatch, LabelGlobs, MediaClass, MediaMatch, Policy, Rule } from './policy.ts';

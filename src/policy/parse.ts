@@ -18,13 +18,12 @@ const MAX_POLICY_LENGTH = 2 ** 20;
  */
 export function parsePolicy(source: string, { file = 'policy.yaml' }: { file?: string } = {}): Policy {
   if (source.length > MAX_POLICY_LENGTH) {
-    throw new PolicyError(file, [
-      issueAt(1, 1, `is ${source.length} characters long; a policy has ${MAX_POLICY_LENGTH} at most`),
-    ]);
+    const issue = issueAt(1, 1, `is ${source.length} characters long; a policy has ${MAX_POLICY_LENGTH} at most`);
+    throw new PolicyError(file, [issue], { text: source });
   }
   const text = source.replace(/^\uFEFF/, '');
   const { policy, problems } = readPolicy(text);
-  if (policy === undefined || problems.length > 0) throw new PolicyError(file, toIssues(text, problems));
+  if (policy === undefined || problems.length > 0) throw new PolicyError(file, toIssues(text, problems), { text });
   return policy;
 }
 

@@ -5,9 +5,9 @@ import type { PolicyError, PolicyIssue } from './error.ts';
 const MARGIN = 60;
 
 /** The error as a compiler would show it: each issue, the line it is about, and a caret under the column. Ends in a newline. */
-export function explainPolicyError(error: PolicyError, text: string, colors: Colors): string {
+export function explainPolicyError(error: PolicyError, colors: Colors): string {
   if (error.issues.length === 0) return `${error.message}\n`;
-  const lines = text.replace(/^\uFEFF/, '').split('\n');
+  const lines = error.text.split('\n');
   return error.issues.map((issue) => explain(error.file, issue, lines[issue.line - 1] ?? '', colors)).join('\n');
 }
 

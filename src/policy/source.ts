@@ -44,7 +44,8 @@ export function readPolicyText(path: string): string {
 /** Also where the fault is ours, for a policy that cannot be read must not take away the one in force: the cause tells. */
 function asPolicyError(error: unknown, path: string): PolicyError {
   if (error instanceof PolicyError) return error;
-  const refused = new PolicyError(path, [], error instanceof FileError ? error.problem : fileProblem(error));
+  const summary = error instanceof FileError ? error.problem : fileProblem(error);
+  const refused = new PolicyError(path, [], { summary });
   refused.cause = error;
   return refused;
 }

@@ -56,7 +56,7 @@ async function readSource(path: string, options: InputOptions): Promise<Source> 
 }
 
 /** One line for an error of the file system; anything unexpected is thrown on. */
-export function problemOf(error: unknown, path: string): string {
+function problemOf(error: unknown, path: string): string {
   if (error instanceof BadInput) return error.message;
   if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
     const file = 'path' in error && typeof error.path === 'string' ? error.path : path;

@@ -367,6 +367,14 @@ describe('hotmount inject: namespaces and policies', () => {
     expect(await isInjected(POD, { policy: file('cm.yaml', text), namespaceLabels: { tier: 'gold' } })).toBe(true);
   });
 
+  it('takes a policy from stdin, but not together with the manifests', async () => {
+    const manifest = file('pod-for-policy.yaml', POD);
+    const none = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\n';
+    expect((await run([manifest], withFlags({ policy: '-' }), none)).stdout).toBe(POD);
+    expect((await run([manifest], withFlags({ policy: '-' }), none)).code).toBe(1);
+    await expect(run([], { policy: '-' }, none)).rejects.toThrow('cannot both come from stdin');
+  });
+
   it('refuses a policy that is wrong or missing', async () => {
     const wrong = file('wrong.yaml', POLICY.replace('lxcfs', 'lxcsf'));
     await expect(run([], { policy: wrong }, POD)).rejects.toMatchObject({ name: 'PolicyError' });

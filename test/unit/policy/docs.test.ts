@@ -37,7 +37,7 @@ describe('docs/policy.md', () => {
       try {
         parsePolicy(broken);
       } catch (error) {
-        if (error instanceof PolicyError) return explainPolicyError(error, broken, pc.createColors(false));
+        if (error instanceof PolicyError) return explainPolicyError(error, pc.createColors(false));
       }
       throw new Error('expected a PolicyError');
     };
