@@ -22,8 +22,8 @@ import {
 } from './directories.ts';
 import { argumentsFor, fingerprint, type Program } from './program.ts';
 
-/** ms. It takes some 20. */
-const START_DEADLINE = 10_000;
+/** ms. It takes some 20, and a node that is busy booting and has to load the FUSE module first, many seconds. */
+const START_DEADLINE = 30_000;
 const POLL = 3;
 /** The kernel's OOM killer takes everything else first, and the containers' readers with it. */
 const OOM_SCORE = '-999';

@@ -66,6 +66,8 @@ export class Supervisor {
   #lostAt: { at: number; cause: Gap['cause'] } | undefined;
   #lastGap: Gap | undefined;
   #restarts = 0;
+  /** At the last check no instance answered. */
+  #wasSilent = false;
   #looks: NodeJS.Timeout[] = [];
 
   constructor(options: SupervisorOptions) {
@@ -398,13 +400,12 @@ export class Supervisor {
   async #check(): Promise<void> {
     await this.#examine();
     const ready = [...this.#members.values()].filter(({ phase }) => phase === 'ready');
-    await Promise.all(
-      ready.map(async (member) => {
-        if (await isAlive(member.instance.mountPoint)) return;
-        if (this.#isClosed || member.phase !== 'ready') return;
-        this.#lost(member.instance.id, 'hung');
-      }),
-    );
+    const alive = await Promise.all(ready.map(({ instance }) => isAlive(instance.mountPoint)));
+    const silent = ready.filter((_, i) => !alive[i]);
+    // That all hang at once is rather a node too busy to start the readers in time: then it takes two checks in a row.
+    const isDoubtful = ready.length > 1 && silent.length === ready.length && !this.#wasSilent;
+    this.#wasSilent = isDoubtful;
+    if (!this.#isClosed && !isDoubtful) for (const { instance } of silent) this.#lost(instance.id, 'hung');
     this.#step();
     if (this.#reattach.unhealed.length > 0) void this.#healAgain();
   }

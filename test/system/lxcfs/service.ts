@@ -8,6 +8,9 @@ import { type Rig, until } from '../support/rig.ts';
 
 export const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
 
+/** s. On a machine that is slow by nature, readers take longer to start than lxcfs may take to answer. */
+const CHECK_EVERY = process.env['HOTMOUNT_PATIENCE'] ? '60' : '0.5';
+
 /** `hotmount lxcfs`, as it is started on a node, on a run dir of the test's own. */
 export class LxcfsService {
   readonly runDir: string;
@@ -37,7 +40,16 @@ export class LxcfsService {
   }
 
   spawn(): this {
-    const args = ['lxcfs', '--run-dir', this.runDir, '--check-every', '0.5', '--log-level', 'debug', ...this.#args];
+    const args = [
+      'lxcfs',
+      '--run-dir',
+      this.runDir,
+      '--check-every',
+      CHECK_EVERY,
+      '--log-level',
+      'debug',
+      ...this.#args,
+    ];
     const env = { ...process.env, PATH: `${this.path}${process.env['PATH']}` };
     this.#child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
