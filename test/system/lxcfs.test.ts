@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { release, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
@@ -11,6 +12,11 @@ import { describeSystem, SOAK } from './support/suite.ts';
 
 /** What a lost lxcfs makes: ENOTCONN, ECONNABORTED for requests in flight, and EIO from one that is told to end while it answers. */
 const LOST = [107, 103, 5];
+
+/** Before Linux 6.5 the dead file goes before the live one comes, and for microseconds the node's shows. */
+const [major = 0, minor = 0] = release().split('.').map(Number);
+const MOUNTS_BENEATH = major > 6 || (major === 6 && minor >= 5);
+const NODE_TOTAL = totalmem() / 1024;
 
 describeSystem('lxcfs in running containers', ['runc', 'lxcfs', 'gcc'], () => {
   let rig: Rig;
@@ -60,7 +66,9 @@ describeSystem('lxcfs in running containers', ['runc', 'lxcfs', 'gcc'], () => {
   function expectOnlyTheTruth(container: ReadingContainer): void {
     for (const { file, value } of container.observations()) {
       if (value < 0) expect(LOST).toContain(-value);
-      else if (file === '/proc/meminfo') expect(value).toBe(container.memTotal);
+      else if (file === '/proc/meminfo' && !(value === NODE_TOTAL && !MOUNTS_BENEATH)) {
+        expect(value).toBe(container.memTotal);
+      }
     }
   }
 
