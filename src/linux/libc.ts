@@ -23,6 +23,7 @@ export const libc = {
   epoll_create1: lib.func('int epoll_create1(int)'),
   epoll_ctl: lib.func('int epoll_ctl(int, int, int, const void *)'),
   epoll_wait: lib.func('int epoll_wait(int, _Out_ void *, int, int)'),
+  ioctl: lib.func('int ioctl(int, ulong, ...)'),
   eventfd: lib.func('int eventfd(uint, int)'),
   socket: lib.func('int socket(int, int, int)'),
   setsockopt: lib.func('int setsockopt(int, int, int, const int *, uint)'),
