@@ -15,8 +15,12 @@ const COMMANDS: Readonly<Record<string, { description: string; load: () => Promi
     description: 'mount hot-plugged disks into the running pods of this node',
     load: async () => (await import('./commands/node.ts')).nodeCommand(),
   },
+  lxcfs: {
+    description: 'keep lxcfs running, and running containers attached to it',
+    load: async () => (await import('./commands/lxcfs.ts')).lxcfsCommand(),
+  },
   status: {
-    description: 'show which disks are mounted on this node, and why others are not',
+    description: 'show what hotmount does on this node: disks, lxcfs, and why not more',
     load: async () => (await import('./commands/status.ts')).statusCommand(),
   },
   monitor: {

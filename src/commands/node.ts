@@ -1,10 +1,11 @@
 import { getCompileCacheDir } from 'node:module';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
+import { LXCFS_MODES, type LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { RUN_DIR } from '../contract/paths.ts';
 import type { NodeDaemon } from '../node/daemon.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
-import { fail } from './fail.ts';
+import { fail, UsageError } from './fail.ts';
 import { readLogLevel, readNumber, readPort } from './flags.ts';
 import { firstSignal } from './signals.ts';
 
@@ -12,6 +13,7 @@ interface Flags {
   policy?: string;
   runDir: string;
   host: string;
+  lxcfs: string;
   metricsPort: string;
   eventBuffer: string;
   logLevel: string;
@@ -24,6 +26,11 @@ export function nodeCommand(): Command {
     .description('mount hot-plugged disks into the running pods of this node')
     .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
+    .option(
+      '--lxcfs <mode>',
+      `${LXCFS_MODES.join(', ')}: start hotmount lxcfs, leave it to another pod, do without`,
+      'auto',
+    )
     .option('--host <address>', 'the address for --metrics-port; empty: all of them', '')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8081')
     .option('--event-buffer <bytes>', 'how much the kernel may keep of events that are not read yet', '16777216')
@@ -35,7 +42,7 @@ export function nodeCommand(): Command {
         const port = readPort('--metrics-port', flags.metricsPort);
         const receiveBuffer = readNumber('--event-buffer', flags.eventBuffer, { min: 1_000, max: 999_999_999 });
         if (flags.cleanup) await cleanUp(flags.runDir, logLevel);
-        else await run(flags, port, receiveBuffer, logLevel);
+        else await run(flags, readLxcfsMode(flags.lxcfs), port, receiveBuffer, logLevel);
       } catch (error) {
         await fail(command, error, 1);
       }
@@ -58,7 +65,13 @@ function startSavingMemory(): void {
 }
 
 /** The heavy modules are imported here, once it is clear that they are needed: `--help` does without. */
-async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: LogLevel): Promise<void> {
+async function run(
+  flags: Flags,
+  lxcfs: LxcfsMode,
+  port: number,
+  receiveBuffer: number,
+  logLevel: LogLevel,
+): Promise<void> {
   startSavingMemory();
   // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
   const signalled = firstSignal();
@@ -82,6 +95,8 @@ async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: 
     runDir: flags.runDir,
     policy: initial,
     policySource: flags.policy ?? 'built-in',
+    policyFile: flags.policy === undefined ? undefined : resolve(flags.policy),
+    lxcfs,
     host: flags.host,
     port,
     receiveBuffer,
@@ -105,4 +120,10 @@ async function cleanUp(runDir: string, logLevel: LogLevel): Promise<void> {
     import('../node/cleanup.ts'),
   ]);
   if (!(await cleanup.cleanUp(runDir, createLogger(logLevel)))) process.exitCode = 1;
+}
+
+function readLxcfsMode(text: string): LxcfsMode {
+  const mode = LXCFS_MODES.find((known) => known === text);
+  if (!mode) throw new UsageError(`--lxcfs ${text}: expected one of ${LXCFS_MODES.join(', ')}`);
+  return mode;
 }

@@ -15,7 +15,7 @@ interface Flags {
  */
 export function statusCommand(): Command {
   return new Command('status')
-    .description('show which disks are mounted on this node, and why others are not')
+    .description('show what hotmount does on this node: disks, lxcfs, and why not more')
     .option('--run-dir <directory>', 'the run dir of the daemon', RUN_DIR)
     .option('-o, --output <format>', 'table or json', 'table')
     .action(async ({ runDir, output }: Flags, command: Command) => {
@@ -72,6 +72,7 @@ export function formatStatus(status: NodeStatus, now: Date): string {
     failed.map(({ disk, reason, message }) => [disk, reason, message]),
   );
   section('LEFT ALONE', alike(skipped));
+  if (status.lxcfs) lines.push('', pc.bold('LXCFS'), ...formatLxcfs(status.lxcfs, now));
   section(
     'GONE, STILL HELD OPEN',
     departed.flatMap(({ name, holders, at }) =>
@@ -85,6 +86,29 @@ export function formatStatus(status: NodeStatus, now: Date): string {
     ),
   );
   return `${lines.join('\n')}\n`;
+}
+
+function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string[] {
+  const problem = lxcfs.problem === undefined ? [] : [pc.red(printable(lxcfs.problem))];
+  if (!('instances' in lxcfs)) return problem;
+  const { instances, attached, restarts, lastGap, views, missingViews, unhealed } = lxcfs;
+  return [
+    ...problem,
+    ...table([
+      ['ROLE', 'PROCESS', 'VERSION', 'SINCE', 'PATH'],
+      ...instances.map(({ role, pid, version, since, path }) => [role, String(pid), version, ago(since, now), path]),
+    ]),
+    `views: ${views.join(', ') || 'none'}${missingViews.length > 0 ? `; not served, though the policy names them: ${missingViews.join(', ')}` : ''}`,
+    `${attached.files} files in ${attached.containers} containers; ${restarts} restarts`,
+    ...(lastGap
+      ? [
+          `the active one ${lastGap.cause === 'hung' ? 'hung' : 'was lost'} ${ago(lastGap.at, now)} ago; ${lastGap.containers} containers were attached to another within ${(lastGap.seconds * 1000).toFixed(0)} ms`,
+        ]
+      : []),
+    ...unhealed.map(({ pid, path, reason, podUid }) =>
+      pc.red(`${printable(path)} of process ${pid}${podUid ? ` (pod ${podUid})` : ''} is not attached: ${reason}`),
+    ),
+  ];
 }
 
 /** The table where no daemon answers; empty where nothing is mounted. */

@@ -4,6 +4,7 @@ import { readMountinfo } from '../linux/mountinfo.ts';
 import { detachMount } from '../linux/mounts.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
 import type { Logger } from '../observability/logger.ts';
+import { cleanUpLxcfs } from './lxcfs/cleanup.ts';
 import { readMounted } from './media/actual.ts';
 import { unmountDisk } from './media/unmount.ts';
 import { isRunDir, openRunDir } from './run-dir.ts';
@@ -34,6 +35,7 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
     );
   }
   await entry.close();
+  if (!(await cleanUpLxcfs(runDir, log))) clean = false;
   runDir.close();
   if (!clean) return false;
   while (readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) detachMount(path);

@@ -1,10 +1,12 @@
 import { basename, dirname } from 'node:path';
+import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
 import { listenForUevents, type UeventBatch } from '../linux/uevents.ts';
 import { getAttribute, setAttribute } from '../linux/xattr.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
+import { followLxcfs } from './lxcfs/link.ts';
 import { Media } from './media/media.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { openRunDir, type RunDir } from './run-dir.ts';
@@ -18,6 +20,9 @@ export interface NodeOptions {
   /** Where the policy comes from, for people. */
   readonly policySource: string;
   readonly host: string;
+  readonly lxcfs: LxcfsMode;
+  /** The policy's file, undefined where it is the built-in one. */
+  readonly policyFile: string | undefined;
   /** Of health and metrics; undefined: only the unix socket. */
   readonly port: number | undefined;
   readonly version: string;
@@ -53,7 +58,18 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   let policyProblem: string | undefined;
   let problem: string | undefined = 'starting';
 
-  const status = (): NodeStatus => ({
+  const lxcfs = followLxcfs({
+    mode: options.lxcfs,
+    runDir: runDir.path,
+    version,
+    policyFile: options.policyFile,
+    log,
+  });
+  const lxcfsStatus = async (): Promise<Pick<NodeStatus, 'lxcfs'>> => {
+    const status = await lxcfs.status();
+    return status ? { lxcfs: status } : {};
+  };
+  const status = async (): Promise<NodeStatus> => ({
     daemon: { version, pid: process.pid, startedAt, ready: problem === undefined, ...(problem ? { problem } : {}) },
     runDir: runDir.path,
     policy: {
@@ -62,10 +78,15 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       ...(policyProblem ? { problem: policyProblem } : {}),
     },
     ...mediaStatus(media, runDir),
+    ...(await lxcfsStatus()),
   });
   const server = await startNodeServer(runDir, options.port, options.host, {
     notReady: () => problem,
-    metrics: () => metrics.registry.metrics(),
+    detail: async () => {
+      const problem = (await lxcfs.status())?.problem;
+      return problem === undefined ? undefined : `lxcfs: ${problem}`;
+    },
+    metrics: async () => `${await metrics.registry.metrics()}${await lxcfs.metrics()}`,
     status,
   });
 
@@ -135,6 +156,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     },
     async close() {
       clearTimeout(settle);
+      lxcfs.close();
       await listener.close();
       await server.close();
       await entry.close();

@@ -15,7 +15,9 @@ export interface Answers {
   /** Why the daemon is not ready; undefined where it is. */
   readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<string>;
-  readonly status: () => NodeStatus;
+  readonly status: () => Promise<NodeStatus>;
+  /** What is wrong although the daemon is ready: said in the body of /readyz. */
+  readonly detail: () => Promise<string | undefined>;
 }
 
 export interface NodeServer {
@@ -35,7 +37,10 @@ export async function startNodeServer(
   host: string,
   answers: Answers,
 ): Promise<NodeServer> {
-  const local = serve({ ...publicPages(answers), '/status': (response) => send(response, 200, answers.status()) });
+  const local = serve({
+    ...publicPages(answers),
+    '/status': async (response) => send(response, 200, await answers.status()),
+  });
   await listenOnSocket(local, runDir);
   const servers = [local];
   let actualPort: number | undefined;
@@ -90,12 +95,13 @@ export async function fetchStatus(runDir: string): Promise<NodeStatus | undefine
 
 type Page = (response: ServerResponse) => void | Promise<void>;
 
-function publicPages({ notReady, metrics }: Answers): Record<string, Page> {
+function publicPages({ notReady, detail, metrics }: Answers): Record<string, Page> {
   return {
     '/healthz': (response) => send(response, 200, 'ok'),
-    '/readyz': (response) => {
+    '/readyz': async (response) => {
       const problem = notReady();
-      send(response, problem === undefined ? 200 : 503, problem ?? 'ok');
+      const more = await detail();
+      send(response, problem === undefined ? 200 : 503, [problem ?? 'ok', ...(more ? [more] : [])].join('\n'));
     },
     '/metrics': async (response) => send(response, 200, await metrics(), 'text/plain; version=0.0.4; charset=utf-8'),
   };

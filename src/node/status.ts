@@ -1,6 +1,7 @@
 import { readBlockDevice } from '../linux/block.ts';
 import { mountsOfDevice, namespaceOf } from '../linux/namespaces.ts';
 import type { HolderReport } from './containers.ts';
+import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { DepartureReport, Media } from './media/media.ts';
 import { isGone } from './media/plan.ts';
@@ -19,6 +20,8 @@ export interface NodeStatus {
   readonly policy: { readonly source: string; readonly mediaClasses: readonly string[]; readonly problem?: string };
   readonly mounted: readonly MountedStatus[];
   readonly notMounted: readonly NotMountedStatus[];
+  /** Undefined where none is wanted; `problem` alone where no supervisor of it answers. */
+  readonly lxcfs?: LxcfsStatus | { readonly problem: string };
   /** What a child process is at work for; where that takes long, the disk is slow, or hangs. */
   readonly working: readonly { readonly disk: string; readonly doing: string; readonly since: string }[];
   /** Disks that went lately, the last one first. */

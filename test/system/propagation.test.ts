@@ -53,7 +53,7 @@ describeSystem('mount propagation', ['runc', 'busybox', 'unshare'], () => {
     const runDir = rig.path('run');
     mkdirSync(runDir);
     const args = ['--mount', '--propagation', 'private', process.execPath, CLI, 'node', '--run-dir', runDir];
-    const child = spawn('unshare', [...args, '--metrics-port', '0', '--host', '127.0.0.1'], {
+    const child = spawn('unshare', [...args, '--metrics-port', '0', '--host', '127.0.0.1', '--lxcfs', 'off'], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     rig.onClose('process', () => child.kill('SIGKILL'));

@@ -74,7 +74,19 @@ export class Stage {
   }
 
   async #startDaemon(policy: string): Promise<void> {
-    const args = ['node', '--run-dir', this.#runDir, '--policy', policy, '--metrics-port', '0', '--host', '127.0.0.1'];
+    const args = [
+      'node',
+      '--run-dir',
+      this.#runDir,
+      '--policy',
+      policy,
+      '--metrics-port',
+      '0',
+      '--host',
+      '127.0.0.1',
+      '--lxcfs',
+      'off',
+    ];
     const daemon = spawn(process.execPath, [CLI, ...args, '--log-level', 'error'], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });

@@ -41,7 +41,17 @@ export class Daemon {
   }
 
   spawn(): void {
-    const args = ['node', '--run-dir', this.runDir, '--policy', this.policyFile, '--metrics-port', '0'];
+    const args = [
+      'node',
+      '--run-dir',
+      this.runDir,
+      '--policy',
+      this.policyFile,
+      '--metrics-port',
+      '0',
+      '--lxcfs',
+      'off',
+    ];
     this.#child = spawn(
       process.execPath,
       [CLI, ...args, '--host', '127.0.0.1', '--log-level', 'debug', ...this.#args],

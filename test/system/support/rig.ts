@@ -64,8 +64,15 @@ export function run(command: string, ...args: string[]): string {
   return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
 }
 
+/** What one has to wait longer on a slow machine. */
+const PATIENCE = Number(process.env['HOTMOUNT_PATIENCE'] ?? 1);
+
 /** Asks until it is so. The time is only a limit: what is tested is the outcome. */
-export async function until<T>(what: string, ask: () => T | Promise<T>, seconds = 20): Promise<NonNullable<T>> {
+export async function until<T>(
+  what: string,
+  ask: () => T | Promise<T>,
+  seconds = 20 * PATIENCE,
+): Promise<NonNullable<T>> {
   const deadline = performance.now() + seconds * 1000;
   let last: unknown;
   for (;;) {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json' with { type: 'json' };
 
-const COMMANDS = ['webhook', 'inject', 'node', 'status', 'monitor', 'policy', 'demo'];
+const COMMANDS = ['webhook', 'inject', 'node', 'lxcfs', 'status', 'monitor', 'policy', 'demo'];
 const MISSING = '/nowhere/missing.yaml';
 const CLI = join(import.meta.dirname, '../../../src/cli.ts');
 const hotmount = (args: readonly string[], input = ''): SpawnSyncReturns<string> =>

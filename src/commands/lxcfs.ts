@@ -1,0 +1,103 @@
+import { constants, setPriority } from 'node:os';
+import { Command, Option } from 'commander';
+import { RUN_DIR } from '../contract/paths.ts';
+import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Policy } from '../policy/index.ts';
+import { fail, UsageError } from './fail.ts';
+import { readLogLevel } from './flags.ts';
+import { firstSignal } from './signals.ts';
+
+interface Flags {
+  policy?: string;
+  runDir: string;
+  checkEvery: string;
+  logLevel: string;
+  detached?: true;
+  check?: true;
+}
+
+/** `hotmount lxcfs`: supervises lxcfs until a signal. Exit codes: 1 where it cannot, 2 for wrong flags and bad files. */
+export function lxcfsCommand(): Command {
+  return new Command('lxcfs')
+    .description('keep lxcfs running, and running containers attached to it')
+    .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
+    .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
+    .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')
+    .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
+    .option('--check', 'end with 0 where the supervisor of this container has settled, else 1: for a readiness probe')
+    .addOption(new Option('--detached', 'end when another takes over').hideHelp())
+    .action(async (flags: Flags, command: Command) => {
+      try {
+        if (flags.check) await check(flags.runDir);
+        else await run(flags, readSeconds(flags.checkEvery), readLogLevel(flags.logLevel));
+      } catch (error) {
+        await fail(command, error, 1);
+      }
+    });
+}
+
+function readSeconds(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text) && Number(text) >= 0.1 && Number(text) <= 3600) return Number(text) * 1000;
+  throw new UsageError(`--check-every ${text}: expected a number of seconds from 0.1 to 3600`);
+}
+
+async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promise<void> {
+  const signalled = firstSignal();
+  const [{ createLogger }, { VERSION }, { openPolicy }, { startLxcfsService }] = await Promise.all([
+    import('../observability/logger.ts'),
+    import('../observability/version.ts'),
+    import('./open-policy.ts'),
+    import('../node/lxcfs/service.ts'),
+  ]);
+  const log = createLogger(logLevel);
+  let setViews = (_: Policy): void => {};
+  const source = openPolicy(flags.policy, log, {
+    onChange: (policy) => setViews(policy),
+    onError: (error) => log.error(`policy not reloaded, the last good one stays in force: ${error.message}`),
+  });
+  // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
+  process.on('SIGHUP', () => {});
+  hurry(log);
+  const { views } = source.current().lxcfs;
+  const service = await startLxcfsService({
+    runDir: flags.runDir,
+    views,
+    version: VERSION,
+    log,
+    checkEvery,
+    policySource: flags.policy ?? 'built-in',
+    isDetached: flags.detached === true,
+  });
+  setViews = (policy) => service.setViews(policy.lxcfs.views);
+  const signal = await Promise.race([signalled, service.ended.then(() => undefined)]);
+  if (signal) log.info({ signal }, 'stopping; every lxcfs goes on running');
+  // A container in which the worker hangs must not keep this from ending.
+  setTimeout(() => process.exit(), 1000).unref();
+  source.close();
+  await service.close();
+}
+
+/** While another container's supervisor is still the one that answers, this one's is not ready. @throws Error which says what is missing */
+async function check(runDir: string): Promise<void> {
+  const [{ fetchLxcfsStatus }, { namespaceOf }] = await Promise.all([
+    import('../node/lxcfs/control.ts'),
+    import('../linux/namespaces.ts'),
+  ]);
+  const status = await fetchLxcfsStatus(runDir);
+  if (!status) throw new Error(`no hotmount lxcfs is running on ${runDir}`);
+  const { supervisor, settled, problem } = status;
+  if (namespaceOf(supervisor.pid) !== namespaceOf('self')) {
+    throw new Error(`process ${supervisor.pid}, of another container, still supervises ${runDir}`);
+  }
+  if (!settled) throw new Error(problem ?? 'not all instances are there, or not all containers are attached, yet');
+}
+
+/** Idle nearly always; but when it is not, readers on a busy node wait for it. */
+function hurry(log: Logger): void {
+  try {
+    setPriority(constants.priority.PRIORITY_HIGH);
+  } catch (error) {
+    log.debug({ err: error }, 'running at the usual priority');
+  }
+}

@@ -1,0 +1,176 @@
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import { check, errno, libc } from './libc.ts';
+import type { OpenRequest, Replaced, ReplaceReply, ReplaceRequest, ReplaceTarget } from './mount-replacer.ts';
+
+/**
+ * The only thread of its process that ever enters other mount namespaces. Between the two setns(2) it makes nothing but the calls bound
+ * beforehand, on paths of the container and on descriptors opened at home: an import, a child process or Node's own file calls there
+ * would find the container's files and take them for the host's.
+ */
+const CLONE_FS = 0x200;
+const CLONE_NEWNS = 0x20000;
+const [EINVAL, ESTALE] = [22, 116];
+const O_CLOEXEC = 0o2000000;
+const O_PATH_NOFOLLOW_CLOEXEC = 0o10000000 | 0o400000 | O_CLOEXEC;
+const MNT_DETACH_NOFOLLOW = 2 | 8;
+const SYS = { open_tree: 428, move_mount: 429, mount_setattr: 442 };
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const OPEN_TREE_CLONE = 1;
+const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
+/** Linux 6.5. */
+const MOVE_MOUNT_BENEATH = 0x200;
+const MS_PRIVATE = 1n << 18n;
+
+const home = openSync('/proc/self/ns/mnt', 'r');
+// The container's own /proc is not to be trusted with the question which mount a descriptor is on.
+const fdinfo = openSync('/proc/self/fdinfo', 'r');
+const text = Buffer.alloc(512);
+// Root and working directory are shared among threads until then, and setns(CLONE_NEWNS) refuses to change them for others.
+check(libc.unshare(CLONE_FS), 'unshare');
+
+parentPort?.on('message', (request: ReplaceRequest | OpenRequest) => {
+  if (request.type === 'open') parentPort?.postMessage({ id: request.id, descriptors: request.paths.map(openPath) });
+  else parentPort?.postMessage(replaceAll(request));
+});
+
+/** A descriptor that only names the file; -1 where there is none. */
+function openPath(path: string): number {
+  return libc.open(Buffer.from(`${path}\0`), O_PATH_NOFOLLOW_CLOEXEC);
+}
+
+function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
+  let namespace: number;
+  try {
+    namespace = openSync(`/proc/${pid}/ns/mnt`, 'r');
+  } catch {
+    return { id, results: undefined };
+  }
+  // The process may have ended since, and its number be another's.
+  if (fstatSync(namespace).ino !== inode) {
+    closeSync(namespace);
+    return { id, results: undefined };
+  }
+  const trees = targets.map(prepare);
+  const results: Replaced[] = [];
+  if (libc.setns(namespace, CLONE_NEWNS) < 0) {
+    const failure = { syscall: 'setns', errno: errno() };
+    for (const _ of targets) results.push({ attached: false, detached: 0, locked: [], failure });
+  } else {
+    for (const [i, target] of targets.entries()) results.push(replace(target, trees[i] as Tree));
+    check(libc.setns(home, CLONE_NEWNS), 'setns');
+  }
+  for (const tree of trees) if (typeof tree === 'number') libc.close(tree);
+  closeSync(namespace);
+  return { id, results };
+}
+
+interface Failure {
+  readonly syscall: string;
+  readonly errno: number;
+}
+/** A detached copy of the live file, or why there is none; undefined where none is wanted. */
+type Tree = number | Failure | undefined;
+
+/** At home, where the live file is mounted. Touches no server: the descriptor has been looked up before. */
+function prepare({ source, set, clear }: ReplaceTarget): Tree {
+  if (source === undefined) return undefined;
+  const flags = OPEN_TREE_CLONE | AT_EMPTY_PATH | O_CLOEXEC;
+  const tree = Number(libc.syscall(SYS.open_tree, 'int', source, 'str', '', 'uint', flags));
+  if (tree < 0) return { syscall: 'open_tree', errno: errno() };
+  const attributes = new BigUint64Array([BigInt(set), BigInt(clear), MS_PRIVATE, 0n]);
+  const result = libc.syscall(
+    SYS.mount_setattr,
+    'int',
+    tree,
+    'str',
+    '',
+    'uint',
+    AT_EMPTY_PATH,
+    'void *',
+    attributes,
+    'size_t',
+    attributes.byteLength,
+  );
+  if (Number(result) === 0) return tree;
+  const failure = { syscall: 'mount_setattr', errno: errno() };
+  libc.close(tree);
+  return failure;
+}
+
+/** In the container's namespace. */
+function replace(target: ReplaceTarget, tree: Tree): Replaced {
+  const result = { attached: false, detached: 0, locked: [] as number[] };
+  if (typeof tree === 'object') return { ...result, failure: tree };
+  const stack = [...target.stack];
+  const top = () => stack.at(-1);
+  /** undefined: it is gone. */
+  const detachTop = (): Failure | undefined => {
+    const id = top()?.id as number;
+    const failure = detach(target.path, id);
+    if (failure?.errno === EINVAL) result.locked.push(id);
+    if (failure) return failure;
+    stack.pop();
+    result.detached++;
+    return undefined;
+  };
+  const finish = (failure?: Failure): Replaced => (failure ? { ...result, failure } : result);
+
+  const keep = tree === undefined ? 0 : 1;
+  let failure: Failure | undefined;
+  // A live one that dead ones lie beneath has to go too, to get at them.
+  const buried = top()?.isLive && stack.length > 1;
+  while (stack.length > keep && (buried || !top()?.isLive) && !failure) failure = detachTop();
+  if (tree === undefined) return finish(failure);
+  if (stack.length === 1 && top()?.isLive) return finish(failure);
+  if (failure && failure.errno !== EINVAL) return finish(failure);
+  if (!failure) {
+    if (stack.length === 1 && mountIdAt(target.path) !== top()?.id) return finish({ syscall: 'open', errno: ESTALE });
+    if (attach(tree, target.path, MOVE_MOUNT_BENEATH)) {
+      result.attached = true;
+      return finish(detachTop());
+    }
+    // Either this kernel is older than 6.5, or what is there is locked: the next call tells.
+    if (errno() !== EINVAL) return finish({ syscall: 'move_mount', errno: errno() });
+    failure = detachTop();
+    if (failure && failure.errno !== EINVAL) return finish(failure);
+  }
+  result.attached = attach(tree, target.path, 0);
+  return finish(result.attached ? undefined : { syscall: 'move_mount', errno: errno() });
+}
+
+function attach(tree: number, path: Uint8Array, flags: number): boolean {
+  const result = libc.syscall(
+    SYS.move_mount,
+    'int',
+    tree,
+    'str',
+    '',
+    'int',
+    AT_FDCWD,
+    'void *',
+    path,
+    'uint',
+    MOVE_MOUNT_F_EMPTY_PATH | flags,
+  );
+  return Number(result) === 0;
+}
+
+/** Detaches what is on top at `path`, if it is that mount and no other. */
+function detach(path: Uint8Array, id: number): Failure | undefined {
+  if (mountIdAt(path) !== id) return { syscall: 'umount2', errno: ESTALE };
+  return libc.umount2(path, MNT_DETACH_NOFOLLOW) < 0 ? { syscall: 'umount2', errno: errno() } : undefined;
+}
+
+/** The id of the mount that a lookup of `path` ends on. O_PATH: nothing is asked of its file system. */
+function mountIdAt(path: Uint8Array): number | undefined {
+  const fd = libc.open(path, O_PATH_NOFOLLOW_CLOEXEC);
+  if (fd < 0) return undefined;
+  const info = libc.openat(fdinfo, String(fd), O_CLOEXEC);
+  const length = info < 0 ? 0 : Number(libc.read(info, text, text.length));
+  if (info >= 0) libc.close(info);
+  libc.close(fd);
+  const id = /^mnt_id:\s*(\d+)$/m.exec(text.toString('latin1', 0, Math.max(0, length)))?.[1];
+  return id === undefined ? undefined : Number(id);
+}

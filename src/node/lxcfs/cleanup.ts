@@ -1,0 +1,32 @@
+import { MountReplacer } from '../../linux/mount-replacer.ts';
+import { Wakeups } from '../../linux/wakeups.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { RunDir } from '../run-dir.ts';
+import { fetchLxcfsStatus } from './control.ts';
+import { instanceIds } from './directories.ts';
+import { adoptInstance } from './instance.ts';
+import { Reattach } from './reattach.ts';
+
+/**
+ * Takes the files of lxcfs out of all containers, which then read the node's, and ends every lxcfs of ours.
+ * @returns false where a container kept some; the log says which
+ * @throws Error where a supervisor is running
+ */
+export async function cleanUpLxcfs(runDir: RunDir, log: Logger): Promise<boolean> {
+  const supervisor = (await fetchLxcfsStatus(runDir.path))?.supervisor;
+  if (supervisor)
+    throw new Error(`hotmount lxcfs is running on ${runDir.path} (process ${supervisor.pid}): stop it first`);
+  const replacer = new MountReplacer();
+  const wakeups = new Wakeups();
+  try {
+    const reattach = new Reattach(replacer);
+    reattach.setLive({ device: '', files: new Map() });
+    const { unhealed } = await reattach.heal();
+    for (const problem of unhealed) log.error(problem, 'a file of lxcfs could not be taken out of a container');
+    for (const id of instanceIds(runDir)) adoptInstance(runDir, id, wakeups, log, () => {})?.clear();
+    return unhealed.length === 0;
+  } finally {
+    await replacer.close();
+    await wakeups.close();
+  }
+}

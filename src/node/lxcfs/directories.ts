@@ -1,0 +1,96 @@
+import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
+import { detachMount } from '../../linux/mounts.ts';
+import { getAttribute, setAttribute } from '../../linux/xattr.ts';
+import { ensureDirectory, namesIn, type RunDir } from '../run-dir.ts';
+import { FS_TYPE, SOURCE } from './reattach-plan.ts';
+
+/**
+ * Where instances live: `.lxcfs/<id>` with `mnt` (where it is mounted), `run`, `pid` and `log`. `<run-dir>/lxcfs` is a symbolic link to
+ * the `mnt` of the published one, so that publishing another is one rename(2), on every kernel, for everyone. Where nothing is mounted
+ * the link leads to an empty directory that pods' runtimes can read only: they fail instead of making what is missing.
+ */
+const INSTANCES = '.lxcfs';
+const PUBLISHED = 'lxcfs';
+const RECORD = 'trusted.hotmount.lxcfs';
+
+/** What must be known of a running instance and no table tells: an extended attribute of its directory. */
+export interface InstanceRecord {
+  readonly pid: number;
+  /** Of the process, in clock ticks since boot: with the number, it names the process for good. */
+  readonly startTime: string;
+  readonly version: string;
+  /** Of the program and its libraries when it was started. */
+  readonly fingerprint: string;
+  /** What it was started with, its directory aside; and by whom: processes of another container end with that container. */
+  readonly setup: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+export const instancePath = ({ path }: RunDir, id: string, name = 'mnt'): string =>
+  `${path}/${INSTANCES}/${id}/${name}`;
+export const instanceWork = ({ work }: RunDir, id: string, name: string): string =>
+  `${work}/${INSTANCES}/${id}/${name}`;
+export const lockPath = (runDir: RunDir): string => `${runDir.work}/${INSTANCES}`;
+
+export const instanceIds = (runDir: RunDir): string[] =>
+  namesIn(runDir, INSTANCES).filter((name) => /^\d+$/.test(name));
+
+export function prepareDirectories(runDir: RunDir): void {
+  ensureDirectory(runDir, INSTANCES);
+}
+
+/** A directory for a new instance, with a number that none had since the run dir was made. */
+export function makeInstanceDirectory(runDir: RunDir): string {
+  const counter = 'trusted.hotmount.lxcfs-instances';
+  const all = `${runDir.work}/${INSTANCES}`;
+  const number = Number(getAttribute(all, counter) ?? 0) + 1;
+  setAttribute(all, counter, String(number));
+  const id = String(number);
+  for (const name of ['mnt', 'run']) mkdirSync(instanceWork(runDir, id, name), { recursive: true, mode: 0o755 });
+  return id;
+}
+
+export function writeRecord(runDir: RunDir, id: string, record: InstanceRecord): void {
+  setAttribute(`${runDir.work}/${INSTANCES}/${id}`, RECORD, JSON.stringify(record));
+}
+
+export function readRecord(runDir: RunDir, id: string): InstanceRecord | undefined {
+  const text = getAttribute(`${runDir.work}/${INSTANCES}/${id}`, RECORD);
+  return text === undefined ? undefined : (JSON.parse(text) as InstanceRecord);
+}
+
+/** The file system (`major:minor`) mounted for an instance. Goes by the mount table: nothing is asked of the instance. */
+export function mountedDevice(
+  runDir: RunDir,
+  id: string,
+  mounts: readonly Mount[] = readMountinfo(),
+): string | undefined {
+  const path = instancePath(runDir, id);
+  return mounts.findLast((mount) => mount.mountPoint === path && mount.fsType === FS_TYPE && mount.source === SOURCE)
+    ?.device;
+}
+
+/** Unmounts what an instance left, and removes its directory. @throws SystemCallError */
+export function removeInstance(runDir: RunDir, id: string): void {
+  while (mountedDevice(runDir, id) !== undefined) detachMount(instancePath(runDir, id));
+  rmSync(`${runDir.work}/${INSTANCES}/${id}`, { recursive: true, force: true });
+}
+
+/** The id of the published instance; it may be dead, or gone. */
+export function publishedId({ work }: RunDir): string | undefined {
+  try {
+    return new RegExp(`^${INSTANCES}/(\\d+)/mnt$`).exec(readlinkSync(`${work}/${PUBLISHED}`))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+/** From here on, who looks up `<run-dir>/lxcfs` ends up with this instance. */
+export function publish({ work }: RunDir, id: string): void {
+  const next = `${work}/.${PUBLISHED}.next`;
+  rmSync(next, { force: true });
+  symlinkSync(`${INSTANCES}/${id}/mnt`, next);
+  renameSync(next, `${work}/${PUBLISHED}`);
+}

@@ -1,0 +1,141 @@
+import { openSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LxcfsView } from '../../contract/wants.ts';
+import { tryLock } from '../../linux/file-lock.ts';
+import { readMountinfo } from '../../linux/mountinfo.ts';
+import { Wakeups } from '../../linux/wakeups.ts';
+import type { Logger } from '../../observability/logger.ts';
+import { isRunDir, openRunDir, type RunDir } from '../run-dir.ts';
+import { askToYield, startControl } from './control.ts';
+import { lockPath, prepareDirectories } from './directories.ts';
+import { Supervisor } from './supervisor.ts';
+
+export interface LxcfsServiceOptions {
+  readonly runDir: string;
+  readonly views: readonly LxcfsView[];
+  readonly version: string;
+  readonly log: Logger;
+  /** ms. */
+  readonly checkEvery: number;
+  /** Where the views come from, for those who ask. */
+  readonly policySource: string;
+  /** Started by a daemon, for itself: it ends when another takes over. Else it stays, in case that one fails. */
+  readonly isDetached: boolean;
+}
+
+export interface LxcfsService {
+  setViews(views: readonly LxcfsView[]): void;
+  /** Resolves where there is nothing left to supervise: the run dir is gone, or another has taken over. */
+  readonly ended: Promise<void>;
+  /** Ends the supervision; every lxcfs goes on running. */
+  close(): Promise<void>;
+}
+
+/** ms for which another supervisor may take to let go. */
+const YIELD_DEADLINE = 10_000;
+/** ms between two tries of one that has let go: should its successor fail, it goes on. */
+const RESUME_EVERY = 2000;
+const POLL = 20;
+
+/**
+ * Runs the supervisor of a run dir. There is one at a time: the last one to come asks the one before to let go, and adopts what it
+ * leaves running or replaces it. So a rolling update hands over without a moment in which nobody serves.
+ * @throws Error where the other one does not let go
+ */
+export async function startLxcfsService(options: LxcfsServiceOptions): Promise<LxcfsService> {
+  const { log } = options;
+  const runDir = openRunDir(options.runDir);
+  prepareDirectories(runDir);
+  const wakeups = new Wakeups();
+  let unlock = await takeOver(runDir, log);
+  let { views } = options;
+  let isClosed = false;
+  let supervisor: Supervisor | undefined;
+  let stopControl = async (): Promise<void> => {};
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+
+  const supervise = async (): Promise<void> => {
+    const current = new Supervisor({ ...options, runDir, views, wakeups });
+    supervisor = current;
+    stopControl = await startControl(runDir, {
+      status: () => current.status(),
+      metrics: () => current.metrics.registry.metrics(),
+      yield: async () => {
+        log.info('another supervisor takes over: letting go');
+        await release();
+        if (options.isDetached) end();
+        else void resume();
+      },
+    });
+    await current.start();
+  };
+  const release = async (): Promise<void> => {
+    await supervisor?.close();
+    supervisor = undefined;
+    unlock();
+  };
+  const resume = async (): Promise<void> => {
+    // The socket's path is the successor's by now: this one only stops answering.
+    for (;;) {
+      await sleep(RESUME_EVERY, undefined, { ref: true });
+      if (isClosed) return;
+      const lock = tryLock(lockPath(runDir));
+      if (!lock) continue;
+      unlock = lock;
+      log.warn('the supervisor that had taken over has ended: going on');
+      await supervise();
+      return;
+    }
+  };
+
+  await supervise();
+  const table = openSync('/proc/self/mountinfo', 'r');
+  const unwatch = wakeups.watch(table, 'priority', () => {
+    if (isClosed) return;
+    const mounts = readMountinfo();
+    if (mounts.some((mount) => mount.mountPoint === runDir.path && isRunDir(mount))) {
+      supervisor?.mountsChanged(mounts);
+      return;
+    }
+    log.error({ runDir: runDir.path }, 'the run dir has been unmounted: ending every lxcfs');
+    isClosed = true;
+    process.exitCode = 1;
+    void (supervisor?.end() ?? Promise.resolve()).then(end);
+  });
+
+  return {
+    ended,
+    setViews(next) {
+      views = next;
+      supervisor?.setViews(next);
+    },
+    async close() {
+      isClosed = true;
+      unwatch();
+      await stopControl();
+      await supervisor?.close();
+      unlock();
+      await wakeups.close();
+      runDir.close();
+    },
+  };
+}
+
+async function takeOver(runDir: RunDir, log: Logger): Promise<() => void> {
+  const deadline = performance.now() + YIELD_DEADLINE;
+  let isAsked = false;
+  for (;;) {
+    const lock = tryLock(lockPath(runDir));
+    if (lock) return lock;
+    if (!isAsked) {
+      log.info('asking the supervisor that is running to let go');
+      isAsked = await askToYield(runDir.path).catch(() => false);
+    }
+    if (performance.now() > deadline) {
+      throw new Error(
+        `another hotmount lxcfs supervises ${runDir.path} and does not let go within ${YIELD_DEADLINE / 1000} s: stop it (kill -9 costs nothing: every lxcfs goes on running)`,
+      );
+    }
+    await sleep(POLL);
+  }
+}

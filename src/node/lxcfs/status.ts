@@ -1,0 +1,48 @@
+import type { Attached, Unhealed } from './reattach.ts';
+
+/** How lxcfs stands on this node. Fields may be added; those that are here stay. */
+export interface LxcfsStatus {
+  readonly supervisor: {
+    readonly version: string;
+    /** Where its policy comes from. */
+    readonly policy: string;
+    readonly pid: number;
+    readonly startedAt: string;
+  };
+  /** Containers that start now get what they asked for. */
+  readonly ready: boolean;
+  /** And there is a standby, both are of the lxcfs that is installed and of this container, and every container is on the active one. */
+  readonly settled: boolean;
+  readonly problem?: string;
+  /** The lxcfs that is installed. */
+  readonly program?: { readonly path: string; readonly version: string };
+  /** Views that the active one serves. */
+  readonly views: readonly string[];
+  /** Views that the policy names and the active one does not serve: pods that ask for them wait. */
+  readonly missingViews: readonly string[];
+  readonly instances: readonly LxcfsInstanceStatus[];
+  /** Instances that ended, or hung and were ended, since the supervisor started. */
+  readonly restarts: number;
+  readonly attached: Attached;
+  readonly unhealed: readonly Unhealed[];
+  readonly lastGap?: Gap;
+}
+
+export interface LxcfsInstanceStatus {
+  readonly id: string;
+  readonly role: 'active' | 'standby' | 'starting' | 'leaving' | 'dead';
+  readonly pid: number;
+  readonly version: string;
+  readonly since: string;
+  readonly path: string;
+}
+
+/** The last time the active instance was lost. */
+export interface Gap {
+  readonly at: string;
+  /** From its end being noticed until the last container was attached to another. */
+  readonly seconds: number;
+  readonly files: number;
+  readonly containers: number;
+  readonly cause: 'died' | 'hung';
+}

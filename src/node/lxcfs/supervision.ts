@@ -1,0 +1,55 @@
+/** An instance as the plan sees it. */
+export interface Member {
+  readonly id: string;
+  /** unproven: runs, and no reader has compared yet. */
+  readonly phase: 'unproven' | 'ready' | 'dead';
+  /** Runs the program that is installed, with what it should be started with, in this container. */
+  readonly isCurrent: boolean;
+  /** It is published no more, and may still be answering those who had opened its files before. */
+  readonly isInGrace: boolean;
+}
+
+export interface Situation {
+  readonly members: readonly Member[];
+  /** The instance that `<run-dir>/lxcfs` leads to, of whichever supervisor. */
+  readonly published: string | undefined;
+  readonly isStarting: boolean;
+  readonly isHealing: boolean;
+  /** No program, or the last attempts failed a moment ago. */
+  readonly mayStart: boolean;
+}
+
+export type Step =
+  | { readonly do: 'publish'; readonly id: string }
+  | { readonly do: 'start' }
+  | { readonly do: 'clear'; readonly id: string };
+
+/** An active one and a warm standby. */
+const WANTED = 2;
+
+/**
+ * The next thing to do, undefined where all is as it should be or has to be waited for. What containers read from comes first, then
+ * the standby, then what can go; nothing goes before containers have been moved off it.
+ */
+export function nextStep({ members, published, isStarting, isHealing, mayStart }: Situation): Step | undefined {
+  const ready = members.filter(({ phase }) => phase === 'ready');
+  const current = members.find(({ id, phase }) => id === published && phase === 'ready');
+  const best = ready.find(({ isCurrent }) => isCurrent) ?? ready[0];
+  if (best && best.id !== published && (!current || (best.isCurrent && !current.isCurrent))) {
+    return { do: 'publish', id: best.id };
+  }
+  // Starting a process takes as long as moving a dozen containers does.
+  if (isHealing) return undefined;
+  const fit = members.filter(({ phase, isCurrent }) => isCurrent && phase !== 'dead');
+  if (fit.length < WANTED && mayStart && !isStarting) return { do: 'start' };
+  // The published one first: it is none too many.
+  const keep = fit.toSorted((a, b) => Number(b.id === published) - Number(a.id === published)).slice(0, WANTED);
+  const goes = members.find(({ id, phase, isCurrent, isInGrace }) => {
+    if (id === published) return false;
+    if (phase === 'dead') return true;
+    // One too many: of an earlier program, or started by two supervisors.
+    const isSpare = !isCurrent || keep.every((member) => member.id !== id);
+    return phase === 'ready' && isSpare && !isInGrace && ready.filter((member) => member.isCurrent).length >= WANTED;
+  });
+  return goes && { do: 'clear', id: goes.id };
+}

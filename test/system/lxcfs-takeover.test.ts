@@ -1,0 +1,179 @@
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { MountReplacer } from '../../src/linux/mount-replacer.ts';
+import { readMountinfo } from '../../src/linux/mountinfo.ts';
+import { namespaceOf } from '../../src/linux/namespaces.ts';
+import { Reattach } from '../../src/node/lxcfs/reattach.ts';
+import { FILES } from '../../src/node/lxcfs/reattach-plan.ts';
+import { ReadingContainer } from './lxcfs/reading.ts';
+import { CLI, endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
+import { Daemon } from './support/daemon.ts';
+import { Rig, run, until } from './support/rig.ts';
+import { describeSystem, SOAK } from './support/suite.ts';
+
+describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig();
+  });
+  afterEach(() => rig.close());
+
+  const expectNoError = (container: ReadingContainer): void => {
+    expect(container.last().get('/proc/meminfo')).toBe(container.memTotal);
+    expect(container.errors()).toEqual({ time: 0, errnos: new Set() });
+  };
+
+  it('takes over another lxcfs through the standby, and no reader notices', async () => {
+    const bin = rig.path('bin');
+    mkdirSync(bin);
+    const lxcfs = new LxcfsService(rig);
+    const install = (): void => {
+      copyFileSync(run('sh', '-c', 'command -v lxcfs'), `${bin}/new`);
+      run('chmod', '755', `${bin}/new`);
+      renameSync(`${bin}/new`, `${bin}/lxcfs`);
+    };
+    install();
+    lxcfs.path = `${bin}:`;
+    await lxcfs.start();
+    const containers = [0, 1, 2].map((i) =>
+      new ReadingContainer(rig, { source: lxcfs.source, userNamespace: i === 2 }).start(),
+    );
+    await lxcfs.healthy();
+    const before = lxcfsProcesses(lxcfs.runDir);
+    install();
+    await until('both are new', () => {
+      const now = lxcfsProcesses(lxcfs.runDir);
+      return now.length === 2 && now.every((pid) => !before.includes(pid));
+    });
+    await lxcfs.healthy();
+    await sleep(200);
+    for (const container of containers) {
+      expectNoError(container);
+      expect(new Set(container.lxcfsMounts().map(({ device }) => device)).size).toBe(1);
+    }
+    expect((await lxcfs.status())?.restarts).toBe(0);
+  });
+
+  it('hands over to another supervisor, and goes on when that one ends', async () => {
+    const first = await new LxcfsService(rig).start();
+    const container = new ReadingContainer(rig, { source: first.source }).start();
+    const pids = lxcfsProcesses(first.runDir);
+    run(process.execPath, CLI, 'lxcfs', '--check', '--run-dir', first.runDir);
+    const second = await new LxcfsService(rig).start();
+    await until('the second one answers', async () => (await second.status())?.supervisor.pid === second.pid);
+    expect(lxcfsProcesses(first.runDir)).toEqual(pids);
+    await second.kill();
+    await until('the first one goes on', async () => (await first.status())?.supervisor.pid === first.pid);
+    await first.healthy();
+    process.kill((await first.instance('active')).pid, 'SIGKILL');
+    await until('it is noticed', async () => (await first.status())?.restarts === 1);
+    await first.healthy();
+    await until('it reads', () => container.last().get('/proc/meminfo') === container.memTotal);
+  });
+
+  it('is started by the daemon, outlives it, and is adopted by the next', async () => {
+    const daemon = new Daemon(rig, { args: ['--lxcfs', 'auto'] });
+    rig.onClose('process', async () => {
+      const supervisor = (await daemon.status().catch(() => undefined))?.lxcfs;
+      if (supervisor && 'supervisor' in supervisor) process.kill(supervisor.supervisor.pid, 'SIGKILL');
+      endLxcfs(daemon.runDir);
+    });
+    await daemon.start();
+    const ready = () =>
+      until('lxcfs is ready', async () => {
+        const lxcfs = (await daemon.status())?.lxcfs;
+        if (!lxcfs || !('instances' in lxcfs)) return undefined;
+        const roles = lxcfs.instances.map(({ role }) => role).sort();
+        return roles.join() === 'active,standby' ? lxcfs : undefined;
+      });
+    const before = await ready();
+    const container = new ReadingContainer(rig, { source: `${daemon.runDir}/lxcfs` }).start();
+    await daemon.kill();
+    await daemon.start();
+    await until('it reads', () => container.last().size === container.files.length);
+    const after = await ready();
+    expect(after.supervisor.pid).toBe(before.supervisor.pid);
+    expect(after.instances).toEqual(before.instances);
+    process.kill(after.supervisor.pid, 'SIGKILL');
+    const next = await until('another supervisor', async () => {
+      const lxcfs = (await daemon.status())?.lxcfs;
+      return lxcfs && 'supervisor' in lxcfs && lxcfs.ready && lxcfs.supervisor.pid !== before.supervisor.pid
+        ? lxcfs
+        : undefined;
+    });
+    expect(next.instances.map(({ pid }) => pid)).toEqual(before.instances.map(({ pid }) => pid));
+    expectNoError(container);
+    // Without the daemon and the supervisor the run dir is put away as a whole.
+    process.kill(next.supervisor.pid, 'SIGKILL');
+    await daemon.kill();
+  });
+
+  it('ends with the run dir', async () => {
+    const lxcfs = await new LxcfsService(rig).start();
+    run('umount', '-l', lxcfs.runDir);
+    await until('nothing is left', () => lxcfsProcesses(lxcfs.runDir).length === 0);
+    expect(await lxcfs.ended()).toBe(1);
+    expect(() => run(process.execPath, CLI, 'lxcfs', '--check', '--run-dir', lxcfs.runDir)).toThrow(
+      /no hotmount lxcfs/,
+    );
+  });
+
+  it('says what to do where there is no lxcfs, and starts when there is one', async () => {
+    const lxcfs = new LxcfsService(rig);
+    const bin = rig.path('bin');
+    mkdirSync(bin);
+    writeFileSync(`${bin}/lxcfs`, '#!/bin/sh\necho 2.0.8\n', { mode: 0o755 });
+    lxcfs.path = `${bin}:`;
+    lxcfs.spawn();
+    const problem = await until(
+      'a problem',
+      async () => (await lxcfs.status())?.problem?.includes('lxcfs 2') && (await lxcfs.status())?.problem,
+    );
+    expect(problem).toBe(`${bin}/lxcfs is lxcfs 2.0.8: install 4.0 or newer`);
+    renameSync(`${bin}/lxcfs`, `${bin}/old`);
+    await lxcfs.healthy();
+  });
+
+  const heals = SOAK ? 1000 : 30;
+  it(`never lets its own process see a container’s files, in ${heals} heals`, async () => {
+    const lxcfs = await new LxcfsService(rig).start();
+    const container = new ReadingContainer(rig, { source: lxcfs.source }).start();
+    const paths = (await lxcfs.status())?.instances.map(({ path }) => path) ?? [];
+    // It would put back what is done here.
+    await lxcfs.stop();
+    const replacer = new MountReplacer();
+    try {
+      const lives = await Promise.all(
+        paths.map(async (path) => {
+          const descriptors = await replacer.open(FILES.map((file) => `${path}${file}`));
+          const files = new Map(
+            FILES.flatMap((file, i) => (descriptors[i] === undefined ? [] : [[file, descriptors[i]]])),
+          );
+          return { device: readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string, files };
+        }),
+      );
+      const home = namespaceOf('self');
+      const reattach = new Reattach(replacer);
+      const descriptors = readdirSync('/proc/self/fd').length;
+      const threads = readdirSync('/proc/self/task').length;
+      for (let i = 0; i < heals; i++) {
+        const live = lives[i % 2] as (typeof lives)[0];
+        reattach.setLive(live);
+        const [{ readFile }] = await Promise.all([import('node:fs/promises'), reattach.heal()]);
+        expect(new Set(container.lxcfsMounts().map(({ device }) => device))).toEqual(new Set([live.device]));
+        // The pool's threads and this one.
+        const own = await Promise.all(Array.from({ length: 8 }, () => readFile('/proc/self/mountinfo', 'latin1')));
+        for (const table of own) expect(table).toContain(rig.dir);
+        expect(readFileSync('/proc/thread-self/mountinfo', 'latin1')).toContain(rig.dir);
+        expect(namespaceOf('thread-self')).toBe(home);
+      }
+      for (const task of readdirSync('/proc/self/task')) expect(namespaceOf(`self/task/${task}`)).toBe(home);
+      expect(readdirSync('/proc/self/fd')).toHaveLength(descriptors);
+      expect(readdirSync('/proc/self/task')).toHaveLength(threads);
+      expectNoError(container);
+    } finally {
+      await replacer.close();
+    }
+  });
+});

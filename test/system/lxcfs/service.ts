@@ -1,0 +1,124 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { fetchLxcfsStatus } from '../../../src/node/lxcfs/control.ts';
+import type { LxcfsInstanceStatus, LxcfsStatus } from '../../../src/node/lxcfs/status.ts';
+import { type Rig, until } from '../support/rig.ts';
+
+export const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
+
+/** s. On a machine that is slow by nature, readers take longer to start than lxcfs may take to answer. */
+const CHECK_EVERY = process.env['HOTMOUNT_PATIENCE'] ? '60' : '0.5';
+
+/** `hotmount lxcfs`, as it is started on a node, on a run dir of the test's own. */
+export class LxcfsService {
+  readonly runDir: string;
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+  log = '';
+  /** Put before the environment's PATH. */
+  path = '';
+
+  constructor(rig: Rig, args: readonly string[] = []) {
+    this.runDir = rig.path('run');
+    this.#args = args;
+    mkdirSync(this.runDir, { recursive: true });
+    rig.onClose('process', async () => {
+      await this.kill();
+      endLxcfs(this.runDir);
+    });
+  }
+
+  /** Where containers mount from. */
+  get source(): string {
+    return `${this.runDir}/lxcfs`;
+  }
+
+  get pid(): number {
+    return this.#child?.pid as number;
+  }
+
+  spawn(): this {
+    const args = [
+      'lxcfs',
+      '--run-dir',
+      this.runDir,
+      '--check-every',
+      CHECK_EVERY,
+      '--log-level',
+      'debug',
+      ...this.#args,
+    ];
+    const env = { ...process.env, PATH: `${this.path}${process.env['PATH']}` };
+    this.#child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.log += text;
+    });
+    return this;
+  }
+
+  /** Resolves when both instances are ready. */
+  async start(): Promise<this> {
+    this.spawn();
+    await this.healthy();
+    return this;
+  }
+
+  async healthy(): Promise<LxcfsStatus> {
+    return until('an active instance and a standby', async () => {
+      const status = await this.status();
+      const roles = status?.instances.map(({ role }) => role).sort();
+      return roles?.join() === 'active,standby' && status?.ready ? status : undefined;
+    });
+  }
+
+  status(): Promise<LxcfsStatus | undefined> {
+    return fetchLxcfsStatus(this.runDir);
+  }
+
+  async instance(role: LxcfsInstanceStatus['role']): Promise<LxcfsInstanceStatus> {
+    return until(`an instance that is ${role}`, async () =>
+      (await this.status())?.instances.find((instance) => instance.role === role),
+    );
+  }
+
+  /** Waits until it has ended by itself. */
+  async ended(): Promise<number | null> {
+    const child = this.#child as ChildProcess;
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    return child.exitCode;
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+    return child.exitCode;
+  }
+
+  kill(): Promise<number | null> {
+    return this.stop('SIGKILL');
+  }
+}
+
+/** The lxcfs processes of a run dir, by their command lines. */
+export function lxcfsProcesses(runDir: string): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      if (!Number.isInteger(pid)) return false;
+      try {
+        const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        return program.endsWith('lxcfs') && args.some((arg) => arg.startsWith(`${runDir}/`));
+      } catch {
+        return false;
+      }
+    });
+}
+
+export function endLxcfs(runDir: string): void {
+  for (const pid of lxcfsProcesses(runDir)) process.kill(pid, 'SIGKILL');
+}
