@@ -1,33 +1,23 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { CurrentPolicy, Webhook } from '../admission/index.ts';
-import { parseServiceName, type ServiceName } from '../admission/names.ts';
-import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
-
-/** As commander gives them. */
-interface Flags {
-  policy?: string;
-  tlsCert?: string;
-  tlsKey?: string;
-  tlsSelfSigned?: true;
-  service?: string;
-  caFile?: string;
-  host: string;
-  port: string;
-  metricsPort: string;
-  logLevel: string;
-  drainSeconds: string;
-}
+import { LOG_LEVELS } from '../observability/log-levels.ts';
+import type { Certificates } from './webhook/cluster.ts';
+import { type Flags, readSettings, type Settings } from './webhook/settings.ts';
 
 /** `hotmount webhook`: serves until a signal, then drains. Exit codes: 1 where it cannot serve, 2 for wrong flags and bad files. */
 export function webhookCommand(): Command {
   return new Command('webhook')
     .description('serve the admission webhook that injects annotated pods')
     .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
+    .option('--policy-configmap <namespace/name>', 'the policy in a ConfigMap under policy.yaml, watched')
     .option('--tls-cert <file>', 'the serving certificate, PEM, with any intermediates; read again when it changes')
     .option('--tls-key <file>', 'its private key, PEM')
     .option('--tls-self-signed', 'a certificate of a new CA of our own, in memory')
-    .option('--service <namespace/name>', 'the Service in front of us, for the names in the self-signed certificate')
+    .option('--tls-secret <namespace/name>', 'certificates of our own, kept and renewed in this Secret by all replicas')
+    .option('--service <namespace/name>', 'the Service in front of us, for the names in certificates of our own')
+    .option('--webhook-configuration <name>', 'whose caBundle to keep, with --tls-secret')
+    .option('--ca-overlap-seconds <seconds>', 'how long API servers get to learn of a new CA, with --tls-secret', '300')
     .option('--ca-file <file>', 'where to write the CA of the self-signed certificate, PEM')
     .option('--host <address>', 'the address to listen on; empty: all of them', '')
     .option('--port <number>', 'for HTTPS; 0: any free one', '8443')
@@ -45,121 +35,75 @@ export function webhookCommand(): Command {
     });
 }
 
-interface Settings {
-  readonly policy: string | undefined;
-  readonly tls:
-    | { readonly cert: string; readonly key: string }
-    | { readonly service: ServiceName | undefined; readonly caFile: string | undefined };
-  readonly host: string;
-  readonly port: number;
-  readonly metricsPort: number;
-  readonly logLevel: LogLevel;
-  readonly drainSeconds: number;
-}
-
-class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
-function readSettings(flags: Flags): Settings {
-  const settings = {
-    policy: flags.policy,
-    tls: readTls(flags),
-    host: flags.host,
-    port: readNumber('--port', flags.port, 65_535),
-    metricsPort: readNumber('--metrics-port', flags.metricsPort, 65_535),
-    logLevel: readLogLevel(flags.logLevel),
-    drainSeconds: readNumber('--drain-seconds', flags.drainSeconds, 3_600),
-  };
-  if (settings.port === settings.metricsPort && settings.port !== 0) {
-    throw new UsageError(`--port and --metrics-port are both ${settings.port}: they need one each`);
-  }
-  return settings;
-}
-
-function readTls({ tlsCert, tlsKey, tlsSelfSigned, service, caFile }: Flags): Settings['tls'] {
-  if (tlsSelfSigned) {
-    if (tlsCert || tlsKey) throw new UsageError('--tls-self-signed, or --tls-cert with --tls-key: choose one of them');
-    return { service: service === undefined ? undefined : readService(service), caFile };
-  }
-  if (!tlsCert && !tlsKey) {
-    throw new UsageError(
-      'there is no certificate: give --tls-cert FILE and --tls-key FILE, or --tls-self-signed to try things out',
-    );
-  }
-  if (!tlsKey) throw new UsageError('--tls-cert without --tls-key: give the file with its private key, too');
-  if (!tlsCert) throw new UsageError('--tls-key without --tls-cert: give the file with its certificate, too');
-  if (service !== undefined || caFile !== undefined) {
-    throw new UsageError('--service and --ca-file are for --tls-self-signed: leave them out with --tls-cert');
-  }
-  return { cert: tlsCert, key: tlsKey };
-}
-
-function readService(text: string): ServiceName {
-  const service = parseServiceName(text);
-  if (!service) throw new UsageError(`--service ${text}: expected NAMESPACE/NAME, such as hotmount/webhook`);
-  return service;
-}
-
-function readNumber(option: string, text: string, max: number): number {
-  if (/^\d{1,5}$/.test(text) && Number(text) <= max) return Number(text);
-  throw new UsageError(`${option} ${text}: expected a whole number from 0 to ${max}`);
-}
-
-function readLogLevel(text: string): LogLevel {
-  const level = LOG_LEVELS.find((known) => known === text);
-  if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
-  return level;
-}
-
 /** The servers are imported here, once it is clear that they are needed: `--help` does without. */
 async function serve(settings: Settings): Promise<void> {
-  const { tls } = settings;
-  const [{ createLogger }, { createWebhookMetrics }, { VERSION }, policies, admission] = await Promise.all([
+  const [{ createLogger }, { createWebhookMetrics }, { VERSION }, policies, admission, cluster] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/metrics.ts'),
     import('../observability/version.ts'),
     import('../policy/index.ts'),
     import('../admission/index.ts'),
+    needsCluster(settings) ? import('./webhook/cluster.ts') : undefined,
   ]);
+  const { policy: policyFrom, tls } = settings;
   const log = createLogger(settings.logLevel);
   const metrics = createWebhookMetrics(VERSION);
+  const listener = {
+    onChange() {
+      metrics.policyReload('success');
+      log.info({ policy: nameOf(policyFrom) }, 'policy reloaded');
+    },
+    onError(error: { message: string }) {
+      metrics.policyReload('failure');
+      log.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
+    },
+  };
+  const inCluster = await cluster?.joinCluster(settings, listener, log);
 
-  const policy: CurrentPolicy =
-    settings.policy === undefined
-      ? { current: policies.defaultPolicy, close() {} }
-      : policies.openPolicyFile(settings.policy, {
-          onChange() {
-            metrics.policyReload('success');
-            log.info({ policy: settings.policy }, 'policy reloaded');
-          },
-          onError(error) {
-            metrics.policyReload('failure');
-            log.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
-          },
-        });
+  const openPolicy = (): CurrentPolicy | Promise<CurrentPolicy> => {
+    if (inCluster?.policy) return inCluster.policy;
+    if (policyFrom.from === 'file') return policies.openPolicyFile(policyFrom.file, listener);
+    return { current: policies.defaultPolicy, close() {} };
+  };
+  const openCertificates = (): Certificates => {
+    if (inCluster?.certificates) return inCluster.certificates;
+    return tls.from === 'files' ? admission.openCertificateFiles(tls, log) : admission.selfSigned(tls.service);
+  };
   const webhook = await admission.startWebhook({
-    policy,
-    certificates: 'cert' in tls ? admission.openCertificateFiles(tls, log) : admission.selfSigned(tls.service),
+    policy: openPolicy(),
+    certificates: openCertificates(),
+    namespaceLabels: inCluster?.namespaceLabels,
     log,
     metrics,
     host: settings.host,
     port: settings.port,
     metricsPort: settings.metricsPort,
   });
-  if ('caFile' in tls && tls.caFile !== undefined) await writeCa(tls.caFile, webhook);
+  if (tls.from === 'self' && tls.caFile !== undefined) await writeCa(tls.caFile, webhook);
   log.info(
     {
       url: webhook.url,
       metricsUrl: webhook.metricsUrl,
-      policy: settings.policy ?? 'built-in',
-      certificate: 'cert' in tls ? tls.cert : 'self-signed',
+      policy: nameOf(policyFrom),
+      certificate: certificateName(tls),
       version: VERSION,
       startMs: Math.round(performance.now()),
     },
     'serving',
   );
   await admission.drainOnSignal(webhook, settings.drainSeconds, log);
+}
+
+const needsCluster = ({ policy, tls }: Settings): boolean => policy.from === 'config map' || tls.from === 'secret';
+
+function nameOf(policy: Settings['policy']): string {
+  if (policy.from === 'config map') return `${policy.configMap.namespace}/${policy.configMap.name}`;
+  return policy.from === 'file' ? policy.file : 'built-in';
+}
+
+function certificateName(tls: Settings['tls']): string {
+  if (tls.from === 'secret') return `${tls.secret.namespace}/${tls.secret.name}`;
+  return tls.from === 'files' ? tls.cert : 'self-signed';
 }
 
 async function writeCa(file: string, webhook: Webhook): Promise<void> {
@@ -177,4 +121,6 @@ class CaFileError extends Error {
 
 /** By name, so that nothing heavy is loaded for it. undefined: an error of our own, to be seen with its stack. */
 const exitCodeOf = (error: unknown): number | undefined =>
-  ({ UsageError: 2, PolicyError: 2, CertificateError: 2, CaFileError: 1, ListenError: 1 })[(error as Error).name];
+  ({ UsageError: 2, PolicyError: 2, CertificateError: 2, KubernetesError: 2, CaFileError: 1, ListenError: 1 })[
+    (error as Error).name
+  ];
