@@ -92,6 +92,7 @@ async function serve(settings: Settings): Promise<void> {
     'serving',
   );
   await admission.drainOnSignal(webhook, settings.drainSeconds, log);
+  inCluster?.close();
 }
 
 const needsCluster = ({ policy, tls }: Settings): boolean => policy.from === 'config map' || tls.from === 'secret';

@@ -28,6 +28,8 @@ const LAST_RETRY_MS = 5_000;
  */
 const LONGEST_PAUSE_MS = 500;
 
+const STOP_AGAIN_MS = 500;
+
 /**
  * Keeps an eye on objects for as long as the program runs: lists and watches, resumes where a connection ends, and after any error
  * (the API server away, a resource version that has expired) lists anew, with back-off. Never gives up and never throws.
@@ -96,6 +98,8 @@ export function keepWatching<T extends KubernetesObject>(
     close() {
       closed = true;
       void stop();
+      // A watch that is just being opened has nothing to stop yet (client-node's cache.ts), and would keep the process alive.
+      setTimeout(() => void stop(), STOP_AGAIN_MS).unref();
     },
   };
 }

@@ -17,6 +17,8 @@ export interface InCluster {
   readonly policy: Promise<CurrentPolicy> | undefined;
   readonly certificates: Promise<CertificateSource> | undefined;
   namespaceLabels(namespace: string): Labels | undefined | Promise<Labels | undefined>;
+  /** Lets go of what the webhook does not close itself. */
+  close(): void;
 }
 
 interface Listener {
@@ -32,6 +34,7 @@ export async function joinCluster({ policy, tls }: Settings, listener: Listener,
     policy: policy.from === 'config map' ? openPolicyConfigMap(kubernetes, policy.configMap, listener, log) : undefined,
     certificates: tls.from === 'secret' ? keepCertificates(kubernetes, keeperOptions(tls), log) : undefined,
     namespaceLabels: (namespace) => namespaces.labels(namespace),
+    close: () => namespaces.close(),
   };
 }
 
