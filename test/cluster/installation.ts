@@ -15,19 +15,12 @@ export class Replica {
   readonly metricsUrl: string;
   readonly process: ServerProcess;
 
-  constructor(args: readonly string[], kubeconfig: string, [port = 0, metricsPort = 0]: readonly number[]) {
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, [port = 0, metricsPort = 0]: readonly number[]) {
     this.port = port;
     this.metricsUrl = `http://127.0.0.1:${metricsPort}`;
     const own = ['--host=127.0.0.1', `--port=${port}`, `--metrics-port=${metricsPort}`];
-    this.process = new ServerProcess(
-      'hotmount webhook',
-      process.execPath,
-      [join(CHECKOUT, 'src/cli.ts'), ...args, ...own],
-      {
-        ...process.env,
-        KUBECONFIG: kubeconfig,
-      },
-    );
+    const command = [join(CHECKOUT, 'src/cli.ts'), ...args, ...own];
+    this.process = new ServerProcess('hotmount webhook', process.execPath, command, { ...process.env, ...env });
   }
 
   async isReady(): Promise<boolean> {
@@ -52,7 +45,7 @@ export interface InstallOptions {
 }
 
 /**
- * The chart, installed by helm, with processes in place of its Deployment's pods: they get that Deployment's own arguments, the rights of
+ * The chart, installed by helm, with processes in place of its Deployment's pods: they get that Deployment's own arguments and environment, the rights of
  * its service account, and are reached through its Service.
  */
 export class Installation {
@@ -97,8 +90,13 @@ export class Installation {
   /** Starts another, and hands it connections when it is ready, as readiness probes and kube-proxy would. */
   async addReplica(): Promise<Replica> {
     const deployment = await this.#cluster.get('deployment', `${this.release}-webhook`, '-n', this.namespace);
-    const { args } = deployment.spec.template.spec.containers[0];
-    const replica = new Replica([...args, ...(this.#options.args ?? [])], this.#kubeconfig, await freePorts(2));
+    const { args, env } = deployment.spec.template.spec.containers[0];
+    const given = Object.fromEntries(env.map(({ name, value }: { name: string; value: string }) => [name, value]));
+    const replica = new Replica(
+      [...args, ...(this.#options.args ?? [])],
+      { ...given, KUBECONFIG: this.#kubeconfig },
+      await freePorts(2),
+    );
     this.replicas.push(replica);
     await replica.process.ready(() => replica.isReady());
     this.#proxy?.endpoints.push(replica.port);
