@@ -42,6 +42,7 @@ export const valuesSchema = z.strictObject({
   nameOverride: z.string().describe("instead of the chart's name, in names and labels"),
   fullnameOverride: z.string().describe('instead of the release and chart names, in names'),
   policy: policySchema.describe('who may ask for what: docs/policy.md'),
+  keepEditedPolicy: z.boolean().describe('upgrades leave the policy as it is in the cluster'),
   certificates: z.strictObject({
     source: z
       .enum(['self', 'certManager', 'existingSecret'])

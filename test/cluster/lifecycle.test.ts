@@ -87,6 +87,18 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     await cluster().eventually(async () => expect(await everything(cluster(), home)).toEqual(before));
   });
 
+  test('keeps a policy that was edited by hand at an upgrade, where it is told to, and else refuses to overwrite it', async () => {
+    const hotmount = await installed();
+    const text = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\n';
+    const name = ['configmap', 'hotmount-policy', '-n', hotmount.namespace];
+    const patch = JSON.stringify({ data: { 'policy.yaml': text } });
+    await cluster().kubectl('patch', ...name, '--type=merge', '-p', patch);
+    await expect(hotmount.helm('upgrade', 'hotmount', CHART)).rejects.toThrow(/conflict with .*data\.policy\.yaml/);
+    await hotmount.helm('upgrade', 'hotmount', CHART, '--set', 'keepEditedPolicy=true,webhook.replicas=3');
+    expect((await cluster().get(...name)).data['policy.yaml']).toBe(text);
+    expect((await cluster().get('deployment', 'hotmount-webhook', '-n', hotmount.namespace)).spec.replicas).toBe(3);
+  });
+
   test('leaves nothing in its namespace, either', async () => {
     const hotmount = await installed();
     await cluster().kubectl('get', 'secret', 'hotmount-webhook-tls', '-n', hotmount.namespace);
