@@ -7,6 +7,10 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
 
 FROM node:26-bookworm-slim
+# What the node's pods call: mount, umount and blkid; file systems that kernels may lack; lxcfs. The webhook needs none of it.
+RUN apt-get update -q \
+  && apt-get install -qy --no-install-recommends mount util-linux ntfs-3g exfat-fuse lxcfs \
+  && rm -rf /var/lib/apt/lists/*
 WORKDIR /hotmount
 ENV NODE_ENV=production
 COPY --from=dependencies /hotmount/node_modules node_modules
@@ -22,7 +26,8 @@ RUN mkdir .compile-cache && chown 1000:1000 .compile-cache
 USER 1000:1000
 RUN hotmount --version \
   && hotmount webhook --help \
-  && node -e "for (const name of ['index', 'issue']) import('/hotmount/src/admission/' + name + '.ts')"
+  && lxcfs --version \
+  && node -e "for (const name of ['admission/index', 'admission/issue', 'kubernetes/index']) import('/hotmount/src/' + name + '.ts').then(() => import('@kubernetes/client-node'))"
 # HTTPS, and plain HTTP for metrics and health.
 EXPOSE 8443 8080
 ENTRYPOINT ["hotmount"]
