@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { access, mkdir, rename, writeFile } from 'node:fs/promises';
+import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { issueCertificate } from '../src/admission/issue.ts';
@@ -52,6 +52,8 @@ async function exists(path: string): Promise<boolean> {
 /** By rename, so that a server that watches never reads half a file, and the key never has another mode for a moment. */
 async function replace(path: string, text: string, mode: number): Promise<void> {
   const part = `${path}.part`;
+  // Of a run that was broken off.
+  await rm(part, { force: true });
   await writeFile(part, text, { mode, flag: 'wx' });
   await rename(part, path);
 }

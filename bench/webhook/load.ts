@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Pool } from 'undici';
@@ -16,7 +16,13 @@ export interface Server {
 
 export async function startServer(...args: string[]): Promise<Server> {
   const child = fork(join(import.meta.dirname, 'server.ts'), args, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
-  const { url, ca } = (await answerOf(child)) as { url: string; ca: string };
+  const exited = once(child, 'exit');
+  const answer = async (): Promise<unknown> => {
+    const ended = exited.then(() => Promise.reject(new Error('the server process ended')));
+    const [message] = await Promise.race([once(child, 'message'), ended]);
+    return message;
+  };
+  const { url, ca } = (await answer()) as { url: string; ca: string };
   const pool = new Pool(url, { connections: 8, pipelining: 1, connect: { ca } });
 
   const post = async (body: string) => {
@@ -27,7 +33,7 @@ export async function startServer(...args: string[]): Promise<Server> {
   };
   const usage = async () => {
     child.send('usage');
-    const { cpu, rss } = (await answerOf(child)) as { cpu: NodeJS.CpuUsage; rss: number };
+    const { cpu, rss } = (await answer()) as { cpu: NodeJS.CpuUsage; rss: number };
     return { cpu: cpu.user + cpu.system, rss };
   };
   return {
@@ -55,16 +61,9 @@ export async function startServer(...args: string[]): Promise<Server> {
     async close() {
       await pool.close();
       child.send('close');
-      await once(child, 'exit');
+      await exited;
     },
   };
-}
-
-async function answerOf(child: ChildProcess): Promise<unknown> {
-  const exited = once(child, 'exit').then(() => Promise.reject(new Error('the server process ended')));
-  exited.catch(() => {});
-  const [message] = await Promise.race([once(child, 'message'), exited]);
-  return message;
 }
 
 /** CPU microseconds of the server for one request. */

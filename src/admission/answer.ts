@@ -1,13 +1,13 @@
 import type { Finding } from '../contract/reasons.ts';
-import { clip } from '../observability/logger.ts';
-import type { Decision } from './decide.ts';
+import { printable } from '../contract/text.ts';
+import type { AdmissionDecision } from './decide.ts';
 import { REVIEW_API_VERSION } from './review.ts';
 
 /**
  * The body of the answer to an AdmissionReview (k8s.io/api/admission/v1 AdmissionResponse). A response has `patch` and `patchType`
  * together or not at all; the API server refuses one without the other.
  */
-export function answer(uid: string, decision: Decision): string {
+export function answer(uid: string, decision: AdmissionDecision): string {
   const { denials, patch } = decision;
   const warnings = limitWarnings(decision.warnings);
   return JSON.stringify({
@@ -31,8 +31,8 @@ const MAX_DENIALS = 50;
 const MAX_DENIAL_LENGTH = 2_048;
 
 /** What `kubectl` prints after "admission webhook … denied the request:"; all denials, so that one edit can mend them all. */
-function denialMessage({ denials }: Decision): string {
-  const messages = denials.slice(0, MAX_DENIALS).map((finding) => clip(finding.message, MAX_DENIAL_LENGTH));
+function denialMessage({ denials }: AdmissionDecision): string {
+  const messages = denials.slice(0, MAX_DENIALS).map((finding) => printable(finding.message, MAX_DENIAL_LENGTH));
   const [only] = messages;
   if (messages.length === 1 && only !== undefined) return only;
   const left = denials.length - messages.length;
@@ -43,7 +43,7 @@ function denialMessage({ denials }: Decision): string {
  * Keys become `<webhook name>/<key>` in the audit log, so that they must be the name part of a qualified name (apiserver
  * pkg/admission/audit.go, checkKeyFormat).
  */
-function auditAnnotations({ outcome, reasons, rules }: Decision): Record<string, string> {
+function auditAnnotations({ outcome, reasons, rules }: AdmissionDecision): Record<string, string> {
   return {
     outcome,
     reasons: reasons.join(','),
@@ -73,7 +73,9 @@ export function limitWarnings(warnings: readonly Warning[]): string[] {
 
 type Warning = Pick<Finding, 'message' | 'cause'>;
 
-const distinct = (texts: readonly string[]): string[] => [...new Set(texts.map((text) => clip(text, MAX_TOTAL + 1)))];
+const distinct = (texts: readonly string[]): string[] => [
+  ...new Set(texts.map((text) => printable(text, MAX_TOTAL + 1))),
+];
 
 const totalOf = (messages: readonly string[]): number =>
   messages.reduce((sum, message) => sum + codePoints(message), 0);

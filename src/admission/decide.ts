@@ -9,7 +9,7 @@ import { type AdmissionRequest, ReviewError } from './review.ts';
 export type Target = 'pods' | 'workloads';
 
 /** What becomes of one object, and why. */
-export interface Decision {
+export interface AdmissionDecision {
   readonly outcome: 'allowed' | 'denied';
   /** The code that decided, the label of the metric. */
   readonly reason: Reason;
@@ -71,7 +71,7 @@ export function decide(
   request: AdmissionRequest,
   policy: Policy,
   namespaceLabels: Labels | undefined,
-): Decision {
+): AdmissionDecision {
   const { kinds, operations, mutate } = MUTATIONS[target];
   const { kind, operation, subResource, object } = request;
   if (!kinds.includes(`${kind.group}/${kind.kind}`)) return untouched('unexpected_kind');
@@ -85,7 +85,7 @@ export function decide(
   }
 }
 
-function decision(original: JsonObject, { object, warnings, denials, summary }: Mutated): Decision {
+function decision(original: JsonObject, { object, warnings, denials, summary }: Mutated): AdmissionDecision {
   const denied = denials.length > 0;
   const first = denied ? denials : [{ reason: summary.outcome }];
   const reasons = [...new Set([...first, ...warnings].map(({ reason }) => reason))];
@@ -108,6 +108,6 @@ const byImportance = (findings: readonly Finding[]): readonly Finding[] =>
 
 const isNotice = (reason: Reason): boolean => REASONS[reason].kind === 'warning';
 
-function untouched(reason: Reason): Decision {
+function untouched(reason: Reason): AdmissionDecision {
   return { outcome: 'allowed', reason, reasons: [reason], rules: [], warnings: [], denials: [], patch: [] };
 }

@@ -1,8 +1,9 @@
 import { isObject, type Json, type JsonObject } from '../contract/json.ts';
 import type { Finding } from '../contract/reasons.ts';
-import { clip, type Logger } from '../observability/logger.ts';
+import { printable } from '../contract/text.ts';
+import type { Logger } from '../observability/logger.ts';
 import { limitWarnings } from './answer.ts';
-import type { Decision } from './decide.ts';
+import type { AdmissionDecision } from './decide.ts';
 import type { HttpProblem } from './http-errors.ts';
 import type { AdmissionRequest } from './review.ts';
 
@@ -14,7 +15,12 @@ const MAX_MESSAGE = 1_024;
  * The one log line of a decision. It names the object and the reasons, and holds nothing of the object beyond what the reasons'
  * messages say: no environment, no annotations.
  */
-export function logDecision(log: Logger, request: AdmissionRequest, decision: Decision, milliseconds: number): void {
+export function logDecision(
+  log: Logger,
+  request: AdmissionRequest,
+  decision: AdmissionDecision,
+  milliseconds: number,
+): void {
   if (!log.isLevelEnabled('info')) return;
   log.info(
     {
@@ -41,12 +47,12 @@ export function logProblem(
 ): void {
   const fields = {
     ...(request && identify(request)),
-    path: clip(at.url, MAX_NAME),
+    path: printable(at.url, MAX_NAME),
     from: at.from,
     code: problem.code,
     reason: problem.reason,
   };
-  const message = `request refused: ${clip(problem.message, MAX_MESSAGE)}`;
+  const message = `request refused: ${printable(problem.message, MAX_MESSAGE)}`;
   if (problem.code < 500) log.warn(fields, message);
   else log.error(problem.reason === 'internal_error' ? { ...fields, err: error } : fields, message);
 }
@@ -56,11 +62,13 @@ function identify(request: AdmissionRequest): Record<string, unknown> {
   const name = request.name || textAt(metadata, 'name');
   const owner = ownerOf(metadata);
   return {
-    uid: clip(request.uid, MAX_NAME),
-    operation: clip(request.operation, MAX_NAME),
-    kind: clip(request.kind.kind, MAX_NAME),
-    namespace: clip(request.namespace, MAX_NAME),
-    ...(name ? { name: clip(name, MAX_NAME) } : { generateName: clip(textAt(metadata, 'generateName'), MAX_NAME) }),
+    uid: printable(request.uid, MAX_NAME),
+    operation: printable(request.operation, MAX_NAME),
+    kind: printable(request.kind.kind, MAX_NAME),
+    namespace: printable(request.namespace, MAX_NAME),
+    ...(name
+      ? { name: printable(name, MAX_NAME) }
+      : { generateName: printable(textAt(metadata, 'generateName'), MAX_NAME) }),
     ...(owner && { owner }),
     ...(request.dryRun && { dryRun: true }),
   };
@@ -72,7 +80,7 @@ function ownerOf(metadata: JsonObject | undefined): string | undefined {
   if (!Array.isArray(references)) return undefined;
   const owners = (references as readonly Json[]).filter(isObject);
   const owner = owners.find((reference) => reference['controller'] === true) ?? owners[0];
-  return owner && clip(`${textAt(owner, 'kind')}/${textAt(owner, 'name')}`, MAX_NAME);
+  return owner && printable(`${textAt(owner, 'kind')}/${textAt(owner, 'name')}`, MAX_NAME);
 }
 
 /** No more of them than the API server would show. */

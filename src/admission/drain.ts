@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import type { Logger } from '../observability/logger.ts';
 import type { Health } from './health.ts';
 
 /**
@@ -36,32 +35,4 @@ export function closeWithin(app: FastifyInstance, graceMs = CLOSE_GRACE_MS): () 
     await app.close();
     clearTimeout(overdue);
   };
-}
-
-export interface Drainable {
-  /** Not ready from now on; serves for so many seconds more, asking clients to go, then closes. */
-  drain(seconds: number): Promise<void>;
-}
-
-/**
- * The first SIGTERM or SIGINT drains, the second ends the process at once, with exit code 1. Resolves when drained.
- */
-export async function drainOnSignal(webhook: Drainable, seconds: number, log: Logger): Promise<void> {
-  const first = Promise.withResolvers<NodeJS.Signals>();
-  let signals = 0;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    signals++;
-    if (signals === 1) {
-      first.resolve(signal);
-    } else {
-      log.warn({ signal }, 'ending at once: requests may fail');
-      process.exit(1);
-    }
-  };
-  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
-  const signal = await first.promise;
-  log.info({ signal, seconds }, 'draining: not ready, still serving');
-  await webhook.drain(seconds);
-  process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
-  log.info('drained and closed');
 }

@@ -3,8 +3,6 @@ import { isObject, type Json, type JsonObject } from '../contract/json.ts';
 /** The one version that hotmount speaks; MutatingWebhookConfiguration lists it in admissionReviewVersions. */
 export const REVIEW_API_VERSION = 'admission.k8s.io/v1';
 
-export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
-
 /** What hotmount reads of an AdmissionRequest (k8s.io/api/admission/v1). */
 export interface AdmissionRequest {
   readonly uid: string;

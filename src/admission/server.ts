@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Server } from 'node:https';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Labels } from '../contract/json.ts';
-import { clip, type Logger } from '../observability/logger.ts';
+import { printable } from '../contract/text.ts';
+import type { Logger } from '../observability/logger.ts';
 import type { WebhookMetrics } from '../observability/metrics.ts';
 import type { Policy } from '../policy/policy.ts';
 import { answer } from './answer.ts';
@@ -61,7 +62,7 @@ export function createAdmissionApp(parts: AdmissionParts): AdmissionApp {
   addHealthRoutes(app, health);
 
   app.setNotFoundHandler((request, reply) => {
-    const message = `there is no ${request.method} ${clip(request.url, 256)} here; POST /mutate/pods and /mutate/workloads are`;
+    const message = `there is no ${request.method} ${printable(request.url, 256)} here; POST /mutate/pods and /mutate/workloads are`;
     return refuse({ code: 404, reason: 'path_unknown', message }, { request, reply }, parts);
   });
   app.setErrorHandler((error, request, reply) =>
@@ -92,13 +93,13 @@ const decisionOn =
 const policyVerdict: Handler = (asked, { log }) => {
   const verdict = judgePolicy(asked);
   const { outcome, reason, message } = verdict;
-  const configMap = `${clip(asked.namespace, 63)}/${clip(asked.name, 253)}`;
+  const configMap = `${printable(asked.namespace, 63)}/${printable(asked.name, 253)}`;
   return {
     body: answerPolicy(asked.uid, verdict),
     outcome,
     reason,
     log: (ms) =>
-      log.info({ configMap, outcome, reason, problem: clip(message, 1_024) || undefined, ms }, 'judged a policy'),
+      log.info({ configMap, outcome, reason, problem: printable(message, 1_024) || undefined, ms }, 'judged a policy'),
   };
 };
 

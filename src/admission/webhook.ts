@@ -3,7 +3,7 @@ import { createWebhookMetrics, type WebhookMetrics } from '../observability/metr
 import { VERSION } from '../observability/version.ts';
 import type { Policy } from '../policy/index.ts';
 import type { CertificateSource } from './certificates.ts';
-import { closeWithin, type Drainable, drain } from './drain.ts';
+import { closeWithin, drain } from './drain.ts';
 import type { Health } from './health.ts';
 import { listen } from './listen.ts';
 import { createMetricsApp } from './metrics-app.ts';
@@ -34,11 +34,13 @@ export interface WebhookOptions {
 }
 
 /** A webhook that serves. */
-export interface Webhook extends Drainable {
+export interface Webhook {
   readonly url: string;
   readonly metricsUrl: string;
   /** What clients verify the certificate with, where its source knows: PEM. */
   readonly ca: string | undefined;
+  /** Not ready from now on; serves for so many seconds more, asking clients to go, then closes. */
+  drain(seconds: number): Promise<void>;
   /** Finishes what is being answered and closes. */
   close(): Promise<void>;
 }

@@ -1,15 +1,15 @@
-import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import picocolors from 'picocolors';
 import type { Labels } from '../contract/json.ts';
-import { defaultPolicy, type Policy, PolicyError, parsePolicy } from '../policy/index.ts';
+import { fail } from './fail.ts';
 import { BadInput } from './inject/bad-input.ts';
 import { type Evaluated, evaluate } from './inject/evaluate.ts';
-import { problemOf, readInputs } from './inject/inputs.ts';
+import { readInputs } from './inject/inputs.ts';
 import { parseManifests } from './inject/manifests.ts';
 import { renderAsGiven, renderDiff, renderJson, renderYaml } from './inject/output.ts';
 import { isDenied, renderReport } from './inject/report.ts';
+import { readPolicy } from './read-policy.ts';
 
 export interface InjectFlags {
   readonly filename?: readonly string[];
@@ -32,7 +32,8 @@ export interface Terminal {
 
 const EXAMPLES = `
 Examples:
-  hotmount inject -f deployment.yaml | kubectl apply -f -
+  set -o pipefail; hotmount inject -f deployment.yaml | kubectl apply -f -
+      What would be denied is passed on as it came, and applied: only exit code 1, which pipefail hands on, tells of it
   hotmount inject -o diff --policy policy.yaml manifests/
   helm template ./chart | hotmount inject --namespace shop --explain
 
@@ -52,7 +53,10 @@ export function injectCommand(): Command {
       collect,
     )
     .option('-R, --recursive', 'directories with all that is below them')
-    .option('--policy <file>', 'a policy, or the manifest of a ConfigMap that holds it (default: the built-in one)')
+    .option(
+      '--policy <file>',
+      'a policy, or the manifest of a ConfigMap that holds it, or - for stdin (default: the built-in one)',
+    )
     .option('-n, --namespace <name>', "decide as in this namespace (default: the object's own, else default)")
     .option('--namespace-labels <k=v,...>', 'its labels, besides those that Namespaces in the input have', labels)
     .addOption(
@@ -70,8 +74,7 @@ export function injectCommand(): Command {
       try {
         process.exitCode = await runInject(files, flags, processTerminal());
       } catch (error) {
-        if (!(error instanceof BadInput || error instanceof PolicyError)) throw error;
-        command.error(error.message, { exitCode: 2 });
+        await fail(command, error);
       }
     });
 }
@@ -83,8 +86,12 @@ export async function runInject(files: readonly string[], flags: InjectFlags, te
   if (named.length === 0 && stdin.isTTY) {
     throw new BadInput(['no manifests: name files or directories, or pipe manifests in (hotmount inject --help)']);
   }
-  const policy = await readPolicy(flags.policy);
-  const sources = await readInputs(named.length > 0 ? named : ['-'], {
+  const paths = named.length > 0 ? named : ['-'];
+  if (flags.policy === '-' && paths.includes('-')) {
+    throw new BadInput(['the policy and the manifests cannot both come from stdin: name a file for one of them']);
+  }
+  const { policy } = await readPolicy(flags.policy, async () => (await stdin.read()).toString());
+  const sources = await readInputs(paths, {
     recursive: flags.recursive ?? false,
     readStdin: stdin.read,
   });
@@ -106,17 +113,6 @@ function render(evaluated: readonly Evaluated[], format: InjectFlags['output'], 
   if (format === 'yaml') return renderYaml(evaluated);
   if (format === 'diff') return renderDiff(evaluated, picocolors.createColors(color));
   return renderAsGiven(evaluated);
-}
-
-async function readPolicy(file: string | undefined): Promise<Policy> {
-  if (file === undefined) return defaultPolicy();
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    throw new BadInput([problemOf(error, file)]);
-  }
-  return parsePolicy(text, { file });
 }
 
 /** https://no-color.org */

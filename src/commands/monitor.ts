@@ -1,6 +1,9 @@
 import { Command } from 'commander';
+import { printable } from '../contract/text.ts';
 import type { Uevent } from '../linux/uevent.ts';
 import type { Policy } from '../policy/index.ts';
+import { fail } from './fail.ts';
+import { firstSignal } from './signals.ts';
 
 interface Flags {
   policy?: string;
@@ -22,23 +25,18 @@ export function monitorCommand(): Command {
       try {
         await monitor(flags);
       } catch (error) {
-        const { name, message } = error as Error;
-        command.error(`error: ${message}`, { exitCode: name === 'PolicyError' ? 2 : 1 });
+        await fail(command, error, 1);
       }
     });
 }
 
 async function monitor({ policy: file, subsystem, output }: Flags): Promise<void> {
-  const [{ listenForUevents }, policies] = await Promise.all([
+  const signalled = firstSignal();
+  const [{ listenForUevents }, { readPolicy }] = await Promise.all([
     import('../linux/uevents.ts'),
-    import('../policy/index.ts'),
+    import('./read-policy.ts'),
   ]);
-  const policy =
-    file === undefined ? policies.defaultPolicy() : policies.parsePolicy(policies.readPolicyText(file), { file });
-  const meaning = await meaningTo(policy);
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
+  const meaning = await meaningTo((await readPolicy(file)).policy);
   const listener = await listenForUevents(
     subsystem ? { subsystems: subsystem } : {},
     ({ events, overflow, receivedAt }) => {
@@ -52,7 +50,7 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
     },
   );
   process.stderr.write('listening for kernel events; end with Ctrl-C\n');
-  await stopped;
+  await signalled;
   await listener.close();
 }
 
@@ -81,5 +79,5 @@ function text({ action, subsystem, devpath, env }: Uevent, receivedAt: number, m
   const time = new Date(receivedAt).toISOString().slice(11, 23);
   const device = env['DEVNAME'] ? `/dev/${env['DEVNAME']}` : devpath;
   const line = `${time} ${action.padEnd(7)} ${subsystem.padEnd(10)} ${device}${means ? `: ${means}` : ''}`;
-  return line.replace(/[\p{Cc}\p{Cf}]/gu, '\ufffd');
+  return printable(line);
 }

@@ -1,7 +1,12 @@
+import { getCompileCacheDir } from 'node:module';
+import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import type { NodeDaemon } from '../node/daemon.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import { fail } from './fail.ts';
+import { readLogLevel, readNumber, readPort } from './flags.ts';
+import { firstSignal } from './signals.ts';
 
 interface Flags {
   policy?: string;
@@ -11,10 +16,6 @@ interface Flags {
   eventBuffer: string;
   logLevel: string;
   cleanup?: true;
-}
-
-class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 /** `hotmount node`: mounts disks until a signal. Exit codes: 1 where it cannot work, or could not clean up, 2 for wrong flags and bad files. */
@@ -31,54 +32,51 @@ export function nodeCommand(): Command {
     .action(async (flags: Flags, command: Command) => {
       try {
         const logLevel = readLogLevel(flags.logLevel);
-        const port = readPort(flags.metricsPort);
+        const port = readPort('--metrics-port', flags.metricsPort);
+        const receiveBuffer = readNumber('--event-buffer', flags.eventBuffer, { min: 1_000, max: 999_999_999 });
         if (flags.cleanup) await cleanUp(flags.runDir, logLevel);
-        else await run(flags, port, readBytes(flags.eventBuffer), logLevel);
+        else await run(flags, port, receiveBuffer, logLevel);
       } catch (error) {
-        const { name, message } = error as Error;
-        command.error(`error: ${message}`, { exitCode: ['UsageError', 'PolicyError'].includes(name) ? 2 : 1 });
+        await fail(command, error, 1);
       }
     });
 }
 
-function readPort(text: string): number {
-  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-  throw new UsageError(`--metrics-port ${text}: expected a whole number from 0 to 65535`);
-}
+const MEMORY_FLAGS = ['--max-semi-space-size=1'];
 
-function readBytes(text: string): number {
-  if (/^\d{4,9}$/.test(text)) return Number(text);
-  throw new UsageError(`--event-buffer ${text}: expected a number of bytes from 4 to 9 digits`);
-}
-
-function readLogLevel(text: string): LogLevel {
-  const level = LOG_LEVELS.find((known) => known === text);
-  if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
-  return level;
+/**
+ * What Node takes with its defaults is a good third more than the daemon needs: memory that each node of a cluster pays. So young
+ * objects get 1 MiB before they are collected, instead of growing to 16; and all threads take from the cache what the sources compile
+ * to, so that neither the compiler nor its garbage stays in memory from the second start on. Both can only be had at the start of a
+ * process: this one becomes it, with its id and all.
+ */
+function startSavingMemory(): void {
+  const cache = getCompileCacheDir();
+  if (process.env['NODE_COMPILE_CACHE'] !== undefined || cache === undefined || process.execve === undefined) return;
+  const args = [process.execPath, ...process.execArgv, ...MEMORY_FLAGS, ...process.argv.slice(1)];
+  process.execve(process.execPath, args, { ...process.env, NODE_COMPILE_CACHE: dirname(cache) });
 }
 
 /** The heavy modules are imported here, once it is clear that they are needed: `--help` does without. */
 async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: LogLevel): Promise<void> {
-  const [{ createLogger }, { VERSION }, policies, { startNode }] = await Promise.all([
+  startSavingMemory();
+  // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
+  const signalled = firstSignal();
+  const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/version.ts'),
-    import('../policy/index.ts'),
+    import('./open-policy.ts'),
     import('../node/daemon.ts'),
   ]);
   const log = createLogger(logLevel);
   let daemon: NodeDaemon | undefined;
-  const source =
-    flags.policy === undefined
-      ? { current: policies.defaultPolicy, close() {} }
-      : policies.openPolicyFile(flags.policy, {
-          onChange(policy) {
-            log.info({ policy: flags.policy }, 'policy reloaded');
-            daemon?.setPolicy(policy);
-          },
-          onError: (error) => daemon?.policyFailed(error),
-        });
-  // Before anything is started: a signal that comes while it starts is not lost.
-  const stopped = Promise.race(['SIGTERM', 'SIGINT'].map((signal) => onceSignal(signal as NodeJS.Signals)));
+  const source = openPolicy(flags.policy, log, {
+    onChange: (policy) => daemon?.setPolicy(policy),
+    onError(error) {
+      if (daemon) daemon.policyFailed(error);
+      else log.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
+    },
+  });
   const initial = source.current();
   daemon = await startNode({
     runDir: flags.runDir,
@@ -93,16 +91,13 @@ async function run(flags: Flags, port: number, receiveBuffer: number, logLevel: 
   if (source.current() !== initial) daemon.setPolicy(source.current());
   log.info({ metricsPort: daemon.port, policy: flags.policy ?? 'built-in', version: VERSION }, 'serving');
 
-  const signal = await stopped;
+  const signal = await signalled;
   log.info({ signal }, 'stopping; what is mounted stays');
-  // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
-  for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(1));
   source.close();
   await daemon.close();
+  // Not waiting for children of disks that hang.
+  process.exit();
 }
-
-const onceSignal = (signal: NodeJS.Signals): Promise<string> =>
-  new Promise((resolve) => process.once(signal, () => resolve(signal)));
 
 async function cleanUp(runDir: string, logLevel: LogLevel): Promise<void> {
   const [{ createLogger }, cleanup] = await Promise.all([

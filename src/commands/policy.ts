@@ -1,16 +1,9 @@
-import { text as readAll } from 'node:stream/consumers';
 import { Command } from 'commander';
 import pc from 'picocolors';
 import { FEATURES } from '../contract/annotations.ts';
-import type { Policy, Rule } from '../policy/index.ts';
-import {
-  defaultPolicyText,
-  explainPolicyError,
-  lint,
-  PolicyError,
-  parsePolicy,
-  readPolicyText,
-} from '../policy/index.ts';
+import { lint, type Policy, type Rule } from '../policy/index.ts';
+import { fail } from './fail.ts';
+import { type NamedPolicy, readPolicy } from './read-policy.ts';
 
 const EXAMPLE = `
 Example:
@@ -31,36 +24,24 @@ export function policyCommand(): Command {
   policy
     .command('check')
     .description('check a policy and say what it amounts to; without FILE, the built-in one')
-    .argument('[FILE]', 'the policy; "-" is the standard input')
+    .argument('[FILE]', 'the policy; "-" is stdin')
     .addHelpText('after', EXAMPLE)
-    .action(async (file?: string) => {
-      process.exitCode = await check(file);
+    .action(async (file: string | undefined, _flags: unknown, command: Command) => {
+      try {
+        process.stderr.write(describe(await readPolicy(file)));
+      } catch (error) {
+        await fail(command, error);
+      }
     });
   return policy;
 }
 
-/** Writes for a person, so to the standard error alone. */
-async function check(file: string | undefined): Promise<number> {
-  const colors = pc.createColors(process.stderr.isTTY && !process.env['NO_COLOR']);
-  const name = file === undefined ? 'the built-in policy' : file === '-' ? 'standard input' : file;
-  let text = '';
-  try {
-    text = await read(file);
-    const policy = parsePolicy(text, { file: name });
-    const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${warning}\n`);
-    process.stderr.write(`${colors.green(`${name} is valid`)}\n${summarize(policy)}${warnings.join('')}`);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof PolicyError)) throw error;
-    process.stderr.write(explainPolicyError(error, text, colors));
-    return 2;
-  }
+/** For a person, and so for stderr. */
+function describe({ name, policy }: NamedPolicy): string {
+  const colors = pc.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
+  const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${warning}\n`);
+  return `${colors.green(`${name} is valid`)}\n${summarize(policy)}${warnings.join('')}`;
 }
-
-const read = async (file: string | undefined): Promise<string> => {
-  if (file === undefined) return defaultPolicyText();
-  return file === '-' ? readAll(process.stdin) : readPolicyText(file);
-};
 
 function summarize(policy: Policy): string {
   const names = (items: readonly { name: string }[]) => items.map(({ name }) => name).join(', ') || 'none';

@@ -1,14 +1,18 @@
 import { Command } from 'commander';
 import pc from 'picocolors';
 import { RUN_DIR } from '../contract/paths.ts';
-import type { NodeStatus } from '../node/status.ts';
+import { printable } from '../contract/text.ts';
+import type { LeftBehind, MountedStatus, NodeStatus } from '../node/status.ts';
 
 interface Flags {
   runDir: string;
   output: string;
 }
 
-/** `hotmount status`: what the daemon of this node has mounted, and why not the rest. Exit code 1 where none is running, or not well. */
+/**
+ * `hotmount status`: what the daemon of this node has mounted, and why not the rest. Exit code 1 where none is running (then
+ * what the kernel knows is shown), or not well.
+ */
 export function statusCommand(): Command {
   return new Command('status')
     .description('show which disks are mounted on this node, and why others are not')
@@ -20,27 +24,34 @@ export function statusCommand(): Command {
       }
       const { fetchStatus } = await import('../node/server.ts');
       let status: NodeStatus | undefined;
+      let problem = `no hotmount node is running on ${runDir}: what is mounted there stays as it is until one is`;
       try {
         status = await fetchStatus(runDir);
       } catch (error) {
-        command.error(`error: the daemon of ${runDir} did not answer: ${(error as Error).message}`, { exitCode: 1 });
+        // Without a run dir, there is no daemon either.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+          problem = `the daemon of ${runDir} did not answer: ${(error as Error).message}`;
+        }
       }
-      if (!status) {
-        command.error(
-          `error: no hotmount node is running on ${runDir}: what is mounted there stays as it is until one is`,
-          { exitCode: 1 },
-        );
+      if (status) {
+        process.stdout.write(output === 'json' ? json(status) : formatStatus(status, new Date()));
+        if (!status.daemon.ready) process.exitCode = 1;
+        return;
       }
-      process.stdout.write(
-        output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status, new Date()),
-      );
-      if (!status.daemon.ready) process.exitCode = 1;
+      try {
+        const { readLeftBehind } = await import('../node/status.ts');
+        const left = readLeftBehind(runDir);
+        process.stdout.write(output === 'json' ? json(left) : formatLeftBehind(left, new Date()));
+      } catch (error) {
+        problem += `; and what is mounted cannot be read: ${(error as Error).message}`;
+      }
+      command.error(`error: ${problem}`, { exitCode: 1 });
     });
 }
 
 /** The table, for people. */
 export function formatStatus(status: NodeStatus, now: Date): string {
-  const { daemon, policy, mounted, notMounted, departed } = status;
+  const { daemon, policy, mounted, notMounted, working, departed } = status;
   const skipped = notMounted.filter(({ kind }) => kind === 'skipped');
   const failed = notMounted.filter(({ kind }) => kind === 'failed');
   const lines = [
@@ -51,14 +62,10 @@ export function formatStatus(status: NodeStatus, now: Date): string {
   const section = (title: string, rows: readonly (readonly string[])[]): void => {
     if (rows.length > 0) lines.push('', pc.bold(title), ...table(rows));
   };
+  section('MOUNTED', mountedRows(mounted, now));
   section(
-    'MOUNTED',
-    mounted.length === 0
-      ? []
-      : [
-          ['DISK', 'CLASS', 'FS', 'LABEL', 'SINCE', 'CONTAINERS', 'PATH'],
-          ...mounted.map((m) => [m.disk, m.class, m.fsType, m.label, ago(m.since, now), String(m.containers), m.path]),
-        ],
+    'AT WORK',
+    working.map(({ disk, doing, since }) => [disk, doing, `for ${ago(since, now)}`]),
   );
   section(
     'FAILED',
@@ -80,6 +87,25 @@ export function formatStatus(status: NodeStatus, now: Date): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** The table where no daemon answers; empty where nothing is mounted. */
+export function formatLeftBehind({ mounted }: LeftBehind, now: Date): string {
+  if (mounted.length === 0) return '';
+  const gone = mounted.filter(({ present }) => !present).map(({ disk }) => [disk, 'the next daemon unmounts it']);
+  const lines = [pc.bold('MOUNTED'), ...table(mountedRows(mounted, now))];
+  if (gone.length > 0) lines.push('', pc.bold('GONE, STILL MOUNTED'), ...table(gone));
+  return `${lines.join('\n')}\n`;
+}
+
+function mountedRows(mounted: readonly MountedStatus[], now: Date): string[][] {
+  if (mounted.length === 0) return [];
+  return [
+    ['DISK', 'CLASS', 'FS', 'LABEL', 'SINCE', 'CONTAINERS', 'PATH'],
+    ...mounted.map((m) => [m.disk, m.class, m.fsType, m.label, ago(m.since, now), String(m.containers), m.path]),
+  ];
+}
+
+const json = (value: NodeStatus | LeftBehind): string => `${JSON.stringify(value, null, 2)}\n`;
+
 const NAMES_SHOWN = 4;
 
 /** One row for all disks that are left alone for the same reason: a node has dozens of empty loop devices. */
@@ -93,7 +119,7 @@ function alike(skipped: NodeStatus['notMounted']): string[][] {
 }
 
 function table(rows: readonly (readonly string[])[]): string[] {
-  const clean = rows.map((row) => row.map(printable));
+  const clean = rows.map((row) => row.map((cell) => printable(cell) || '-'));
   const widths = clean[0]?.map((_, column) => Math.max(...clean.map((row) => row[column]?.length ?? 0))) ?? [];
   return clean.map((row) =>
     row
@@ -102,9 +128,6 @@ function table(rows: readonly (readonly string[])[]): string[] {
       .trimEnd(),
   );
 }
-
-/** Labels are foreign: a terminal must not obey them. */
-const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}]/gu, '\ufffd') || '-';
 
 function ago(iso: string, now: Date): string {
   const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(iso)) / 1000));

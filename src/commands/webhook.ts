@@ -1,8 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import type { CurrentPolicy, Webhook } from '../admission/index.ts';
+import type { CertificateSource, CurrentPolicy, SelfSigned } from '../admission/index.ts';
+import { FileError, fileProblem } from '../files/file-error.ts';
 import { LOG_LEVELS } from '../observability/log-levels.ts';
-import type { Certificates } from './webhook/cluster.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Policy } from '../policy/index.ts';
+import { fail } from './fail.ts';
+import { firstSignal } from './signals.ts';
 import { type Flags, readSettings, type Settings } from './webhook/settings.ts';
 
 /** `hotmount webhook`: serves until a signal, then drains. Exit codes: 1 where it cannot serve, 2 for wrong flags and bad files. */
@@ -28,50 +32,66 @@ export function webhookCommand(): Command {
       try {
         await serve(readSettings(flags));
       } catch (error) {
-        const exitCode = exitCodeOf(error);
-        if (exitCode === undefined) throw error;
-        command.error(`error: ${(error as Error).message}`, { exitCode });
+        await fail(command, error);
       }
     });
 }
 
+const NO_NAMESPACE_LABELS =
+  'these policy rules depend on labels of namespaces, and this webhook has no source of them: pods for which that matters get an error';
+
 /** The servers are imported here, once it is clear that they are needed: `--help` does without. */
 async function serve(settings: Settings): Promise<void> {
-  const [{ createLogger }, { createWebhookMetrics }, { VERSION }, policies, admission, cluster] = await Promise.all([
+  let log: Logger | undefined;
+  const signalled = firstSignal((signal) => log?.warn({ signal }, 'ending at once: requests may fail'));
+  const [
+    { createLogger },
+    { createWebhookMetrics },
+    { VERSION },
+    { rulesOnNamespaceLabels },
+    { openPolicy },
+    admission,
+    cluster,
+  ] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/metrics.ts'),
     import('../observability/version.ts'),
     import('../policy/index.ts'),
+    import('./open-policy.ts'),
     import('../admission/index.ts'),
     needsCluster(settings) ? import('./webhook/cluster.ts') : undefined,
   ]);
-  const { policy: policyFrom, tls } = settings;
-  const log = createLogger(settings.logLevel);
+  const { policy: policyFrom, tls, drainSeconds: seconds } = settings;
+  log = createLogger(settings.logLevel);
   const metrics = createWebhookMetrics(VERSION);
+  const warnOfNamespaceLabels = (policy: Policy): void => {
+    if (cluster) return;
+    const rules = rulesOnNamespaceLabels(policy);
+    if (rules.length > 0) log?.warn({ rules }, NO_NAMESPACE_LABELS);
+  };
   const listener = {
-    onChange() {
+    onChange(policy: Policy) {
       metrics.policyReload('success');
-      log.info({ policy: nameOf(policyFrom) }, 'policy reloaded');
+      warnOfNamespaceLabels(policy);
     },
-    onError(error: { message: string }) {
+    onError(error: { readonly message: string }) {
       metrics.policyReload('failure');
-      log.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
+      log?.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
     },
   };
   const inCluster = await cluster?.joinCluster(settings, listener, log);
-
-  const openPolicy = (): CurrentPolicy | Promise<CurrentPolicy> => {
-    if (inCluster?.policy) return inCluster.policy;
-    if (policyFrom.from === 'file') return policies.openPolicyFile(policyFrom.file, listener);
-    return { current: policies.defaultPolicy, close() {} };
+  const fromFile = (logger: Logger): CurrentPolicy => {
+    const policy = openPolicy(policyFrom.from === 'file' ? policyFrom.file : undefined, logger, listener);
+    warnOfNamespaceLabels(policy.current());
+    return policy;
   };
-  const openCertificates = (): Certificates => {
-    if (inCluster?.certificates) return inCluster.certificates;
-    return tls.from === 'files' ? admission.openCertificateFiles(tls, log) : admission.selfSigned(tls.service);
-  };
-  const webhook = await admission.startWebhook({
-    policy: openPolicy(),
-    certificates: openCertificates(),
+  const fromFiles = (logger: Logger): Promise<CertificateSource> =>
+    tls.from === 'files'
+      ? admission.openCertificateFiles(tls, logger)
+      : handedOn(admission.selfSigned(tls.service), tls.from === 'self' ? tls.caFile : undefined);
+  const starting = admission.startWebhook({
+    policy: inCluster?.policy ?? fromFile(log),
+    certificates: inCluster?.certificates ?? fromFiles(log),
     namespaceLabels: inCluster?.namespaceLabels,
     log,
     metrics,
@@ -79,7 +99,13 @@ async function serve(settings: Settings): Promise<void> {
     port: settings.port,
     metricsPort: settings.metricsPort,
   });
-  if (tls.from === 'self' && tls.caFile !== undefined) await writeCa(tls.caFile, webhook);
+  // What comes from a cluster may have to be waited for, without end: a signal is obeyed meanwhile.
+  const webhook = await (inCluster ? Promise.race([starting, signalled]) : starting);
+  if (typeof webhook === 'string') {
+    log.info({ signal: webhook }, 'ending before there was anything to serve');
+    log.flush(() => process.exit(0));
+    return;
+  }
   log.info(
     {
       url: webhook.url,
@@ -91,8 +117,12 @@ async function serve(settings: Settings): Promise<void> {
     },
     'serving',
   );
-  await admission.drainOnSignal(webhook, settings.drainSeconds, log);
+
+  const signal = await signalled;
+  log.info({ signal, seconds }, 'draining: not ready, still serving');
+  await webhook.drain(seconds);
   inCluster?.close();
+  log.info('drained and closed');
 }
 
 const needsCluster = ({ policy, tls }: Settings): boolean => policy.from === 'config map' || tls.from === 'secret';
@@ -107,21 +137,14 @@ function certificateName(tls: Settings['tls']): string {
   return tls.from === 'files' ? tls.cert : 'self-signed';
 }
 
-async function writeCa(file: string, webhook: Webhook): Promise<void> {
+/** The certificate, once its CA is in the file: nobody should find the webhook ready and not know how to verify it. */
+async function handedOn(opening: Promise<SelfSigned>, caFile: string | undefined): Promise<SelfSigned> {
+  const source = await opening;
+  if (caFile === undefined) return source;
   try {
-    await writeFile(file, webhook.ca ?? '');
+    await writeFile(caFile, source.current().ca);
   } catch (error) {
-    await webhook.close();
-    throw new CaFileError(`--ca-file ${file} cannot be written: ${(error as Error).message}`);
+    throw new FileError(caFile, `${fileProblem(error, 'written')} (--ca-file)`);
   }
+  return source;
 }
-
-class CaFileError extends Error {
-  override readonly name = 'CaFileError';
-}
-
-/** By name, so that nothing heavy is loaded for it. undefined: an error of our own, to be seen with its stack. */
-const exitCodeOf = (error: unknown): number | undefined =>
-  ({ UsageError: 2, PolicyError: 2, CertificateError: 2, KubernetesError: 2, CaFileError: 1, ListenError: 1 })[
-    (error as Error).name
-  ];

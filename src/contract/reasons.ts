@@ -1,3 +1,5 @@
+import { printable } from './text.ts';
+
 /**
  * Every decision hotmount makes about an object has one of these reasons. The code is the metric label and the word in the log; the
  * sentence, filled in, is what the user reads in an admission warning, a rejection or the command line.
@@ -222,14 +224,9 @@ export function finding<R extends Reason>(reason: R, parameters: ReasonParameter
 }
 
 const fill = (sentence: string, parameters: Readonly<Record<string, string>>): string =>
-  sentence.replace(/\{(\w+)\}/g, (_, name: string) => printable(parameters[name] ?? ''));
+  sentence.replace(/\{(\w+)\}/g, (_, name: string) => printable(parameters[name] ?? '', MAX_PARAMETER));
 
-/** Names and keys are foreign: terminals obey control characters, and lists of thousands help nobody. */
-const printable = (text: string): string =>
-  (text.length > MAX_PARAMETER ? `${text.slice(0, MAX_PARAMETER)}…` : text).replace(
-    /[\p{Cc}\p{Bidi_Control}]/gu,
-    '\ufffd',
-  );
+/** Names and keys are foreign, and lists of thousands help nobody. */
 const MAX_PARAMETER = 1000;
 
 /** Whether a finding keeps the object out, rather than being a warning, under the policy's onViolation. */

@@ -91,11 +91,6 @@ export class ContainerDraft {
       .find((other) => other.startsWith(`${path}/`));
   }
 
-  /** The normalized path at which a volume is mounted. Throws ObjectError. */
-  pathOf(volume: string): string | undefined {
-    return [...this.#pathsTaken()].find(([, { by, mount }]) => by === 'volume' && mount['name'] === volume)?.[0];
-  }
-
   /** Expects a normalized path at which nothing is. */
   addMount(path: string, mount: JsonObject): void {
     this.#undo.push(() => {

@@ -1,7 +1,14 @@
 import type { JsonObject } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
 import { didYouMeanOr, quote } from '../contract/suggest.ts';
-import { allowedBy, type Policy, type Rule, type Subject, whoMay } from '../policy/index.ts';
+import {
+  allowedBy,
+  type MatchingRules,
+  NamespaceLabelsUnknownError,
+  type Policy,
+  type Subject,
+  whoMay,
+} from '../policy/index.ts';
 import { describeWant, exposuresOf } from './features/index.ts';
 import type { Ask } from './intent.ts';
 import { forbiddenByPodSecurity } from './pod-security.ts';
@@ -12,14 +19,16 @@ export type Decision = { readonly rule: string } | { readonly refusal: Finding }
 
 export interface Circumstances {
   readonly policy: Policy;
-  /** Those that match the subject. */
-  readonly rules: readonly Rule[];
+  readonly rules: MatchingRules;
   readonly subject: Subject;
   /** Of the pod, as it came. */
   readonly spec: JsonObject;
 }
 
-/** Whether the policy lets the subject have it, and such a pod can. */
+/**
+ * Whether the policy lets the subject have it, and such a pod can. Throws NamespaceLabelsUnknownError where a rule that turns on them
+ * might allow it, and no other does.
+ */
 export function decide(ask: Ask, { policy, rules, subject, spec }: Circumstances): Decision {
   const { annotation, want } = ask;
   const refusal = unknownClass(ask, policy) ?? impossible(ask, spec);
@@ -28,8 +37,10 @@ export function decide(ask: Ask, { policy, rules, subject, spec }: Circumstances
     const refusal = forbiddenByPodSecurity(exposuresOf(want), subject.namespace, subject.namespaceLabels);
     return refusal ? { refusal } : { rule: ask.defaultOf };
   }
-  const rule = allowedBy(rules, want);
+  const rule = allowedBy(rules.matching, want);
   if (rule) return { rule: rule.name };
+  const perhaps = allowedBy(rules.undecided, want);
+  if (perhaps) throw new NamespaceLabelsUnknownError(subject.namespace, perhaps.name);
   return {
     refusal: finding(`${want.feature}_not_allowed`, {
       annotation,
@@ -60,16 +71,13 @@ function impossible({ annotation, want }: Ask, spec: JsonObject): Finding | unde
   return why === undefined ? undefined : finding('host_users_false', { annotation, why });
 }
 
+/** How a pod says that it is for Windows: in these words, for the message. */
 function windowsMark(spec: JsonObject): string | undefined {
   if (objectIn(spec, 'os', 'spec')?.['name'] === 'windows') return 'spec.os.name: windows';
-  const windowsOptions = objectIn(
-    objectIn(spec, 'securityContext', 'spec') ?? {},
-    'windowsOptions',
-    'spec.securityContext',
-  );
-  if (windowsOptions?.['hostProcess'] === true) return 'windowsOptions.hostProcess: true';
   if (objectIn(spec, 'nodeSelector', 'spec')?.['kubernetes.io/os'] === 'windows') return 'by its nodeSelector';
-  return undefined;
+  const security = objectIn(spec, 'securityContext', 'spec') ?? {};
+  const windows = objectIn(security, 'windowsOptions', 'spec.securityContext');
+  return windows?.['hostProcess'] === true ? 'windowsOptions.hostProcess: true' : undefined;
 }
 
 /** The kubelet has every volume of a user-namespaced pod idmapped, which these file systems do not support (EINVAL). */

@@ -1,4 +1,5 @@
-export { type Context, type Entry, type InjectResult, inject, type Summary } from './inject.ts';
+export type { Entry } from './grant.ts';
+export { type Context, type InjectResult, inject, type Summary } from './inject.ts';
 export { ObjectError } from './shape.ts';
 export {
   injectManifest,

@@ -1,15 +1,20 @@
-import type { Feature } from '../contract/annotations.ts';
 import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
-import { type Finding, finding, isDenial, type Reason } from '../contract/reasons.ts';
-import { matchingRules, NamespaceLabelsUnknownError, type Policy, type Rule, type Subject } from '../policy/index.ts';
-import { type Container, containersOf } from './containers.ts';
-import { type Circumstances, type Decision, decide } from './decision.ts';
-import { applyWant, Conflict, describeWant, type Exposure, exposuresOf } from './features/index.ts';
-import { type Ask, type Defaults, defaultsOf, hasDefaults, intentOf } from './intent.ts';
+import { type Finding, isDenial, type Reason } from '../contract/reasons.ts';
+import {
+  type MatchingRules,
+  matchingRules,
+  NamespaceLabelsUnknownError,
+  type Policy,
+  type Rule,
+  type Subject,
+} from '../policy/index.ts';
+import { containersOf } from './containers.ts';
+import { type Entry, grant } from './grant.ts';
+import { type Defaults, defaultsOf, hasDefaults, intentOf } from './intent.ts';
 import { PodDraft } from './pod-draft.ts';
 import { podSecurityWarnings } from './pod-security.ts';
 import { type Request, readRequest } from './request.ts';
-import { labelsIn, ObjectError, objectIn, stringIn } from './shape.ts';
+import { labelsIn, ObjectError, objectIn, objectsIn, stringIn } from './shape.ts';
 import { withoutStatus, withStatus } from './status.ts';
 import { onMountedVolumes } from './volumes.ts';
 
@@ -36,17 +41,13 @@ export interface Summary {
   readonly rules: readonly string[];
 }
 
-/** One thing that one container has through hotmount. */
-export interface Entry {
-  readonly container: string;
-  readonly feature: Feature;
-  /** As the annotation's own grammar writes it. */
-  readonly item: string;
-  readonly rule: string;
-}
-
-/** The kubelet's mark on the API object of a static pod; any change of it is lost or refused. */
-const MIRROR = 'kubernetes.io/config.mirror';
+/**
+ * The kubelet's API object of a static pod; any change of it is lost or refused. The kubelet makes its node the owner
+ * (pkg/kubelet/pod/mirror_client.go); the annotation alone, which anybody can write, is no way around the policy.
+ */
+const isMirror = (metadata: JsonObject, annotations: JsonObject): boolean =>
+  Object.hasOwn(annotations, 'kubernetes.io/config.mirror') &&
+  objectsIn(metadata, 'ownerReferences', 'metadata').some(({ kind }) => kind === 'Node');
 
 /**
  * Gives a pod what its annotations ask for and the policy allows. Pure: the same arguments, the same result; everything that is not
@@ -57,7 +58,7 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   if (!isObject(pod)) throw new ObjectError('pod', 'an object', pod);
   const metadata = objectIn(pod, 'metadata', '') ?? {};
   const annotations = objectIn(metadata, 'annotations', 'metadata') ?? {};
-  if (Object.hasOwn(annotations, MIRROR)) return { ...nothing(pod, 'mirror_pod'), pod };
+  if (isMirror(metadata, annotations)) return { ...nothing(pod, 'mirror_pod'), pod };
 
   const request = readRequest(annotations);
   const mayDefault = (rule: Rule) => hasDefaults(rule) && (request.inject || rule.enforce);
@@ -70,7 +71,7 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   const subject = subjectOf(metadata, spec, context);
   const rules = matchingRules(policy, subject);
   const containers = containersOf(spec);
-  const intent = intentOf(request, containers, defaultsFor(rules.filter(mayDefault), context), policy);
+  const intent = intentOf(request, containers, defaultsFor(rules, mayDefault, context), policy);
   const draft = new PodDraft(pod, containers);
   const onMounted = onMountedVolumes(intent.asks, draft);
   const granted = grant(draft, onMounted.asks, { policy, rules, subject, spec });
@@ -78,17 +79,17 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
 
   const denies = ({ reason }: Finding) => isDenial(reason, policy.onViolation);
   const denials = findings.filter(denies);
-  const warnings = [
-    ...findings.filter((found) => !denies(found)),
-    ...podSecurityWarnings(granted.exposures, context.namespace, context.namespaceLabels),
-  ];
-  if (denials[0]) return { pod, warnings, denials, summary: { outcome: denials[0].reason, entries: [], rules: [] } };
+  const told = findings.filter((found) => !denies(found));
+  if (denials[0]) {
+    return { pod, warnings: told, denials, summary: { outcome: denials[0].reason, entries: [], rules: [] } };
+  }
+  const warnings = [...told, ...podSecurityWarnings(granted.exposures, context.namespace, context.namespaceLabels)];
   if (granted.entries.length === 0 && warnings.length === 0) {
     return nothing(pod, request.inject ? 'not_requested' : 'opted_out');
   }
 
   const used = new Set(granted.entries.map(({ rule }) => rule));
-  const ruleNames = rules.map(({ name }) => name).filter((name) => used.has(name));
+  const ruleNames = rules.matching.map(({ name }) => name).filter((name) => used.has(name));
   return {
     pod: withStatus(granted.pod, granted.entries, ruleNames, warnings),
     warnings,
@@ -100,59 +101,6 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
     },
   };
 }
-
-interface Granted {
-  readonly pod: JsonObject;
-  readonly entries: readonly Entry[];
-  readonly exposures: readonly Exposure[];
-  readonly findings: readonly Finding[];
-}
-
-/** Gives one ask after the other, each as a whole or not at all. A default that cannot be had is skipped, whatever the reason. */
-function grant(draft: PodDraft, asks: readonly Ask[], circumstances: Circumstances): Granted {
-  const entries: Entry[] = [];
-  const exposures: Exposure[] = [];
-  const findings: Finding[] = [];
-  const mayNotBePrivileged = new Set<Container>();
-  for (const ask of asks) {
-    const given = give(draft, ask, circumstances);
-    if ('refusal' in given) {
-      const { reason } = given.refusal;
-      if (reason === 'privileged_not_allowed') mayNotBePrivileged.add(ask.container);
-      const falls = reason === 'bidirectional_needs_privileged' && mayNotBePrivileged.has(ask.container);
-      const refusal = falls ? bidirectionalNotAllowed(ask) : given.refusal;
-      findings.push(ask.defaultOf === undefined ? refusal : skipped(ask.annotation, ask.defaultOf, refusal));
-      continue;
-    }
-    const { container, want } = ask;
-    exposures.push(...exposuresOf(want));
-    entries.push({ container: container.name, feature: want.feature, item: describeWant(want), rule: given.rule });
-  }
-  return { pod: draft.build(), entries, exposures, findings };
-}
-
-function give(draft: PodDraft, ask: Ask, circumstances: Circumstances): Decision {
-  const decision = decide(ask, circumstances);
-  if ('refusal' in decision) return decision;
-  try {
-    applyWant(draft, ask.container, ask.want, ask.annotation);
-    return decision;
-  } catch (error) {
-    if (error instanceof Conflict) return { refusal: error.finding };
-    throw error;
-  }
-}
-
-/** What the policy refuses takes along what depends on it, as a refusal: under onViolation warn, the pod is admitted without both. */
-const bidirectionalNotAllowed = ({ annotation, container, want }: Ask): Finding =>
-  finding('bidirectional_not_allowed', {
-    annotation,
-    container: container.name,
-    volume: want.feature === 'propagation' ? want.volume : '',
-  });
-
-const skipped = (annotation: string, rule: string, { cause }: Finding): Finding =>
-  finding('default_skipped', { annotation, rule, why: cause });
 
 /** The pod as it came, but for a status from an earlier life, which would lie. */
 const nothing = (pod: JsonObject, outcome: Reason): InjectResult => ({
@@ -179,10 +127,15 @@ function subjectOf(metadata: JsonObject, spec: JsonObject, context: Context): Su
   };
 }
 
-function defaultsFor(rules: readonly Rule[], { namespace, namespaceLabels }: Context): Defaults {
-  const first = rules.find(hasDefaults);
-  if (first && namespaceLabels === undefined) throw new NamespaceLabelsUnknownError(namespace, first.name);
-  return defaultsOf(rules, namespaceLabels ?? {});
+function defaultsFor(
+  { matching, undecided }: MatchingRules,
+  mayDefault: (rule: Rule) => boolean,
+  { namespace, namespaceLabels }: Context,
+): Defaults {
+  if (namespaceLabels !== undefined) return defaultsOf(matching.filter(mayDefault), namespaceLabels);
+  const first = [...matching, ...undecided].find(mayDefault);
+  if (first) throw new NamespaceLabelsUnknownError(namespace, first.name);
+  return defaultsOf([], {});
 }
 
 const distinct = (findings: readonly Finding[]): readonly Finding[] => [

@@ -51,6 +51,8 @@ export function intentOf(
       for (const want of perView(setting, policy)) asks.push({ container, want, annotation, defaultOf });
     }
     if (asked.length > MAX_ASKS) return tooMuchAsked(request);
+    // What is more than can be given need not be counted to the end.
+    if (Math.max(enforced.length, normal.length) > MAX_ASKS) break;
   }
   const kept = enforced.length <= MAX_ASKS ? enforced : [];
   if (asked.length + kept.length > MAX_ASKS) return tooMuchAsked(request);

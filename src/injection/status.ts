@@ -2,7 +2,7 @@ import { STATUS } from '../contract/annotations.ts';
 import type { JsonObject } from '../contract/json.ts';
 import type { Finding } from '../contract/reasons.ts';
 import { edit, without } from './edit.ts';
-import type { Entry } from './inject.ts';
+import type { Entry } from './grant.ts';
 import { objectIn } from './shape.ts';
 
 /**

@@ -1,6 +1,7 @@
 import { FROM_WORKLOAD } from '../contract/annotations.ts';
 import { isObject, type JsonObject } from '../contract/json.ts';
 import { type Finding, finding, type Reason } from '../contract/reasons.ts';
+import { quote } from '../contract/suggest.ts';
 import { NamespaceLabelsUnknownError, type Policy } from '../policy/index.ts';
 import { edit, type Path, without } from './edit.ts';
 import { type Context, type InjectResult, inject, type Summary } from './inject.ts';
@@ -129,7 +130,11 @@ function existingJob(job: JsonObject): WorkloadResult {
 function carriedBy(workload: JsonObject): JsonObject {
   const jobTemplate =
     workload['kind'] === 'CronJob' ? at(workload, ['spec', 'jobTemplate', 'metadata', 'annotations']) : undefined;
-  return { ...ownAnnotations(annotationsOf(workload)), ...ownAnnotations(jobTemplate ?? {}) };
+  const carried = { ...ownAnnotations(annotationsOf(workload)), ...ownAnnotations(jobTemplate ?? {}) };
+  // A number or a boolean without quotes is told to the user by whoever reads it there.
+  const [key, value] = Object.entries(carried).find(([, value]) => typeof value === 'object' && value !== null) ?? [];
+  if (key !== undefined) throw new ObjectError(`metadata.annotations[${quote(key)}]`, 'a string', value);
+  return carried;
 }
 
 const metadataOf = (object: JsonObject): JsonObject => objectIn(object, 'metadata', '') ?? {};

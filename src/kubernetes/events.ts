@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import { clip, type Logger } from '../observability/logger.ts';
+import { printableLines } from '../contract/text.ts';
+import type { Logger } from '../observability/logger.ts';
 import { type Kubernetes, problemOf, statusOf } from './client.ts';
 
 export interface EventText {
@@ -35,7 +36,7 @@ export async function recordEvent(
         involvedObject: { apiVersion: 'v1', kind: 'ConfigMap', namespace, name, uid, resourceVersion },
         type,
         reason,
-        message: clip(message, MAX_MESSAGE),
+        message: printableLines(message).slice(0, MAX_MESSAGE),
         source: { component: 'hotmount-webhook', host: hostname() },
         firstTimestamp: now,
         lastTimestamp: now,

@@ -9,7 +9,7 @@ import { keepWatching } from './watch.ts';
 const POLICY_KEY = 'policy.yaml';
 
 export interface PolicyListener {
-  onChange(): void;
+  onChange(policy: Policy): void;
   /** The ConfigMap is broken or gone; the last good policy stays in force. */
   onError(error: { readonly message: string }): void;
 }
@@ -42,11 +42,12 @@ export function openPolicyConfigMap(
     if (found !== undefined && found === text) return;
     text = found;
     try {
-      if (found === undefined) throw new PolicyError(what, [], `has no data["${POLICY_KEY}"]`);
+      if (found === undefined) throw new PolicyError(what, [], { summary: `has no data["${POLICY_KEY}"]` });
       const parsed = parsePolicy(found, { file: POLICY_KEY });
       const isFirst = policy === undefined;
       policy = parsed;
-      if (!isFirst) listener.onChange();
+      log.info({ configMap: `${namespace}/${name}` }, isFirst ? 'policy loaded' : 'policy reloaded');
+      if (!isFirst) listener.onChange(parsed);
       if (broken) tell(configMap, 'Normal', 'PolicyInForce', 'The policy is in force.');
       broken = false;
       if (isFirst) first.resolve(source);

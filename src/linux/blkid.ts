@@ -32,12 +32,12 @@ const AMBIVALENT = 8;
  * @param deadline ms
  */
 export async function probe(device: number, deadline: number): Promise<Probe> {
-  const result = await runChild('blkid', ['-p', '-o', 'udev', '/proc/self/fd/3'], {
-    deadline,
-    uid: PROBE_UID,
-    descriptors: [device],
-  });
-  return readProbe(result);
+  try {
+    const args = ['-p', '-o', 'udev', '/proc/self/fd/3'];
+    return readProbe(await runChild('blkid', args, { deadline, uid: PROBE_UID, descriptors: [device] }));
+  } catch (error) {
+    return { outcome: 'failed', detail: `${(error as Error).message} (it takes util-linux)` };
+  }
 }
 
 /** What blkid's answer means. */

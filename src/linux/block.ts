@@ -56,7 +56,7 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
       ...identity,
       holders: entries(join(path, 'holders')),
       slaves: entries(join(path, 'slaves')),
-      partitions: isPartition ? [] : entries(path).filter((entry) => existsSync(join(path, entry, 'partition'))),
+      partitions: isPartition ? [] : partitionsOf(path),
     };
   } catch (error) {
     if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV'))
@@ -91,8 +91,9 @@ function busOf(path: string): string {
   return known ? known[1] : basename(path).replace(/[-\d].*$/, '');
 }
 
-/** The kernel's word for the socket a device sits in (Documentation/ABI/testing/sysfs-devices-removable). */
+/** An SD card, or the kernel's word for the socket a device sits in (Documentation/ABI/testing/sysfs-devices-removable). */
 const isPluggable = (disk: string, sysfs: string): boolean =>
+  attribute(disk, 'device/type') === 'SD' ||
   ancestors(dirname(disk), sysfs).some((path) => attribute(path, 'removable') === 'removable');
 
 function ancestors(path: string, sysfs: string): string[] {
@@ -101,10 +102,18 @@ function ancestors(path: string, sysfs: string): string[] {
   return result;
 }
 
+function partitionsOf(disk: string): string[] {
+  const prefix = basename(disk);
+  return entries(disk).filter((entry) => entry.startsWith(prefix) && existsSync(join(disk, entry, 'partition')));
+}
+
 /** Empty where there is no such attribute, or the device does not answer for it. */
 function attribute(path: string, name: string): string {
+  const file = join(path, name);
+  // Most disks lack most of them, and an error costs ten times what looking does.
+  if (!existsSync(file)) return '';
   try {
-    return readFileSync(join(path, name), 'utf8').trim();
+    return readFileSync(file, 'utf8').trim();
   } catch {
     return '';
   }

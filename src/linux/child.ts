@@ -1,5 +1,6 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import type { Readable } from 'node:stream';
+import type { Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
+import { spawnChild } from './spawn.ts';
 import { Turnstile } from './turnstile.ts';
 
 export interface ChildOptions {
@@ -25,7 +26,6 @@ export interface ChildResult {
 
 /** How long a killed process may take to be gone, in ms, before it counts as stuck. */
 const KILL_GRACE = 100;
-type Child = ChildProcessByStdio<null, Readable, Readable>;
 
 const OUTPUT_LIMIT = 64 << 10;
 
@@ -43,58 +43,62 @@ export async function runChild(command: string, args: readonly string[], options
 const turnstile = new Turnstile(8, 500);
 
 async function start(command: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> {
-  const { deadline, uid, cwd, descriptors = [] } = options;
-  const child = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
-    env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-    ...(cwd === undefined ? {} : { cwd }),
-    ...(uid === undefined ? {} : { uid, gid: uid }),
-  }) as Child;
-  const stdout = collect(child.stdout);
-  const stderr = collect(child.stderr);
-  return new Promise((resolve, reject) => {
-    let timedOut = false;
-    let timer: NodeJS.Timeout;
-    const gone = new Promise<void>((resolveGone) => {
-      child.once('exit', (code) => {
-        clearTimeout(timer);
-        resolveGone();
-        // The pipes are read to their end, unless a server that the child left behind holds them open.
-        const done = (): void =>
-          resolve({ command, code: code ?? undefined, stdout: stdout(), stderr: stderr(), timedOut, stuck: undefined });
-        if (pipesEnded(child)) done();
-        else {
-          const impatience = setTimeout(done, KILL_GRACE);
-          child.once('close', () => {
-            clearTimeout(impatience);
-            done();
-          });
-        }
-      });
-    });
-    child.once('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    timer = setTimeout(() => {
-      timedOut = true;
-      child.kill('SIGKILL');
-      timer = setTimeout(() => {
-        child.unref();
-        for (const pipe of [child.stdout, child.stderr]) pipe.destroy();
-        resolve({ command, code: undefined, stdout: stdout(), stderr: stderr(), timedOut, stuck: gone });
-      }, KILL_GRACE);
-    }, deadline);
-  });
+  const { deadline, uid, cwd, descriptors } = options;
+  const env = { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
+  const [file = command, ...rest] = uid === undefined ? [command, ...args] : [...unprivileged(uid), command, ...args];
+  const child = spawnChild(file, rest, { cwd, descriptors: descriptors ?? [], env });
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+  const result = (code: number | undefined, timedOut: boolean, stuck?: Promise<void>): ChildResult => {
+    for (const pipe of [child.stdout, child.stderr]) pipe.destroy();
+    return { command, code, stdout: stdout.text(), stderr: stderr.text(), timedOut, stuck };
+  };
+
+  let code = await within(child.exited, deadline);
+  const timedOut = code === LATE;
+  if (timedOut) {
+    process.kill(child.pid, 'SIGKILL');
+    code = await within(child.exited, KILL_GRACE);
+    if (code === LATE)
+      return result(
+        undefined,
+        timedOut,
+        child.exited.then(() => {}),
+      );
+  }
+  // The pipes are read to their end, unless a server that the child left behind holds them open. Timers come before input in a turn
+  // of the event loop: a late one must not pass by what is there to be read.
+  if ((await within(Promise.all([stdout.ended, stderr.ended]), KILL_GRACE)) === LATE) await setImmediate();
+  return result(timedOut ? undefined : (code as number | undefined), timedOut);
 }
 
-const pipesEnded = (child: Child): boolean => Boolean(child.stdout?.readableEnded && child.stderr?.readableEnded);
+/** setpriv(1), as far down as it goes. */
+const unprivileged = (uid: number): string[] => [
+  'setpriv',
+  `--reuid=${uid}`,
+  `--regid=${uid}`,
+  '--clear-groups',
+  '--bounding-set=-all',
+  '--inh-caps=-all',
+  '--no-new-privs',
+];
 
-function collect(stream: Readable): () => string {
+const LATE = Symbol('late');
+
+async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | typeof LATE> {
+  const late = Promise.withResolvers<typeof LATE>();
+  const timer = setTimeout(() => late.resolve(LATE), milliseconds);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function collect(stream: Socket): { text: () => string; ended: Promise<void> } {
   let text = '';
-  stream.setEncoding('utf8');
-  stream.on('data', (chunk: string) => {
+  stream.setEncoding('utf8').on('data', (chunk: string) => {
     if (text.length < OUTPUT_LIMIT) text += chunk;
   });
-  return () => text;
+  const ended = new Promise<void>((resolve) => stream.once('close', () => resolve()));
+  return { text: () => text, ended };
 }

@@ -33,6 +33,18 @@ export const libc = {
   setns: lib.func('int setns(int, int)'),
   open: lib.func('int open(const void *, int, ...)'),
   close: lib.func('int close(int)'),
+  pipe2: lib.func('int pipe2(int *, int)'),
+  waitpid: lib.func('int waitpid(int, _Out_ int *, int)'),
+  posix_spawn_file_actions_init: lib.func('int posix_spawn_file_actions_init(void *)'),
+  posix_spawn_file_actions_destroy: lib.func('int posix_spawn_file_actions_destroy(void *)'),
+  posix_spawn_file_actions_adddup2: lib.func('int posix_spawn_file_actions_adddup2(void *, int, int)'),
+  posix_spawn_file_actions_addchdir_np: lib.func('int posix_spawn_file_actions_addchdir_np(void *, str)'),
+  posix_spawn_file_actions_addclosefrom_np: lib.func('int posix_spawn_file_actions_addclosefrom_np(void *, int)'),
+  posix_spawnattr_init: lib.func('int posix_spawnattr_init(void *)'),
+  posix_spawnattr_destroy: lib.func('int posix_spawnattr_destroy(void *)'),
+  posix_spawnattr_setflags: lib.func('int posix_spawnattr_setflags(void *, short)'),
+  posix_spawnattr_setsigdefault: lib.func('int posix_spawnattr_setsigdefault(void *, const void *)'),
+  posix_spawnp: lib.func('int posix_spawnp(_Out_ int *, str, void *, void *, const char **, const char **)'),
 };
 
 /** The errno of this thread's last call. */

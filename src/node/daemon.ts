@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
 import { listenForUevents, type UeventBatch } from '../linux/uevents.ts';
@@ -82,7 +82,11 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   // Listening comes before looking: what happens in between is heard of.
   let settle: NodeJS.Timeout | undefined;
   const onBatch = ({ events, overflow, mountsChanged, receivedAt }: UeventBatch): void => {
-    for (const { devpath } of events) media.look(basename(devpath), receivedAt);
+    for (const { devpath, env } of events) {
+      media.look(basename(devpath), receivedAt);
+      // A disk with partitions is another matter than one without, and the kernel says nothing of the disk when one comes.
+      if (env['DEVTYPE'] === 'partition') media.look(basename(dirname(devpath)), receivedAt);
+    }
     if (overflow) {
       metrics.overflow();
       log.warn('the kernel had to drop events: looking at all disks');

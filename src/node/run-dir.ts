@@ -1,7 +1,8 @@
-import { closeSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
 import { errorCode } from '../linux/errors.ts';
 import { type Mount, readMountinfo, topMount } from '../linux/mountinfo.ts';
 import { attachMount, cloneMount, createTmpfs, setMountAttributes } from '../linux/mounts.ts';
+import type { MountRecord } from './media/actual.ts';
 
 const O_PATH = 0o10000000;
 const O_DIRECTORY = 0o200000;
@@ -24,6 +25,8 @@ export interface RunDir {
   readonly work: string;
   /** The mount was there already: made by an earlier daemon since the node started. */
   readonly takenOver: boolean;
+  /** What has been read or written of the directories' records, by path: nobody else changes them. */
+  readonly records: Map<string, MountRecord>;
   close(): void;
 }
 
@@ -45,6 +48,16 @@ export function openRunDir(path: string): RunDir {
   }
   const published = openSync(real, O_PATH | O_DIRECTORY);
   setMountAttributes(published, { set: ['readOnly'], propagation: 'shared' });
+  return handle(real, published, takenOver);
+}
+
+/** The run dir that a daemon has made, whether or not one is running; undefined where there is none. Changes nothing. */
+export function findRunDir(path: string): RunDir | undefined {
+  const real = existsSync(path) && realpathSync(path);
+  return real && isOwn(real) ? handle(real, openSync(real, O_PATH | O_DIRECTORY), true) : undefined;
+}
+
+function handle(real: string, published: number, takenOver: boolean): RunDir {
   const working = cloneMount(real);
   setMountAttributes(working, { clear: ['readOnly'], propagation: 'private' });
   return {
@@ -52,6 +65,7 @@ export function openRunDir(path: string): RunDir {
     published,
     work: `/proc/self/fd/${working}`,
     takenOver,
+    records: new Map(),
     close() {
       closeSync(published);
       closeSync(working);
@@ -93,6 +107,7 @@ export function namesIn(runDir: RunDir, path: string): string[] {
 export function removeDirectory(runDir: RunDir, path: string): boolean {
   try {
     rmdirSync(`${runDir.work}/${path}`);
+    runDir.records.delete(path);
     return true;
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return true;

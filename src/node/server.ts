@@ -64,12 +64,17 @@ export async function startNodeServer(
   };
 }
 
-/** Asks the daemon of a run dir for its status; undefined where none is running. */
+/** ms. A daemon that is well answers in a few. */
+const ANSWER_DEADLINE = 10_000;
+
+/** Asks the daemon of a run dir for its status; undefined where none is running. Rejects where it does not answer in time. */
 export async function fetchStatus(runDir: string): Promise<NodeStatus | undefined> {
-  // A socket's address has 108 bytes at most, and a run dir may be longer.
-  const directory = openSync(runDir, 'r');
+  let directory: number | undefined;
   try {
-    const asked = request({ socketPath: `/proc/self/fd/${directory}/${SOCKET}`, path: '/status', timeout: 10_000 });
+    // A socket's address has 108 bytes at most, and a run dir may be longer.
+    directory = openSync(runDir, 'r');
+    const signal = AbortSignal.timeout(ANSWER_DEADLINE);
+    const asked = request({ socketPath: `/proc/self/fd/${directory}/${SOCKET}`, path: '/status', signal });
     asked.end();
     const [response] = await once(asked, 'response');
     let body = '';
@@ -79,7 +84,7 @@ export async function fetchStatus(runDir: string): Promise<NodeStatus | undefine
     if (['ENOENT', 'ECONNREFUSED'].includes(errorCode(error) ?? '')) return undefined;
     throw error;
   } finally {
-    closeSync(directory);
+    if (directory !== undefined) closeSync(directory);
   }
 }
 

@@ -1,8 +1,10 @@
+import { readBlockDevice } from '../linux/block.ts';
 import { mountsOfDevice, namespaceOf } from '../linux/namespaces.ts';
 import type { HolderReport } from './containers.ts';
-import { type Mounted, mediaDirectory } from './media/actual.ts';
+import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { DepartureReport, Media } from './media/media.ts';
-import type { RunDir } from './run-dir.ts';
+import { isGone } from './media/plan.ts';
+import { findRunDir, type RunDir } from './run-dir.ts';
 
 /** What `hotmount status -o json` prints. Fields may be added; those that are here stay. */
 export interface NodeStatus {
@@ -17,6 +19,8 @@ export interface NodeStatus {
   readonly policy: { readonly source: string; readonly mediaClasses: readonly string[]; readonly problem?: string };
   readonly mounted: readonly MountedStatus[];
   readonly notMounted: readonly NotMountedStatus[];
+  /** What a child process is at work for; where that takes long, the disk is slow, or hangs. */
+  readonly working: readonly { readonly disk: string; readonly doing: string; readonly since: string }[];
   /** Disks that went lately, the last one first. */
   readonly departed: readonly DepartureReport[];
 }
@@ -41,16 +45,43 @@ export interface NotMountedStatus {
   readonly message: string;
 }
 
+/** What can be said where no daemon answers: the kernel has the mounts, and the run dir what they are of. */
+export interface LeftBehind {
+  readonly daemon: null;
+  readonly runDir: string;
+  /** `present`: the medium is still there; where it is not, only a daemon takes the mount away. */
+  readonly mounted: readonly (MountedStatus & { readonly present: boolean })[];
+}
+
+/** Reads from mountinfo and sysfs what daemons have mounted. Takes CAP_SYS_ADMIN where there is a run dir. @throws Error that says what to do */
+export function readLeftBehind(path: string): LeftBehind {
+  const runDir = findRunDir(path);
+  if (!runDir) return { daemon: null, runDir: path, mounted: [] };
+  try {
+    const mounted = readMounted(runDir).map((each) => {
+      const { record } = each;
+      return { ...describe(record.name, each, runDir), present: !isGone(readBlockDevice(record.name), record) };
+    });
+    return { daemon: null, runDir: runDir.path, mounted };
+  } finally {
+    runDir.close();
+  }
+}
+
 export type { DepartureReport, HolderReport };
 
-export function mediaStatus(media: Media, runDir: RunDir): Pick<NodeStatus, 'mounted' | 'notMounted' | 'departed'> {
+export function mediaStatus(
+  media: Media,
+  runDir: RunDir,
+): Pick<NodeStatus, 'mounted' | 'notMounted' | 'working' | 'departed'> {
   const mounted: MountedStatus[] = [];
   const notMounted: NotMountedStatus[] = [];
   for (const [disk, state] of [...media.states].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))) {
     if (state.kind === 'mounted') mounted.push(describe(disk, state.mounted, runDir));
     else notMounted.push({ disk, kind: state.kind, reason: state.reason, message: state.message });
   }
-  return { mounted, notMounted, departed: media.departures };
+  const working = [...media.working].map(([disk, work]) => ({ disk, ...work }));
+  return { mounted, notMounted, working, departed: media.departures };
 }
 
 function describe(disk: string, { className, directory, record, main }: Mounted, runDir: RunDir): MountedStatus {

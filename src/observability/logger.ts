@@ -36,20 +36,3 @@ function batched(destination: ReturnType<typeof pino.destination>): DestinationS
     },
   };
 }
-
-/**
- * Foreign text in a log line or a message: at most `max` UTF-16 units, cut between characters, without control characters (terminals
- * obey them, HTTP headers refuse them) or lone surrogates.
- */
-export function clip(text: string, max: number): string {
-  return shorten(text, max)
-    .toWellFormed()
-    .replace(/\p{Cc}/gu, ' ');
-}
-
-function shorten(text: string, max: number): string {
-  if (text.length <= max) return text;
-  const end = max - 1;
-  const splitsPair = /[\ud800-\udbff]/.test(text.charAt(end - 1));
-  return `${text.slice(0, splitsPair ? end - 1 : end)}…`;
-}

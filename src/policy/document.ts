@@ -82,7 +82,7 @@ function parse(text: string): { list: readonly Document.Parsed[] } | { problem: 
     const options = { prettyErrors: false, uniqueKeys: false, logLevel: 'error' } as const;
     return { list: parseAllDocuments(text, options) as Document.Parsed[] };
   } catch (error) {
-    return { problem: at(0, isStackOverflow(String(error)) ? TOO_DEEP : `is not YAML: ${printable(String(error))}`) };
+    return { problem: at(0, isStackOverflow(String(error)) ? TOO_DEEP : `is not YAML: ${String(error)}`) };
   }
 }
 
@@ -148,7 +148,13 @@ function survey(document: Document.Parsed): Survey {
       if (isAlias(node)) {
         const target = anchors.get(node.source);
         if (target !== undefined) aliased.set(node, target);
-        else lost.push(at(offsetOf(node) ?? 0, `the alias ${quote(node.source)} has no anchor of that name before it`));
+        else
+          lost.push(
+            at(
+              offsetOf(node) ?? 0,
+              `the alias ${quote(node.source)} has no anchor of that name before it; text that begins with * has to be in quotes`,
+            ),
+          );
         return;
       }
       if (node.anchor !== undefined) anchors.set(node.anchor, node);
@@ -197,9 +203,7 @@ function child(node: unknown, step: PropertyKey): { key?: unknown; value: unknow
   return pair && { key: pair.key, value: pair.value };
 }
 
-function toProblem({ pos, message }: YAMLParseError | YAMLWarning): Problem {
-  return at(pos[0], isStackOverflow(message) ? TOO_DEEP : `is not YAML: ${printable(message)}`);
+function toProblem({ pos, code, message }: YAMLParseError | YAMLWarning): Problem {
+  const hint = code === 'BAD_ALIAS' ? '; text that begins with * has to be in quotes' : '';
+  return at(pos[0], isStackOverflow(message) ? TOO_DEEP : `is not YAML: ${message}${hint}`);
 }
-
-/** The message may quote the text, and goes to terminals and logs. */
-const printable = (message: string): string => message.replace(/\p{C}/gu, '\uFFFD');

@@ -17,14 +17,26 @@ const SHOWN = 50;
 export class PolicyError extends Error {
   readonly file: string;
   readonly issues: readonly PolicyIssue[];
+  /** Private, to stay out of logs. */
+  readonly #text: string;
 
-  constructor(file: string, issues: readonly PolicyIssue[], summary = '') {
+  constructor(
+    file: string,
+    issues: readonly PolicyIssue[],
+    { summary = '', text = '' }: { summary?: string; text?: string } = {},
+  ) {
     const shown = issues.slice(0, SHOWN).map((issue) => `${file}:${describeIssue(issue)}`);
     if (issues.length > SHOWN) shown.push(`… and ${issues.length - SHOWN} more`);
     super(summary === '' ? shown.join('\n') : `${file}: ${summary}`);
     this.name = 'PolicyError';
     this.file = file;
     this.issues = issues;
+    this.#text = text;
+  }
+
+  /** What the issues are about; empty where the file could not be read. */
+  get text(): string {
+    return this.#text;
   }
 }
 

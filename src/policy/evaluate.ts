@@ -29,18 +29,24 @@ export class NamespaceLabelsUnknownError extends Error {
 /** The conditions that a rule can have; one that it leaves out is met by every pod. */
 export type Condition = 'namespaces' | 'namespaceLabels' | 'serviceAccounts' | 'podLabels';
 
-/**
- * The rules that speak about this pod, in the policy's order: what is allowed is the union of their `allow`.
- * Throws NamespaceLabelsUnknownError where that cannot be told.
- */
-export function matchingRules(policy: Policy, subject: Subject): readonly Rule[] {
-  return policy.rules.filter((rule) => {
+/** The rules that speak about a pod, in the policy's order: what is allowed is the union of their `allow`. */
+export interface MatchingRules {
+  readonly matching: readonly Rule[];
+  /** Those of which it cannot be told, as all that is missing are the namespace's labels. */
+  readonly undecided: readonly Rule[];
+}
+
+export function matchingRules(policy: Policy, subject: Subject): MatchingRules {
+  const matching: Rule[] = [];
+  const undecided: Rule[] = [];
+  for (const rule of policy.rules) {
     const unmet = unmetConditions(rule, subject);
-    if (unmet.length === 1 && unmet[0] === 'namespaceLabels' && subject.namespaceLabels === undefined) {
-      throw new NamespaceLabelsUnknownError(subject.namespace, rule.name);
+    if (unmet.length === 0) matching.push(rule);
+    else if (unmet.length === 1 && unmet[0] === 'namespaceLabels' && subject.namespaceLabels === undefined) {
+      undecided.push(rule);
     }
-    return unmet.length === 0;
-  });
+  }
+  return { matching, undecided };
 }
 
 /** The rule's conditions that the pod does not meet. Labels that are not known meet none, save where nothing is asked of them. */

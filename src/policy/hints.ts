@@ -1,4 +1,5 @@
 import { quote } from '../contract/suggest.ts';
+import { enumerate } from '../contract/text.ts';
 import type { Want } from '../contract/wants.ts';
 import { allows, type Condition, type Subject, unmetConditions } from './evaluate.ts';
 import { escapeGlob } from './globs.ts';
@@ -19,7 +20,7 @@ export function whoMay(policy: Policy, want: Want, subject: Subject): string {
   if (nearest === undefined) return `; an admin can allow it with "${allowSnippet(want)}" in a rule for this namespace`;
   if (nearest.unmet.length === 0) return '';
   const conditions = nearest.unmet.map((condition) => describeCondition(nearest.rule, condition));
-  return `; rule ${quote(nearest.rule.name)} would, for ${enumerate(conditions)}`;
+  return `; rule ${quote(nearest.rule.name)} would, for ${enumerate(conditions, 'and')}`;
 }
 
 /** What allows the want, as a rule of policy.yaml says it: `allow: {media: [usb]}`. */
@@ -67,10 +68,6 @@ const SHOWN = 3;
 function short(items: readonly string[] = []): string {
   const shown = items.slice(0, SHOWN).map((item) => (item.length > 80 ? `${item.slice(0, 77)}…` : item));
   return [...shown, ...(items.length > SHOWN ? ['…'] : [])].join(', ');
-}
-
-function enumerate(items: readonly string[]): string {
-  return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
 }
 
 /** In single quotes where a plain scalar in a flow list would not be that text. */

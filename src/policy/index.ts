@@ -1,10 +1,17 @@
 /** Who may ask for what: reading the policy, and asking it. */
 export { defaultPolicy, defaultPolicyText } from './default.ts';
 export { describeIssue, PolicyError, type PolicyIssue } from './error.ts';
-export { allowedBy, allows, matchingRules, NamespaceLabelsUnknownError, type Subject } from './evaluate.ts';
+export {
+  allowedBy,
+  allows,
+  type MatchingRules,
+  matchingRules,
+  NamespaceLabelsUnknownError,
+  type Subject,
+} from './evaluate.ts';
 export { matchesGlobs } from './globs.ts';
 export { whoMay } from './hints.ts';
-export { lint } from './lint.ts';
+export { lint, rulesOnNamespaceLabels } from './lint.ts';
 export { mountOptions } from './mount-options.ts';
 export { parsePolicy } from './parse.ts';
 export type { Allow, DeviceClass, DeviceMatch, LabelGlobs, MediaClass, MediaMatch, Policy, Rule } from './policy.ts';

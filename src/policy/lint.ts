@@ -16,6 +16,12 @@ export function lint(policy: Policy): readonly string[] {
   ];
 }
 
+/** The names of the rules that turn on the labels of namespaces: by a condition of their own, or as defaults reach only some. */
+export const rulesOnNamespaceLabels = ({ rules }: Policy): readonly string[] =>
+  rules.filter((rule) => rule.namespaceLabels !== undefined || hasDefaults(rule)).map(({ name }) => name);
+
+const hasDefaults = ({ defaults }: Rule): boolean => FEATURES.some((feature) => defaults[feature] !== undefined);
+
 function unusedClasses({ mediaClasses, deviceClasses, rules }: Policy): readonly string[] {
   const unused = (what: string, key: 'media' | 'devices', classes: readonly { name: string }[]) =>
     classes
@@ -48,9 +54,8 @@ function lintRule(rule: Rule): readonly string[] {
   const messages: string[] = [];
   if (matchesNone(rule.namespaces))
     messages.push('its namespaces exclude all that they name, so that it never applies');
-  const hasDefaults = FEATURES.some((feature) => rule.defaults[feature] !== undefined);
-  if (!hasDefaults && isSubset(rule.allow, NOTHING)) messages.push('it allows nothing and sets no default');
-  if (!hasDefaults && rule.enforce) messages.push('enforce: true does nothing without defaults');
+  if (!hasDefaults(rule) && isSubset(rule.allow, NOTHING)) messages.push('it allows nothing and sets no default');
+  if (!hasDefaults(rule) && rule.enforce) messages.push('enforce: true does nothing without defaults');
   const power = rootOnTheNode(rule.allow);
   if (power !== undefined && rule.namespaces.includes('*') && !isNarrowed(rule)) {
     const where = rule.namespaces.some(isExclusion) ? 'all namespaces but a few' : 'every namespace';

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { didYouMean, quote } from '../contract/suggest.ts';
+import { enumerate } from '../contract/text.ts';
 import type { Path } from './document.ts';
 
 export interface ShapeProblem {
@@ -22,7 +23,7 @@ export function describe(issue: RawIssue): string | undefined {
       const allowed = issue.values.map(String);
       if (issue.input === undefined) return `is missing; expected ${allowed.join(' or ')}`;
       const hint = typeof issue.input === 'string' ? didYouMean(issue.input, allowed) : '';
-      return `expected ${enumerate(allowed)}, found ${found(issue.input)}${hint}`;
+      return `expected ${enumerate(allowed, 'or')}, found ${found(issue.input)}${hint}`;
     }
     case 'too_small':
       if (Array.isArray(issue.input)) return 'is empty; expected at least one item';
@@ -109,8 +110,4 @@ function remedy(type: string, value: unknown): string {
 function keysOf(issue: RawIssue): readonly string[] {
   const definition = (issue.inst as z.core.$ZodType | undefined)?._zod.def;
   return definition !== undefined && 'shape' in definition ? Object.keys(definition.shape as object) : [];
-}
-
-function enumerate(words: readonly string[]): string {
-  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 }

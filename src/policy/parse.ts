@@ -1,4 +1,5 @@
 import { isObject } from '../contract/json.ts';
+import { printable } from '../contract/text.ts';
 import { policyInConfigMap } from './config-map.ts';
 import { crossCheck } from './cross-checks.ts';
 import { type Problem, readYaml, type YamlText } from './document.ts';
@@ -9,7 +10,7 @@ import type { Policy } from './policy.ts';
 import { policySchema } from './schema.ts';
 
 /** UTF-16 code units. A ConfigMap holds 1 MiB at most, all its keys together. */
-export const MAX_POLICY_LENGTH = 2 ** 20;
+const MAX_POLICY_LENGTH = 2 ** 20;
 
 /**
  * Reads a policy: the YAML of one, or a ConfigMap manifest that holds it under `policy.yaml`. Throws a PolicyError with everything that
@@ -17,13 +18,12 @@ export const MAX_POLICY_LENGTH = 2 ** 20;
  */
 export function parsePolicy(source: string, { file = 'policy.yaml' }: { file?: string } = {}): Policy {
   if (source.length > MAX_POLICY_LENGTH) {
-    throw new PolicyError(file, [
-      issueAt(1, 1, `is ${source.length} characters long; a policy has ${MAX_POLICY_LENGTH} at most`),
-    ]);
+    const issue = issueAt(1, 1, `is ${source.length} characters long; a policy has ${MAX_POLICY_LENGTH} at most`);
+    throw new PolicyError(file, [issue], { text: source });
   }
   const text = source.replace(/^\uFEFF/, '');
   const { policy, problems } = readPolicy(text);
-  if (policy === undefined || problems.length > 0) throw new PolicyError(file, toIssues(text, problems));
+  if (policy === undefined || problems.length > 0) throw new PolicyError(file, toIssues(text, problems), { text });
   return policy;
 }
 
@@ -66,7 +66,10 @@ function toIssues(text: string, problems: readonly Problem[]): readonly PolicyIs
   const inOrder = problems.toSorted((a, b) => a.offset - b.offset);
   const issues = inOrder.map(({ offset, path, message }) => {
     const line = lineAt(starts, Math.min(offset, text.length));
-    return { ...issueAt(line + 1, offset - (starts[line] ?? 0) + 1, message), path: formatPath(path) };
+    return {
+      ...issueAt(line + 1, offset - (starts[line] ?? 0) + 1, printable(message)),
+      path: printable(formatPath(path)),
+    };
   });
   return [...new Map(issues.map((issue) => [JSON.stringify(issue), issue])).values()];
 }

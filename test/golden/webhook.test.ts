@@ -1,10 +1,10 @@
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { selfSigned, startWebhook, type Webhook } from '../../src/admission/index.ts';
+import { type Answer, type ApiClient, apiClient, CallError } from '../../src/commands/demo/client.ts';
 import { isObject, type JsonObject } from '../../src/contract/json.ts';
 import { REASONS, type Reason } from '../../src/contract/reasons.ts';
 import { templatePath } from '../../src/injection/index.ts';
-import { CallError, FakeApiServer, type Review } from './api-server.ts';
 import { answered, type Case, loadCases } from './case.ts';
 
 const cases = loadCases();
@@ -14,7 +14,7 @@ describe('the webhook', () => {
   /** Whose policy and namespace labels are in force. */
   let current = cases[0] as Case;
   let webhook: Webhook;
-  let api: FakeApiServer;
+  let api: ApiClient;
 
   beforeAll(async () => {
     webhook = await startWebhook({
@@ -25,10 +25,10 @@ describe('the webhook', () => {
       log: pino({ level: 'silent' }),
       host: '127.0.0.1',
     });
-    api = new FakeApiServer(webhook.url, webhook.ca ?? '');
+    api = apiClient(webhook.url, webhook.ca);
   });
   afterAll(async () => {
-    await api.close();
+    api.close();
     await webhook.close();
   });
 
@@ -51,7 +51,7 @@ describe('the webhook', () => {
 
   it.each(cases.filter((golden) => !isPod(golden)))('$name comes out as it says', async (golden) => {
     const carried = await reviewWorkload(golden, golden.input);
-    expect(carried.allowed).toBe(true);
+    expect(carried.denial).toBeUndefined();
     expect(codes(carried)).toEqual(unique(golden.workloadWarnings));
     expectMessages(carried.warnings, golden);
     expect((await reviewWorkload(golden, carried.object)).patch, 'the second time').toEqual([]);
@@ -72,7 +72,7 @@ describe('the webhook', () => {
   );
 });
 
-async function expectError(review: Promise<Review>, { context, error }: Case): Promise<void> {
+async function expectError(review: Promise<Answer>, { context, error }: Case): Promise<void> {
   const thrown = await review.catch((thrown: unknown) => thrown);
   expect(thrown).toBeInstanceOf(CallError);
   const { statusCode, message } = thrown as CallError;
@@ -81,13 +81,13 @@ async function expectError(review: Promise<Review>, { context, error }: Case): P
   expect(message).toContain(error);
 }
 
-function expectPod(review: Review, golden: Case): void {
+function expectPod(review: Answer, golden: Case): void {
   const { denials, warnings } = golden;
-  expect(review.allowed).toBe(denials.length === 0);
+  expect(review.denial === undefined).toBe(denials.length === 0);
   expect(codes(review)).toEqual(unique([...denials, ...warnings]));
   expect(review.warnings).toHaveLength(warnings.length);
   if (denials.length > 0) expect(review.patch).toEqual([]);
-  expectMessages([review.message, ...review.warnings], golden);
+  expectMessages([review.denial ?? '', ...review.warnings], golden);
 }
 
 function expectMessages(said: readonly string[], { messages }: Case): void {
@@ -95,7 +95,7 @@ function expectMessages(said: readonly string[], { messages }: Case): void {
 }
 
 /** Without the one that tells what was done with the object as a whole. */
-const codes = ({ reasons }: Review): string[] =>
+const codes = ({ reasons }: Answer): string[] =>
   reasons.filter((reason) => REASONS[reason as Reason].kind !== 'outcome').sort();
 const unique = (reasons: readonly string[]): string[] => [...new Set(reasons)].sort();
 

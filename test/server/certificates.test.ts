@@ -92,7 +92,9 @@ describe('certificate files', () => {
   it('that are gone are reported, and taken up when they are back', async () => {
     const { rig, files, write } = await rigWithFiles();
     await rm(files.key);
-    await until(() => rig.lines.some(({ msg }) => msg.includes(`cannot read ${files.key} (ENOENT)`)));
+    await until(() =>
+      rig.lines.some(({ msg }) => msg.includes(`${files.key}: cannot be read: no such file or directory`)),
+    );
     expect(await servedBy(rig.webhook.url)).toBe(fingerprint(old.cert));
     await write(fresh);
     await until(async () => (await servedBy(rig.webhook.url)) === fingerprint(fresh.cert));
@@ -101,10 +103,10 @@ describe('certificate files', () => {
   it('that cannot be used at the start are an error that names the file', async () => {
     const files = { cert: join(await scratch(), 'tls.crt'), key: '/dev/null' };
     await expect(openCertificateFiles(files, collectingLogger([]))).rejects.toThrow(
-      `cannot read ${files.cert} (ENOENT)`,
+      `${files.cert}: cannot be read: no such file or directory (ENOENT)`,
     );
     await writeFile(files.cert, old.cert);
-    await expect(openCertificateFiles(files, collectingLogger([]))).rejects.toThrow('the key /dev/null is not');
+    await expect(openCertificateFiles(files, collectingLogger([]))).rejects.toThrow('/dev/null: is not a regular file');
   });
 
   it('that have expired are served, with an error in the log', async () => {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -30,6 +30,13 @@ it('certs/make.ts replaces nothing without --force', async () => {
   expect(await readFile(join(out, 'tls.key'), 'utf8')).toBe(key);
   expect(await make('--out', out, '--force')).toMatchObject({ code: 0 });
   expect(await readFile(join(out, 'tls.key'), 'utf8')).not.toBe(key);
+});
+
+it('certs/make.ts is not stopped by what a run that was broken off has left', async () => {
+  const out = await scratch();
+  await writeFile(join(out, 'tls.key.part'), 'half a key', { mode: 0o644 });
+  expect(await make('--out', out)).toMatchObject({ code: 0 });
+  expect((await stat(join(out, 'tls.key'))).mode & 0o777).toBe(0o600);
 });
 
 it.each([

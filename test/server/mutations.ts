@@ -71,6 +71,8 @@ const strange: fc.Arbitrary<Json> = fc.oneof(
     toString: null,
     length: -1,
   }),
+  // What cannot be made text of: `String(value)` throws.
+  fc.constant({ toString: 1, valueOf: 1 }),
   fc.string({ unit: UTF16_UNIT, maxLength: 30 }),
   fc.jsonValue() as fc.Arbitrary<Json>,
   fc.constant('x'.repeat(20_000)),

@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from 'undici';
@@ -14,8 +14,7 @@ const ANY_PORTS = ['--port', '0', '--metrics-port', '0', '--host', '127.0.0.1'];
 
 describe('hotmount webhook', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)('serves, drains on %s under load, and exits with 0', async (signal) => {
-    const directory = await mkdtemp(join(tmpdir(), 'hotmount-process-'));
-    onCleanup(() => rm(directory, { recursive: true }));
+    const directory = await scratch();
     const caFile = join(directory, 'ca.crt');
     const policy = join(directory, 'policy.yaml');
     await writeFile(policy, await readFile(new URL('../../src/policy/default.yaml', import.meta.url)));
@@ -45,7 +44,9 @@ describe('hotmount webhook', () => {
     );
     await hotmount.line('decided');
 
-    await writeFile(policy, 'kind: Polizei');
+    // By rename: read half written, it would be broken twice.
+    await writeFile(`${policy}.new`, 'kind: Polizei');
+    await rename(`${policy}.new`, policy);
     expect((await hotmount.line('policy not reloaded, the last good one stays in force'))['level']).toBe('error');
     const metrics = await send(`${serving['metricsUrl']}/metrics`, { method: 'GET' });
     expect(metrics.text).toContain('hotmount_policy_reloads_total{outcome="failure"} 1');
@@ -59,6 +60,63 @@ describe('hotmount webhook', () => {
     expect(await hotmount.exit).toBe(0);
     expect(hotmount.lines.at(-1)?.msg).toBe('drained and closed');
     expect(hotmount.stdout()).toBe('');
+  });
+
+  it('drains on a SIGTERM that comes while it starts', async () => {
+    const hotmount = run('--tls-self-signed', '--drain-seconds', '0', ...ANY_PORTS, { preload: SIGTERM_AT_LISTEN });
+    expect(await hotmount.exit).toBe(0);
+    expect(hotmount.lines.map(({ msg }) => msg)).toEqual([
+      'serving',
+      'draining: not ready, still serving',
+      'drained and closed',
+    ]);
+  });
+
+  it('is not ready before its CA is in the file for it', async () => {
+    const directory = await scratch();
+    const caFile = join(directory, 'ca.crt');
+    // Who writes to a pipe waits until somebody reads.
+    execFileSync('mkfifo', [caFile]);
+    const metricsPort = await freePort();
+    const ports = ['--host', '127.0.0.1', '--port', '0', '--metrics-port', String(metricsPort)];
+    const hotmount = run('--tls-self-signed', '--ca-file', caFile, ...ports);
+    const status = (path: string) =>
+      send(`http://127.0.0.1:${metricsPort}${path}`, { method: 'GET' }).then(
+        ({ statusCode }) => statusCode,
+        () => undefined,
+      );
+    await until(async () => (await status('/healthz')) === 200);
+    for (let i = 0; i < 50; i++) {
+      expect(await status('/readyz')).toBe(503);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const ca = await readFile(caFile, 'utf8');
+    const { url } = await hotmount.line('serving');
+    const agent = new Agent({ connect: { ca } });
+    onCleanup(() => agent.destroy());
+    expect((await send(`${url}/readyz`, { method: 'GET', dispatcher: agent })).statusCode).toBe(200);
+  });
+
+  it('says that the CA cannot be written, with exit code 1', async () => {
+    const hotmount = run('--tls-self-signed', '--ca-file', '/nowhere/ca.crt', ...ANY_PORTS);
+    expect(await hotmount.exit).toBe(1);
+    expect(hotmount.stderr()).toBe(
+      'error: /nowhere/ca.crt: cannot be written: no such file or directory (ENOENT) (--ca-file)\n',
+    );
+  });
+
+  it('warns of policy rules that depend on labels of namespaces, at the start and when the policy changes', async () => {
+    const policy = join(await scratch(), 'policy.yaml');
+    const write = (rule: string) =>
+      writeFile(policy, `apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: [{ namespaces: ["*"], ${rule} }]\n`);
+    await write('name: gold, namespaceLabels: { tier: [gold] }, allow: { lxcfs: true }');
+    const hotmount = run('--tls-self-signed', '--policy', policy, ...ANY_PORTS);
+    await hotmount.line('serving');
+    const warned = () => hotmount.lines.filter(({ msg }) => msg.startsWith('these policy rules depend on labels'));
+    expect(warned()).toMatchObject([{ level: 'warn', rules: ['gold'] }]);
+    await write('name: preset, allow: { lxcfs: true }, defaults: { lxcfs: "true" }');
+    await until(() => warned().length === 2);
+    expect(warned()[1]).toMatchObject({ rules: ['preset'] });
   });
 
   it('exits at once on a second signal', async () => {
@@ -76,14 +134,17 @@ describe('hotmount webhook', () => {
     ['a certificate without its key', ['--tls-cert', 'x'], '--tls-cert without --tls-key'],
     ['a key without its certificate', ['--tls-key', 'x'], '--tls-key without --tls-cert'],
     ['two certificates', ['--tls-self-signed', '--tls-cert', 'x', '--tls-key', 'x'], 'choose one of them'],
-    ['files that are not there', ['--tls-cert', '/no/x', '--tls-key', '/no/y'], 'cannot read /no/x (ENOENT)'],
+    [
+      'files that are not there',
+      ['--tls-cert', '/no/x', '--tls-key', '/no/y'],
+      '/no/x: cannot be read: no such file or directory',
+    ],
     ['a CA file that nobody fills', ['--tls-cert', 'x', '--tls-key', 'x', '--ca-file', 'x'], 'leave them out'],
     ['a Service that is none', ['--tls-self-signed', '--service', 'webhook'], 'expected NAMESPACE/NAME'],
     ['a port that is none', ['--tls-self-signed', '--port', '65536'], '--port 65536: expected a whole number'],
     ['one port for both', ['--tls-self-signed', '--port', '9', '--metrics-port', '9'], 'they need one each'],
     ['a drain without end', ['--tls-self-signed', '--drain-seconds', '-1'], '--drain-seconds -1: expected'],
     ['an unknown level', ['--tls-self-signed', '--log-level', 'loud'], 'debug, info, warn, error, silent'],
-    ['a policy that is not there', ['--tls-self-signed', '--policy', '/no/policy.yaml'], '/no/policy.yaml'],
     ['an unknown option', ['--tls-selfsigned'], 'Did you mean --tls-self-signed?'],
   ])('refuses %s with exit code 2, and says what to do', async (_, args, remedy) => {
     const hotmount = run(...args);
@@ -96,7 +157,7 @@ describe('hotmount webhook', () => {
     const other = createServer().listen(0, '127.0.0.1');
     onCleanup(() => other.close());
     await once(other, 'listening');
-    const { port } = other.address() as { port: number };
+    const { port } = other.address() as AddressInfo;
     const hotmount = run('--tls-self-signed', '--host', '127.0.0.1', '--port', String(port), '--metrics-port', '0');
     expect(await hotmount.exit).toBe(1);
     expect(hotmount.stderr()).toBe(
@@ -105,9 +166,37 @@ describe('hotmount webhook', () => {
   });
 });
 
-/** The real program. */
-function run(...args: string[]) {
-  const process: ChildProcess = spawn(globalThis.process.execPath, [CLI, 'webhook', ...args]);
+/** Sends the process a SIGTERM the first time that it would listen. */
+const SIGTERM_AT_LISTEN = `
+  import { Server } from 'node:net';
+  const { listen } = Server.prototype;
+  Server.prototype.listen = function (...args) {
+    Server.prototype.listen = listen;
+    process.kill(process.pid, 'SIGTERM');
+    return listen.apply(this, args);
+  };
+`;
+
+async function scratch(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'hotmount-process-'));
+  onCleanup(() => rm(directory, { recursive: true }));
+  return directory;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+/** The real program, after a module that it imports first, where there is one. */
+function run(...args: (string | { preload: string })[]) {
+  const flags = args.filter((arg) => typeof arg === 'string');
+  const preloads = args.filter((arg) => typeof arg !== 'string').map(({ preload }) => preload);
+  const imports = preloads.flatMap((text) => ['--import', `data:text/javascript,${encodeURIComponent(text)}`]);
+  const process: ChildProcess = spawn(globalThis.process.execPath, [...imports, CLI, 'webhook', ...flags]);
   onCleanup(() => process.kill('SIGKILL'));
   let stdout = '';
   let stderr = '';

@@ -117,7 +117,7 @@ describeSystem('a disk plugged in while a container runs', ['runc', 'busybox', '
     const disk = new LoopDisk(rig, { label: 'STICK', ...HELLO });
     for (let i = 0; i < 5; i++) {
       await daemon.mounted(disk.plug());
-      expect(container.sh('cat /media/test/STICK/hello')).toBe('from the disk');
+      await until('it is there', () => container.sees('/media/test/STICK/hello'));
       disk.pull();
       disk.unplug();
     }

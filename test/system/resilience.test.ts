@@ -74,9 +74,11 @@ describeSystem('a daemon under load', ['busybox'], () => {
     (disks[0] as LoopDisk).pull();
     await until('it is what it was', () => {
       const now = footprint(daemon);
-      return JSON.stringify(now) === JSON.stringify(before)
-        ? now
-        : Promise.reject(new Error(JSON.stringify({ now, before })));
+      expect(now).toMatchObject({ mounts: before.mounts, directories: before.directories });
+      // Before, there may have been one for a question that was being answered.
+      expect(now.descriptors).toBeLessThanOrEqual(before.descriptors);
+      expect(now.threads).toBeLessThanOrEqual(before.threads);
+      return true;
     });
     expect(daemon.rss()).toBeLessThan(memory + 40_000);
   });

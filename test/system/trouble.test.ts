@@ -150,6 +150,9 @@ describeSystem('trouble', ['runc', 'busybox', 'ntfs-3g'], () => {
       run('losetup', '-d', device);
     });
     const name = device.replace('/dev/', '');
+    // What it has read of it once is in two caches.
+    await daemon.leftFor(name, 'no_class');
+    run('dd', `if=${place}/inner.img`, 'iflag=nocache', 'count=0', 'status=none');
     run('blockdev', '--flushbufs', device);
     process.kill(server, 'SIGSTOP');
 
@@ -183,8 +186,7 @@ describeSystem('a policy that changes', ['runc', 'busybox'], () => {
     const disk = new LoopDisk(rig, { label: 'STICK', files: { hello: 'there' } });
     await daemon.mounted(disk.plug());
     daemon.setPolicy(withClass('new'));
-    await until('in the new class', () => daemon.mountPoints().includes('media/new/STICK'));
-    expect(daemon.mountPoints()).toEqual(['media-ro/new/STICK', 'media/new/STICK']);
+    await until('in the new class', () => daemon.mountPoints().join() === 'media-ro/new/STICK,media/new/STICK');
     expect(container.sh('ls /old')).toBe('');
 
     daemon.setPolicy(withClass('old'));

@@ -66,6 +66,7 @@ describe('the documents', () => {
   it('list the reason codes', () => {
     const [shown = '', start = ''] =
       /(<!-- reasons: .*\n)[\s\S]*<!-- \/reasons -->/.exec(read('docs/annotations.md')) ?? [];
+    expect(shown, 'the place of the list').not.toBe('');
     const entries: [string, { kind: string; sentence: string; remedy?: string }][] = Object.entries(REASONS);
     const byKind = Map.groupBy(entries, ([, { kind }]) => kind);
     const list = [...byKind].flatMap(([kind, of]) => [
@@ -74,6 +75,8 @@ describe('the documents', () => {
     ]);
     expectInDocument('docs/annotations.md', shown, `${start}${list.join('')}\n<!-- /reasons -->`);
   });
+
+  it.each(DOCS)('%s begins with its title', (file) => expect(read(file)).toMatch(/^# /));
 
   it.each(DOCS)('%s links to what is there', (file) => {
     const targets = [...read(file).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target = '']) => target);

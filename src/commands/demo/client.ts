@@ -1,20 +1,40 @@
 import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:https';
-import jsonPatch from 'fast-json-patch';
+import jsonPatch, { type Operation } from 'fast-json-patch';
 import { isObject, type JsonObject } from '../../contract/json.ts';
 
 /** What the webhook made of an object. */
 export interface Answer {
   /** As it is after the patch. */
   readonly object: JsonObject;
+  readonly patch: readonly Operation[];
   readonly warnings: readonly string[];
   /** Why it must not be created; undefined: it may. */
   readonly denial: string | undefined;
+  /** The reason codes of the audit annotation. */
+  readonly reasons: readonly string[];
+}
+
+/** The webhook answered with something other than a review: a problem, in its own words. */
+export class CallError extends Error {
+  override readonly name = 'CallError';
+  readonly statusCode: number;
+
+  constructor(statusCode: number, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+/** What is done to the object, and where. */
+export interface Call {
+  readonly namespace: string;
+  readonly operation?: 'CREATE' | 'UPDATE';
 }
 
 export interface ApiClient {
-  /** Has a CREATE of an object reviewed, at `/mutate/pods` or `/mutate/workloads`. */
-  review(path: string, object: JsonObject, namespace: string): Promise<Answer>;
+  /** Has an object reviewed. Rejects with CallError. */
+  review(path: '/mutate/pods' | '/mutate/workloads', object: JsonObject, call: Call): Promise<Answer>;
   close(): void;
 }
 
@@ -22,21 +42,23 @@ export interface ApiClient {
 export function apiClient(url: string, ca: string | undefined): ApiClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 1, ...(ca !== undefined && { ca }) });
   return {
-    async review(path, object, namespace) {
+    async review(path, object, call) {
       const uid = randomUUID();
-      const body = JSON.stringify(admissionReview(uid, object, namespace));
+      const body = JSON.stringify(admissionReview(uid, object, call));
       return readAnswer(await post(agent, url + path, body), uid, object);
     },
     close: () => agent.destroy(),
   };
 }
 
-function admissionReview(uid: string, object: JsonObject, namespace: string): JsonObject {
+const API_VERSION = 'admission.k8s.io/v1';
+
+function admissionReview(uid: string, object: JsonObject, { namespace, operation = 'CREATE' }: Call): JsonObject {
   const [version = '', group = ''] = String(object['apiVersion']).split('/').reverse();
   const kind = String(object['kind']);
-  const metadata = object['metadata'] as JsonObject;
+  const metadata = (object['metadata'] ?? {}) as JsonObject;
   return {
-    apiVersion: 'admission.k8s.io/v1',
+    apiVersion: API_VERSION,
     kind: 'AdmissionReview',
     request: {
       uid,
@@ -44,12 +66,12 @@ function admissionReview(uid: string, object: JsonObject, namespace: string): Js
       resource: { group, version, resource: `${kind.toLowerCase()}s` },
       namespace,
       name: metadata['name'] ?? '',
-      operation: 'CREATE',
+      operation,
       userInfo: { username: 'demo' },
       object,
-      oldObject: null,
+      oldObject: operation === 'UPDATE' ? object : null,
       dryRun: false,
-      options: { apiVersion: 'meta.k8s.io/v1', kind: 'CreateOptions' },
+      options: { apiVersion: 'meta.k8s.io/v1', kind: operation === 'UPDATE' ? 'UpdateOptions' : 'CreateOptions' },
     },
   };
 }
@@ -61,7 +83,7 @@ function post(agent: Agent, url: string, body: string): Promise<string> {
       try {
         const text = Buffer.concat(await Array.fromAsync(reply)).toString();
         if (reply.statusCode === 200) resolve(text);
-        else reject(new Error(`${url} answered ${reply.statusCode}: ${text}`));
+        else reject(new CallError(reply.statusCode ?? 0, (JSON.parse(text) as { message: string }).message));
       } catch (error) {
         reject(error);
       }
@@ -74,13 +96,23 @@ function post(agent: Agent, url: string, body: string): Promise<string> {
 
 /** Takes the answer apart, with the checks that API servers make. */
 function readAnswer(text: string, uid: string, object: JsonObject): Answer {
-  const response = (JSON.parse(text) as { response?: Response }).response;
-  if (!isObject(response) || response.uid !== uid) throw new Error(`not the answer to this review: ${text}`);
-  const patch = response.patch === undefined ? [] : JSON.parse(Buffer.from(response.patch, 'base64').toString());
+  const { apiVersion, kind, response } = JSON.parse(text) as {
+    apiVersion: unknown;
+    kind: unknown;
+    response?: Response;
+  };
+  const isReview = apiVersion === API_VERSION && kind === 'AdmissionReview' && isObject(response);
+  if (!isReview || response.uid !== uid) throw new Error(`not the answer to this review: ${text}`);
+  if ((response.patch === undefined) !== (response.patchType === undefined)) {
+    throw new Error(`patch and patchType go together: ${text}`);
+  }
+  const patch: Operation[] = JSON.parse(Buffer.from(response.patch ?? 'W10=', 'base64').toString());
   return {
     object: jsonPatch.applyPatch(structuredClone(object), patch, true).newDocument,
+    patch,
     warnings: response.warnings ?? [],
     denial: response.allowed ? undefined : (response.status?.message ?? 'no reason given'),
+    reasons: response.auditAnnotations?.['reasons']?.split(',') ?? [],
   };
 }
 
@@ -88,6 +120,8 @@ interface Response {
   readonly uid: string;
   readonly allowed: boolean;
   readonly patch?: string;
+  readonly patchType?: string;
   readonly warnings?: readonly string[];
   readonly status?: { readonly message?: string };
+  readonly auditAnnotations?: Readonly<Record<string, string>>;
 }

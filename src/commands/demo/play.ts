@@ -22,8 +22,9 @@ export async function play(scene: Scene, objects: readonly JsonObject[], api: Ap
   const reviews: Review[] = [];
   let problem: string | undefined;
   for (const object of objects) {
-    const review = async (path: string, before: JsonObject): Promise<Review> => {
-      const reviewed = { before, ...(await api.review(path, before, identify(object, undefined).namespace)) };
+    const { namespace } = identify(object, undefined);
+    const review = async (path: '/mutate/pods' | '/mutate/workloads', before: JsonObject): Promise<Review> => {
+      const reviewed = { before, ...(await api.review(path, before, { namespace })) };
       reviews.push(reviewed);
       return reviewed;
     };
@@ -63,6 +64,6 @@ function problemOf({ outcome }: Scene, { object, warnings, denial }: Review): st
 /** The API server calls again where another webhook has changed the pod since (reinvocationPolicy: IfNeeded). */
 async function problemOfSecondPass({ object, denial }: Review, owner: JsonObject, api: ApiClient) {
   if (denial !== undefined) return undefined;
-  const again = await api.review('/mutate/pods', object, identify(owner, undefined).namespace);
+  const again = await api.review('/mutate/pods', object, { namespace: identify(owner, undefined).namespace });
   return isDeepStrictEqual(again.object, object) ? undefined : 'a second pass over the pod changed it again';
 }

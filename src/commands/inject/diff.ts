@@ -1,5 +1,6 @@
 import { structuredPatch } from 'diff';
 import type { JsonObject } from '../../contract/json.ts';
+import { printableLines } from '../../contract/text.ts';
 import { renderBlock } from './yaml.ts';
 
 /** What colours a text for a terminal, or leaves it as it is; picocolors' `createColors` makes them. */
@@ -11,11 +12,13 @@ export type Paint = Readonly<Record<'bold' | 'cyan' | 'green' | 'red' | 'yellow'
  */
 export function unifiedDiff(before: JsonObject, after: JsonObject, title: string, paint: Paint): string {
   if (before === after) return '';
-  const { hunks } = structuredPatch(title, title, renderBlock(before), renderBlock(after), '', '', { context: 3 });
+  const { hunks } = structuredPatch('', '', renderBlock(before), renderBlock(after), '', '', { context: 3 });
   if (hunks.length === 0) return '';
   const lines = hunks.flatMap(({ oldStart, oldLines, newStart, newLines, lines }) => [
     paint.cyan(`@@ -${oldStart},${oldLines} +${newStart},${newLines} @@`),
-    ...lines.map((line) => (line.startsWith('+') ? paint.green(line) : line.startsWith('-') ? paint.red(line) : line)),
+    ...lines
+      .map(printableLines)
+      .map((line) => (line.startsWith('+') ? paint.green(line) : line.startsWith('-') ? paint.red(line) : line)),
   ]);
   return [paint.bold(`--- ${title}`), paint.bold(`+++ ${title} (injected)`), ...lines, ''].join('\n');
 }

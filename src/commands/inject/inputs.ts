@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { getSystemErrorMessage } from 'node:util';
+import { fileProblem } from '../../files/index.ts';
 import { BadInput } from './bad-input.ts';
 
 /** The text of one file, or of standard input. */
@@ -56,11 +56,11 @@ async function readSource(path: string, options: InputOptions): Promise<Source> 
 }
 
 /** One line for an error of the file system; anything unexpected is thrown on. */
-export function problemOf(error: unknown, path: string): string {
+function problemOf(error: unknown, path: string): string {
   if (error instanceof BadInput) return error.message;
   if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
     const file = 'path' in error && typeof error.path === 'string' ? error.path : path;
-    return `${file}: ${getSystemErrorMessage(error.errno)}`;
+    return `${file}: ${fileProblem(error)}`;
   }
   throw error;
 }

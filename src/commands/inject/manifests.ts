@@ -1,4 +1,16 @@
-import { Composer, type Document, LineCounter, type Node, type ParsedNode, Parser, parseDocument } from 'yaml';
+import {
+  type Alias,
+  Composer,
+  type Document,
+  type ErrorCode,
+  isAlias,
+  LineCounter,
+  type Node,
+  type ParsedNode,
+  Parser,
+  parseDocument,
+  visit,
+} from 'yaml';
 import { isObject, type JsonObject } from '../../contract/json.ts';
 import { quote } from '../../contract/suggest.ts';
 import type { Source } from './inputs.ts';
@@ -87,10 +99,8 @@ function parseYaml(source: Source, text: string, offset: number): Parsed {
     const end = endOfLine(text, document.range[2]);
     const result = objectOf(document);
     if ('problem' in result) {
-      const hint = text.slice(start, end).includes('{{')
-        ? ' (a template has to be rendered first, as with helm template)'
-        : '';
-      problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}${hint}`);
+      const hint = hintOf(result, text, text.slice(start, end));
+      problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}${hint && ` (${hint})`}`);
     }
     const tree = { root: document.contents, base: start };
     manifests.push({
@@ -125,6 +135,16 @@ const endOfLine = (text: string, offset: number): number =>
 interface Problem {
   readonly at: number;
   readonly problem: string;
+  readonly code?: ErrorCode;
+}
+
+/** What to do about the commonest slips. */
+function hintOf({ at, code }: Problem, text: string, document: string): string {
+  if (document.includes('{{')) return 'a template has to be rendered first, as with helm template';
+  if (code === 'BAD_ALIAS') return 'text that begins with * has to be in quotes';
+  const isTopLevel = text[at - 1] === '\n';
+  if (code === 'DUPLICATE_KEY' && isTopLevel) return 'a line --- between two manifests may be missing before it';
+  return '';
 }
 
 function objectOf(document: Document.Parsed<ParsedNode>): { value: JsonObject | undefined } | Problem {
@@ -139,14 +159,35 @@ function objectOf(document: Document.Parsed<ParsedNode>): { value: JsonObject | 
 
 function contentsOf(document: Document): { value: unknown } | Problem {
   const [error] = document.errors;
-  if (error) return { at: error.pos[0], problem: error.message };
+  if (error) return { at: error.pos[0], problem: error.message, code: error.code };
   try {
     return { value: document.toJS(TO_JS_OPTIONS) };
   } catch (error) {
     // An alias without its anchor, or aliases that expand to too much.
-    if (error instanceof ReferenceError) return { at: document.contents?.range?.[0] ?? 0, problem: error.message };
-    throw error;
+    if (!(error instanceof ReferenceError)) throw error;
+    const alias = danglingAlias(document);
+    if (!alias) return { at: document.contents?.range?.[0] ?? 0, problem: error.message };
+    const problem = `the alias *${alias.source} has no anchor before it`;
+    return { at: alias.range?.[0] ?? 0, problem, code: 'BAD_ALIAS' };
   }
+}
+
+/** The first alias without an anchor of its name before it. */
+function danglingAlias(document: Document): Alias | undefined {
+  const anchors = new Set<string>();
+  let found: Alias | undefined;
+  visit(document, {
+    Node(_, node) {
+      if (!isAlias(node)) {
+        if (node.anchor) anchors.add(node.anchor);
+        return undefined;
+      }
+      if (anchors.has(node.source)) return undefined;
+      found = node;
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
 /** Cuts a text that is one JSON object after another. undefined where anything else stands between them, or one is not closed. */

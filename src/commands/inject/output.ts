@@ -1,3 +1,4 @@
+import { printable } from '../../contract/text.ts';
 import { BadInput } from './bad-input.ts';
 import { type Paint, unifiedDiff } from './diff.ts';
 import { editManifest } from './edit.ts';
@@ -52,10 +53,7 @@ export function renderDiff(evaluated: readonly Evaluated[], paint: Paint): strin
 }
 
 export const titleOf = ({ identity: { kind, namespace, name } }: Verdict): string =>
-  oneLine(`${kind} ${namespace}/${name}`);
-
-/** Foreign text for a terminal, which obeys control characters. */
-export const oneLine = (text: string): string => text.replace(/\p{Cc}/gu, ' ');
+  printable(`${kind} ${namespace}/${name}`);
 
 interface Piece {
   /** The file that it is a part of, with the bytes between its documents. */

@@ -1,8 +1,9 @@
 import { REASONS } from '../../contract/reasons.ts';
+import { printable } from '../../contract/text.ts';
 import type { Entry } from '../../injection/index.ts';
 import type { Paint } from './diff.ts';
 import type { Evaluated, Remark, Verdict } from './evaluate.ts';
-import { oneLine, titleOf } from './output.ts';
+import { titleOf } from './output.ts';
 
 /**
  * For the person: warnings, denials and notes, a line each, and how many objects were denied. Explained: also, a table for each container
@@ -28,7 +29,7 @@ const isCovered = ({ summary }: Verdict): boolean => summary.outcome !== 'unexpe
 
 function remarkLine(verdict: Verdict, { severity, place, message }: Remark, paint: Paint): string {
   const color = { denied: paint.red, warning: paint.yellow, note: paint.cyan }[severity];
-  return `${place}: ${color(`${severity}:`)} ${titleOf(verdict)}: ${oneLine(message)}`;
+  return `${printable(place)}: ${color(`${severity}:`)} ${titleOf(verdict)}: ${printable(message)}`;
 }
 
 function explanation(verdict: Verdict, paint: Paint): string[] {
@@ -40,7 +41,7 @@ function explanation(verdict: Verdict, paint: Paint): string[] {
   return [
     title,
     ...containers.flatMap(([name, own]) => [
-      `  ${name ? `container ${oneLine(name)}` : 'pod'}`,
+      `  ${name ? `container ${printable(name)}` : 'pod'}`,
       ...table(own).map((row) => `    ${row}`),
     ]),
   ];
@@ -56,5 +57,5 @@ function table(entries: readonly Entry[]): string[] {
   ]);
   const cells = [['FEATURE', 'ADDED', 'RULE'], ...rows];
   const widths = [0, 1].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
-  return cells.map((row) => oneLine(row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')).trimEnd());
+  return cells.map((row) => printable(row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')).trimEnd());
 }

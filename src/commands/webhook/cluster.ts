@@ -8,6 +8,7 @@ import {
   openPolicyConfigMap,
 } from '../../kubernetes/index.ts';
 import type { Logger } from '../../observability/logger.ts';
+import type { Policy } from '../../policy/index.ts';
 import type { Settings, Tls } from './settings.ts';
 
 export type Certificates = CertificateSource | Promise<CertificateSource>;
@@ -22,7 +23,7 @@ export interface InCluster {
 }
 
 interface Listener {
-  onChange(): void;
+  onChange(policy: Policy): void;
   onError(error: { message: string }): void;
 }
 

@@ -1,5 +1,7 @@
 import { parseObjectName, parseServiceName, type ServiceName } from '../../admission/names.ts';
-import { LOG_LEVELS, type LogLevel } from '../../observability/log-levels.ts';
+import type { LogLevel } from '../../observability/log-levels.ts';
+import { UsageError } from '../fail.ts';
+import { readLogLevel, readNumber, readPort } from '../flags.ts';
 
 /** As commander gives them. */
 export interface Flags {
@@ -48,21 +50,16 @@ export interface Settings {
   readonly drainSeconds: number;
 }
 
-/** The flags do not go together, or one has a value that cannot be. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
 /** Throws UsageError. */
 export function readSettings(flags: Flags): Settings {
   const settings = {
     policy: readPolicy(flags),
     tls: readTls(flags),
     host: flags.host,
-    port: readNumber('--port', flags.port, 65_535),
-    metricsPort: readNumber('--metrics-port', flags.metricsPort, 65_535),
+    port: readPort('--port', flags.port),
+    metricsPort: readPort('--metrics-port', flags.metricsPort),
     logLevel: readLogLevel(flags.logLevel),
-    drainSeconds: readNumber('--drain-seconds', flags.drainSeconds, 3_600),
+    drainSeconds: readNumber('--drain-seconds', flags.drainSeconds, { max: 3_600 }),
   };
   if (settings.port === settings.metricsPort && settings.port !== 0) {
     throw new UsageError(`--port and --metrics-port are both ${settings.port}: they need one each`);
@@ -97,7 +94,7 @@ function readTls(flags: Flags): Tls {
       secret: readObjectName('--tls-secret', tlsSecret),
       service: readService(service),
       webhookConfiguration,
-      caOverlapSeconds: readNumber('--ca-overlap-seconds', flags.caOverlapSeconds, 86_400),
+      caOverlapSeconds: readNumber('--ca-overlap-seconds', flags.caOverlapSeconds, { min: 1, max: 86_400 }),
     };
   }
   if (tlsSelfSigned) {
@@ -127,15 +124,4 @@ function readObjectName(option: string, text: string): ServiceName {
   const name = parseObjectName(text);
   if (!name) throw new UsageError(`${option} ${text}: expected NAMESPACE/NAME, such as hotmount/policy`);
   return name;
-}
-
-function readNumber(option: string, text: string, max: number): number {
-  if (/^\d{1,5}$/.test(text) && Number(text) <= max) return Number(text);
-  throw new UsageError(`${option} ${text}: expected a whole number from 0 to ${max}`);
-}
-
-function readLogLevel(text: string): LogLevel {
-  const level = LOG_LEVELS.find((known) => known === text);
-  if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
-  return level;
 }

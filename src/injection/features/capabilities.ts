@@ -2,7 +2,7 @@ import type { ContainerDraft } from '../container-draft.ts';
 import { conflict, type Exposure, type FeatureModule } from './feature.ts';
 
 export const capabilities: FeatureModule<'capabilities'> = {
-  apply: (_draft, container, { capability }, annotation) => addCapability(container, capability, annotation),
+  apply: (_draft, container, { capability }, { annotation }) => addCapability(container, capability, annotation),
   describe: ({ capability }) => capability,
   exposes: ({ capability }) => capabilityExposure(capability),
 };

@@ -1,14 +1,12 @@
 import type { FeatureModule } from './feature.ts';
 import { addMount, HOST_PATH, hostPath } from './mounts.ts';
 
-export const DEV_VOLUME = 'hotmount-dev';
-
 /**
  * Read-only: devices still open for writing, but none can be removed. New nodes appear without propagation, as devtmpfs is one live
  * file system; and the API server accepts recursiveReadOnly only with propagation None.
  */
 export const dev: FeatureModule<'dev'> = {
-  apply: (draft, container, { path }, annotation) =>
+  apply: (draft, container, { path }, { annotation }) =>
     addMount(
       draft,
       container,
@@ -26,4 +24,4 @@ export const dev: FeatureModule<'dev'> = {
   exposes: () => [HOST_PATH],
 };
 
-const VOLUME = hostPath(DEV_VOLUME, '/dev', 'Directory');
+const VOLUME = hostPath('hotmount-dev', '/dev', 'Directory');

@@ -8,13 +8,20 @@ import type { PodDraft } from '../pod-draft.ts';
 export interface FeatureModule<F extends Feature> {
   /**
    * Adds to the draft what is missing of the want. Throws Conflict where the API server would refuse the result, or it could not work,
-   * and ObjectError. `annotation` is the one to name in messages.
+   * and ObjectError.
    */
-  apply(draft: PodDraft, container: ContainerDraft, want: WantOf<F>, annotation: string): void;
+  apply(draft: PodDraft, container: ContainerDraft, want: WantOf<F>, applying: Applying): void;
   /** The want as the annotation's own grammar writes it. */
   describe(want: WantOf<F>): string;
   /** The fields by which a container that has it breaks a Pod Security level. */
   exposes(want: WantOf<F>): readonly Exposure[];
+}
+
+export interface Applying {
+  /** The annotation to name in messages. */
+  readonly annotation: string;
+  /** Where the container is to have the node's /dev anyway, if it is. */
+  readonly devPath: string | undefined;
 }
 
 /** A field that Pod Security Standards forbid from `level` on; the field in the standards' own notation. */

@@ -5,14 +5,14 @@ import type { PodDraft } from '../pod-draft.ts';
 import { capabilities } from './capabilities.ts';
 import { dev } from './dev.ts';
 import { devices } from './devices.ts';
-import type { Exposure, FeatureModule } from './feature.ts';
+import type { Applying, Exposure, FeatureModule } from './feature.ts';
 import { lxcfs } from './lxcfs.ts';
 import { media } from './media.ts';
 import { privileged } from './privileged.ts';
 import { propagation } from './propagation.ts';
 import { uevents } from './uevents.ts';
 
-export { Conflict, type Exposure } from './feature.ts';
+export { type Applying, Conflict, type Exposure } from './feature.ts';
 export { OWN_VOLUME } from './mounts.ts';
 
 const MODULES: { readonly [F in Feature]: FeatureModule<F> } = {
@@ -30,7 +30,7 @@ const MODULES: { readonly [F in Feature]: FeatureModule<F> } = {
 const moduleOf = (want: Want) => MODULES[want.feature] as FeatureModule<Feature>;
 
 /** See FeatureModule, for each of these. */
-export const applyWant = (draft: PodDraft, container: Container, want: Want, annotation: string): void =>
-  draft.atomically(() => moduleOf(want).apply(draft, draft.container(container), want, annotation));
+export const applyWant = (draft: PodDraft, container: Container, want: Want, applying: Applying): void =>
+  draft.atomically(() => moduleOf(want).apply(draft, draft.container(container), want, applying));
 export const describeWant = (want: Want): string => moduleOf(want).describe(want);
 export const exposuresOf = (want: Want): readonly Exposure[] => moduleOf(want).exposes(want);

@@ -5,7 +5,7 @@ import { addMount, HOST_PATH, hostPath, type Mount, type Volume } from './mounts
 
 /** One hostPath volume a view, never subPath: the kubelet's bind mounts for it outlive a dead lxcfs. */
 export const lxcfs: FeatureModule<'lxcfs'> = {
-  apply: (draft, container, { views = [] }, annotation) => {
+  apply: (draft, container, { views = [] }, { annotation }) => {
     for (const view of views) {
       const { volume, mount } = PARTS[view];
       addMount(draft, container, volume, mount, annotation);

@@ -7,7 +7,7 @@ import { addClassMount, HOST_PATH, hostPath } from './mounts.ts';
  * the node's own mount, and that is why a read-only request is another directory.
  */
 export const media: FeatureModule<'media'> = {
-  apply: (draft, container, { class: className, path, readOnly }, annotation) => {
+  apply: (draft, container, { class: className, path, readOnly }, { annotation }) => {
     const name = `hotmount-${readOnly ? 'ro-' : ''}media-${className}`;
     addClassMount(
       draft,

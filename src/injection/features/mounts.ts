@@ -81,7 +81,8 @@ export function addClassMount(
 function refuseInside(container: ContainerDraft, path: string, annotation: string): void {
   for (let outer = dirname(path); outer !== '/'; outer = dirname(outer)) {
     const mount = container.at(outer)?.mount;
-    if (mount?.['readOnly'] === true && String(mount['name']).startsWith(OWN_VOLUME)) {
+    const name = mount?.['name'];
+    if (mount?.['readOnly'] === true && typeof name === 'string' && name.startsWith(OWN_VOLUME)) {
       throw nested(container, path, outer, annotation);
     }
   }

@@ -2,7 +2,7 @@ import { refuseWithoutEscalation } from './capabilities.ts';
 import { conflict, type FeatureModule } from './feature.ts';
 
 export const privileged: FeatureModule<'privileged'> = {
-  apply: (_draft, container, _want, annotation) => {
+  apply: (_draft, container, _want, { annotation }) => {
     if (container.security['privileged'] === false) {
       throw conflict('privileged_false', { container: container.container.name, annotation });
     }

@@ -8,7 +8,7 @@ import { conflict, type FeatureModule } from './feature.ts';
 
 /** The mode on the mounts of a volume that the container has already. */
 export const propagation: FeatureModule<'propagation'> = {
-  apply: (draft, container, want, annotation) => {
+  apply: (draft, container, want, { annotation }) => {
     if (want.mode === 'Bidirectional') refuseBidirectional(draft, container, want.volume);
     for (const [index, mount] of container.mounts.entries()) {
       if (mount['name'] !== want.volume) continue;

@@ -4,7 +4,7 @@ import type { ContainerDraft } from '../container-draft.ts';
 import type { PodDraft } from '../pod-draft.ts';
 import { objectIn, objectsIn, stringIn } from '../shape.ts';
 import { addCapability, capabilityExposure } from './capabilities.ts';
-import { DEV_VOLUME, dev } from './dev.ts';
+import { dev } from './dev.ts';
 import { conflict, type FeatureModule } from './feature.ts';
 import { addMount, HOST_PATH, hostPath } from './mounts.ts';
 
@@ -14,7 +14,8 @@ import { addMount, HOST_PATH, hostPath } from './mounts.ts';
  * udevd   a udevd of the container's own: the node's /dev, the netlink capabilities, a database of its own
  */
 export const uevents: FeatureModule<'uevents'> = {
-  apply: (draft, container, { access }, annotation) => {
+  apply: (draft, container, { access }, applying) => {
+    const { annotation, devPath = DEFAULT_DEV_PATH } = applying;
     if (access === 'udev') {
       addHostNetwork(draft, annotation);
       const mount = { name: DATABASE.name, mountPath: '/run/udev', readOnly: true } as const;
@@ -22,8 +23,7 @@ export const uevents: FeatureModule<'uevents'> = {
     }
     if (access === 'udevd') {
       for (const capability of UDEVD_CAPABILITIES) addCapability(container, capability, annotation);
-      const path = container.pathOf(DEV_VOLUME) ?? DEFAULT_DEV_PATH;
-      dev.apply(draft, container, { feature: 'dev', path }, annotation);
+      dev.apply(draft, container, { feature: 'dev', path: devPath }, applying);
       const mount = { name: OWN_DATABASE.name, mountPath: '/run/udev' };
       addMount(draft, container, OWN_DATABASE, mount, annotation);
     }
@@ -69,11 +69,13 @@ function portProblem(containers: Iterable<ContainerDraft>): string | undefined {
   for (const { container, original } of containers) {
     const seen = container.kind === 'regular' ? regular : new Set<string>();
     for (const port of objectsIn(original, 'ports', container.field)) {
-      const { containerPort, hostPort, protocol, hostIP } = port;
+      const { containerPort, hostPort } = port;
+      const protocol = stringIn(port, 'protocol', `${container.field}.ports`) ?? 'TCP';
+      const hostIP = stringIn(port, 'hostIP', `${container.field}.ports`) ?? '';
       const what = `port ${quote(containerPort)} in container ${quote(container.name)}`;
       if (container.kind === 'regular' && hostPort && hostPort !== containerPort)
         return `${what} with another hostPort`;
-      const key = JSON.stringify([protocol ?? 'TCP', hostIP ?? '', hostPort || containerPort]);
+      const key = `${protocol}/${hostIP}/${quote(hostPort || containerPort)}`;
       if (seen.has(key)) return `${what} a second time`;
       seen.add(key);
     }

@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import type { FileSystem } from '../../linux/blkid.ts';
 import { errorCode } from '../../linux/errors.ts';
-import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
+import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
 import type { RunDir } from '../run-dir.ts';
 
@@ -39,8 +40,19 @@ export interface Mounted {
 export const mediaDirectory = (tree: Tree, className: string, directory: string): string =>
   `${tree}/${className}/${directory}`;
 
+/** What is mounted in the run dir's two trees now. Of the table, which is long on a busy node, only these lines are parsed. */
+function readMedia(runDir: RunDir): Mount[] {
+  const text = readFileSync('/proc/self/mountinfo', 'latin1');
+  return parseMountinfo(
+    text
+      .split('\n')
+      .filter((line) => line.includes('/media'))
+      .join('\n'),
+  ).filter(({ mountPoint }) => mountPoint.startsWith(`${runDir.path}/`));
+}
+
 /** Everything that is mounted in the run dir's two trees and that a daemon of ours has mounted. */
-export function readMounted(runDir: RunDir, mounts: readonly Mount[] = readMountinfo()): Mounted[] {
+export function readMounted(runDir: RunDir, mounts: readonly Mount[] = readMedia(runDir)): Mounted[] {
   const found = new Map<string, { className: string; directory: string; media: Mount[]; 'media-ro': Mount[] }>();
   for (const mount of mounts) {
     const place = placeOf(runDir, mount);
@@ -68,14 +80,22 @@ function placeOf(
 }
 
 export function writeRecord(runDir: RunDir, className: string, directory: string, record: MountRecord): void {
-  setAttribute(`${runDir.work}/${mediaDirectory('media', className, directory)}`, RECORD, JSON.stringify(record));
+  const path = mediaDirectory('media', className, directory);
+  setAttribute(`${runDir.work}/${path}`, RECORD, JSON.stringify(record));
+  runDir.records.set(path, record);
 }
 
 export function readRecord(runDir: RunDir, className: string, directory: string): MountRecord | undefined {
+  const path = mediaDirectory('media', className, directory);
+  const known = runDir.records.get(path);
+  if (known) return known;
   try {
-    const text = getAttribute(`${runDir.work}/${mediaDirectory('media', className, directory)}`, RECORD);
+    const text = getAttribute(`${runDir.work}/${path}`, RECORD);
+    if (text === undefined) return undefined;
     // Only the daemon can write it: trusted.* takes CAP_SYS_ADMIN in the initial user namespace, and the tree is read-only to pods.
-    return text === undefined ? undefined : (JSON.parse(text) as MountRecord);
+    const record = JSON.parse(text) as MountRecord;
+    runDir.records.set(path, record);
+    return record;
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;

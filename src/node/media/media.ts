@@ -1,5 +1,6 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Probe } from '../../linux/blkid.ts';
-import { blockDeviceNames, readBlockDevice } from '../../linux/block.ts';
+import { type BlockDevice, blockDeviceNames, readBlockDevice } from '../../linux/block.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
@@ -10,11 +11,12 @@ import { KeyedJobs } from '../keyed-jobs.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, namesIn, type RunDir, removeDirectory } from '../run-dir.ts';
 import { type Mounted, mediaDirectory, readMounted, TREES } from './actual.ts';
-import type { Wanted } from './decide.ts';
+import type { Use, Wanted } from './decide.ts';
 import { makeTwin, mountDisk, probeDisk } from './mount.ts';
+import { nameCandidates } from './names.ts';
 import { plan, type Step } from './plan.ts';
 import { unmountDisk } from './unmount.ts';
-import { findUse } from './use.ts';
+import { useByNode, useInContainers } from './use.ts';
 
 /** How one disk stands. */
 export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
@@ -38,6 +40,12 @@ export interface MediaOptions {
   readonly onMounted?: (className: string, seconds: number) => void;
 }
 
+/** What was found out about a disk since the last look at it began. */
+interface Known {
+  readonly probe: Probe;
+  readonly use: Use | undefined;
+}
+
 /** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
 const MAX_STEPS = 12;
 const DEPARTURES_KEPT = 20;
@@ -53,6 +61,10 @@ export class Media {
   readonly #stuck = new Set<string>();
   /** Directories about to be mounted on, `class/name`. */
   readonly #reserved = new Set<string>();
+  /** Directories that are being unmounted and then removed. */
+  readonly #leaving = new Map<string, Promise<unknown>>();
+  /** What children are at work for, by disk. */
+  readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
   readonly departures: DepartureReport[] = [];
 
   constructor(options: MediaOptions) {
@@ -114,12 +126,14 @@ export class Media {
     this.#requestedAt.delete(name);
     if (this.#stuck.has(name)) return;
     try {
-      let probe: Probe | undefined;
+      let known: Known | undefined;
       for (let steps = 0; steps < MAX_STEPS; steps++) {
-        const step = this.#plan(name, probe);
+        const device = readBlockDevice(name);
+        const step = this.#plan(name, device, known);
         if (step.do === 'nothing') return this.#settle(name, step);
-        if (step.do === 'probe') probe = await this.#probe(name);
-        else if (!(await this.#perform(name, step, at))) return;
+        this.working.set(name, { doing: step.do, since: new Date().toISOString() });
+        if (step.do === 'probe') known = device && (await this.#probe(device));
+        else if (!(await this.#perform(name, device, step, at))) return;
       }
       this.#options.log.warn({ disk: name }, 'the disk keeps changing: waiting for its next event');
     } catch (error) {
@@ -129,45 +143,59 @@ export class Media {
       if (!isSystem) this.#options.log.error({ disk: name, err: error }, 'a defect of hotmount');
       const path = this.#options.runDir.path;
       this.#record(name, isSystem ? finding('run_dir_failed', { path, detail }) : finding('unexpected', { detail }));
+    } finally {
+      this.working.delete(name);
     }
   }
 
-  #plan(name: string, probe: Probe | undefined): Step {
+  #plan(name: string, device: BlockDevice | undefined, known: Known | undefined): Step {
     const { runDir, bootSequence } = this.#options;
-    const device = readBlockDevice(name);
     const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
-    const circumstances = { classes: this.#classes, bootSequence, use: undefined };
-    const step = plan(device, mounted, probe, circumstances);
-    // Looking who uses it takes milliseconds on a busy node: only where it would be mounted otherwise.
+    const circumstances = { classes: this.#classes, bootSequence, use: known?.use };
+    const step = plan(device, mounted, known?.probe, circumstances);
+    // Only where it would be mounted otherwise does it matter who uses it.
     if (step.do !== 'probe' || !device) return step;
-    return plan(device, mounted, probe, { ...circumstances, use: findUse(device, runDir.path) });
+    return plan(device, mounted, undefined, { ...circumstances, use: useByNode(device, runDir.path) });
   }
 
-  async #probe(name: string): Promise<Probe | undefined> {
-    const device = readBlockDevice(name);
-    if (!device) return undefined;
-    const probe = await probeDisk(this.#options.runDir, device);
-    if (probe.outcome === 'hung') this.#awaitStuck(name, probe.stuck);
-    return probe;
+  /** Looks what is on it, and meanwhile whether some container has it. */
+  async #probe(device: BlockDevice): Promise<Known> {
+    const [probe, use] = await Promise.all([
+      probeDisk(this.#options.runDir, device),
+      setImmediate().then(() => useInContainers(device)),
+    ]);
+    if (probe.outcome === 'hung') this.#awaitStuck(device.name, probe.stuck);
+    return { probe, use };
   }
 
   /** Whether it may go on: false where the disk has come to rest in a state that only a change ends. */
-  async #perform(name: string, step: Exclude<Step, { do: 'nothing' | 'probe' }>, at: number): Promise<boolean> {
-    if (step.do === 'mount') return this.#mount(name, step.wanted, at);
+  async #perform(
+    name: string,
+    device: BlockDevice | undefined,
+    step: Exclude<Step, { do: 'nothing' | 'probe' }>,
+    at: number,
+  ): Promise<boolean> {
+    if (step.do === 'mount') return !device || this.#mount(device, step.wanted, at);
     if (step.do === 'make-twin') return this.#record(name, makeTwin(this.#options.runDir, step.mounted).finding);
     return this.#unmount(name, step.mounted, step.gone);
   }
 
-  async #mount(name: string, wanted: Wanted, at: number): Promise<boolean> {
-    const device = readBlockDevice(name);
-    if (!device) return true;
+  async #mount(device: BlockDevice, wanted: Wanted, at: number): Promise<boolean> {
+    const { name } = device;
     const { runDir, log, onMounted } = this.#options;
-    const { className } = wanted;
+    const { className, fileSystem, nameBy } = wanted;
+    // A disk that is plugged into another port at once is to have the name that it is just leaving.
+    const [best] = nameCandidates({ ...fileSystem, devname: name }, nameBy);
+    const leaving = this.#leaving.get(`${className}/${best}`);
+    if (leaving) {
+      await leaving;
+      return true;
+    }
     const inUse = new Set(readMounted(runDir).map((mounted) => `${mounted.className}/${mounted.directory}`));
     let reserved = '';
     const isTaken = (directory: string): boolean => {
       const key = `${className}/${directory}`;
-      if (inUse.has(key) || this.#reserved.has(key)) return true;
+      if (inUse.has(key) || this.#reserved.has(key) || this.#leaving.has(key)) return true;
       this.#reserved.delete(reserved);
       this.#reserved.add(key);
       reserved = key;
@@ -179,7 +207,7 @@ export class Media {
       if (failure) return this.#record(name, failure);
       const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
       onMounted?.(className, seconds);
-      log.info({ disk: name, class: className, directory, fsType: wanted.fileSystem.type, seconds }, 'mounted');
+      log.info({ disk: name, class: className, directory, fsType: fileSystem.type, seconds }, 'mounted');
       return true;
     } finally {
       this.#reserved.delete(reserved);
@@ -189,7 +217,10 @@ export class Media {
   async #unmount(name: string, mounted: Mounted, gone: boolean): Promise<boolean> {
     const { runDir, entry, log } = this.#options;
     const { className, directory } = mounted;
-    const { finding: failure, holders, stuck } = await unmountDisk(runDir, entry, mounted, gone);
+    const key = `${className}/${directory}`;
+    const departure = unmountDisk(runDir, entry, mounted, gone).finally(() => this.#leaving.delete(key));
+    this.#leaving.set(key, departure);
+    const { finding: failure, holders, stuck } = await departure;
     this.#awaitStuck(name, stuck);
     const reports = holders.map(reportHolder);
     this.departures.unshift({ name, className, directory, at: new Date().toISOString(), holders: reports });

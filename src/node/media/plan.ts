@@ -1,7 +1,7 @@
 import type { Probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import type { Finding } from '../reasons.ts';
-import type { Mounted } from './actual.ts';
+import type { Mounted, MountRecord } from './actual.ts';
 import { type Circumstances, decide, type Wanted } from './decide.ts';
 import { nameCandidates } from './names.ts';
 
@@ -35,7 +35,7 @@ export function plan(
   }
 
   const { record } = first;
-  const gone = device.size === 0 || device.device !== record.device || device.diskSequence !== record.sequence;
+  const gone = isGone(device, record);
   if (gone) return { do: 'unmount', mounted: first, gone };
   const [second] = surplus;
   if (second) return { do: 'unmount', mounted: second, gone: false };
@@ -46,6 +46,10 @@ export function plan(
   if (first.twin.length === 0) return { do: 'make-twin', mounted: first };
   return { do: 'nothing', outcome: first };
 }
+
+/** Whether the medium that was mounted is no longer there: the disk has gone, has none, or has another. */
+export const isGone = (device: BlockDevice | undefined, record: MountRecord): boolean =>
+  !device || device.size === 0 || device.device !== record.device || device.diskSequence !== record.sequence;
 
 function isAsWanted({ className, directory, record, main, twin }: Mounted, wanted: Wanted): boolean {
   const { label, uuid } = record.fileSystem;

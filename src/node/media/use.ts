@@ -1,15 +1,15 @@
 import type { BlockDevice } from '../../linux/block.ts';
 import { readBlockDevice } from '../../linux/block.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
-import { mountsOfDevice } from '../../linux/namespaces.ts';
+import { mountsOfDevice, namespaceOf } from '../../linux/namespaces.ts';
 import { swapDevices } from '../../linux/swaps.ts';
 import type { Use } from './decide.ts';
 
 /**
- * What a disk that we have not mounted is used for. Where one partition carries a file system of the node, swap, or something built on
- * it, the whole disk is the node's: its other partitions are left alone too.
+ * What a disk that we have not mounted is used for on the node. Where one partition carries a file system of the node, swap, or
+ * something built on it, the whole disk is the node's: its other partitions are left alone too.
  */
-export function findUse(device: BlockDevice, runDir: string): Use | undefined {
+export function useByNode(device: BlockDevice, runDir: string): Use | undefined {
   const family = familyOf(device);
   const holders = [device, ...family.filter(({ name }) => name === device.disk)].flatMap((member) => member.holders);
   if (holders.length > 0) return { kind: 'holders', holders };
@@ -19,14 +19,18 @@ export function findUse(device: BlockDevice, runDir: string): Use | undefined {
   if (swap) return { kind: 'swap', device: swap.name };
 
   const isElsewhere = (mount: Mount): boolean => !mount.mountPoint.startsWith(`${runDir}/`);
-  for (const pid of ['self', 1] as const) {
-    const mounts = tableOf(pid).filter(isElsewhere);
+  const tables = namespaceOf('self') === namespaceOf(1) ? (['self'] as const) : (['self', 1] as const);
+  for (const mounts of tables.map((pid) => tableOf(pid).filter(isElsewhere))) {
     for (const member of family) {
       const mount = mounts.find((candidate) => names(candidate, member));
       if (mount) return { kind: 'mounted', device: member.name, path: mount.mountPoint };
     }
   }
-  // Ours is not mounted: whoever has it in another namespace has it from elsewhere.
+  return undefined;
+}
+
+/** Who has it mounted in another namespace. Ours is not mounted: they have it from elsewhere. Takes milliseconds on a busy node. */
+export function useInContainers(device: BlockDevice): Use | undefined {
   const [other] = mountsOfDevice(device.device);
   const mount = other?.mounts[0];
   return other && mount && { kind: 'mounted', device: device.name, path: mount.mountPoint, pid: other.namespace.pid };
@@ -34,14 +38,14 @@ export function findUse(device: BlockDevice, runDir: string): Use | undefined {
 
 /** The disk, its partitions, and what is built on them, from bottom to top. */
 function familyOf(device: BlockDevice): BlockDevice[] {
-  const family = new Map<string, BlockDevice>();
+  const family = new Map([[device.name, device]]);
   const add = (name: string): void => {
     const member = family.has(name) ? undefined : readBlockDevice(name);
     if (!member) return;
     family.set(name, member);
     for (const next of [...member.partitions, ...member.holders]) add(next);
   };
-  add(device.disk);
+  for (const name of [device.disk, ...device.partitions, ...device.holders]) add(name);
   return [...family.values()];
 }
 

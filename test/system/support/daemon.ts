@@ -70,28 +70,27 @@ export class Daemon {
     return fetchStatus(this.runDir);
   }
 
-  /** The directory that a disk is mounted on; waits for it. */
+  /** The directory that a disk is mounted on, waited for. Where it was mounted before, that may still be what it was. */
   async mounted(disk: string): Promise<string> {
     return until(`${disk} is mounted`, async () => {
       const status = await this.status();
-      return status?.mounted.find((entry) => entry.disk === disk)?.path;
+      return status?.mounted.find((entry) => entry.disk === disk)?.path ?? this.#tell(disk, status);
     });
   }
 
-  /** Waits until a disk is known not to be mounted, and returns the reason's code. */
-  async notMounted(disk: string): Promise<string> {
-    return until(`${disk} is not mounted`, async () => {
-      const status = await this.status();
-      return status?.notMounted.find((entry) => entry.disk === disk)?.reason;
-    });
-  }
-
-  /** Waits until it is left for this reason. */
+  /** Waits until it is left for this reason, and returns the sentence. */
   async leftFor(disk: string, reason: string): Promise<string> {
     return until(`${disk} is left for ${reason}`, async () => {
       const status = await this.status();
-      return status?.notMounted.find((entry) => entry.disk === disk && entry.reason === reason)?.message;
+      const found = status?.notMounted.find((entry) => entry.disk === disk && entry.reason === reason);
+      return found?.message ?? this.#tell(disk, status);
     });
+  }
+
+  #tell(disk: string, status: NodeStatus | undefined): never {
+    const states = [...(status?.mounted ?? []), ...(status?.notMounted ?? [])].filter((entry) => entry.disk === disk);
+    const log = this.log.split('\n').filter((line) => line.includes(`"${disk}"`));
+    throw new Error(`${JSON.stringify(states)}\n${log.join('\n')}`);
   }
 
   /** What the node's mount table shows below the run dir's two trees, relative to it. */

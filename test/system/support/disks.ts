@@ -77,8 +77,15 @@ export class LoopDisk {
 
   plug(...flags: string[]): string {
     truncateSync(this.image, this.#size);
-    this.device = run('losetup', '--show', '-f', ...flags, this.image);
-    return this.name;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        this.device = run('losetup', '--show', '-f', ...flags, this.image);
+        return this.name;
+      } catch (error) {
+        // Someone else was faster to take the device that was free.
+        if (attempt === 5) throw error;
+      }
+    }
   }
 
   /** As a card taken out of its reader: the device stays, its size is 0 at once, whoever has it open. */

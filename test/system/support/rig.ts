@@ -20,6 +20,8 @@ export class Rig {
   constructor() {
     sweep();
     this.dir = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
+    // Mounting a disk image flushes the disk that it is on: what is measured and waited for is not to be that disk.
+    run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=4g', 'hotmount-system', this.dir);
   }
 
   path(...names: string[]): string {
@@ -109,11 +111,14 @@ function tidy(dir: string): void {
     const id = /^zram-(\d+)$/.exec(name)?.[1];
     if (id && existsSync(`/sys/block/zram${id}`)) writeIfPossible('/sys/class/zram-control/hot_remove', id);
   }
+  attempt('umount', '-l', dir);
   rmSync(dir, { recursive: true, force: true });
 }
 
 function unmountBelow(dir: string): void {
-  for (const mountPoint of mountPointsBelow(dir).reverse()) attempt('umount', '-l', mountPoint);
+  for (const mountPoint of mountPointsBelow(dir).reverse()) {
+    if (mountPoint !== dir) attempt('umount', '-l', mountPoint);
+  }
 }
 
 function attempt(command: string, ...args: string[]): string {

@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { answer, limitWarnings } from '../../../src/admission/answer.ts';
-import type { Decision } from '../../../src/admission/decide.ts';
+import type { AdmissionDecision } from '../../../src/admission/decide.ts';
 
 /** Lone surrogates included. fast-check's own `binary` takes a second to set up. */
 const UTF16_UNIT = fc.nat(0xffff).map((code) => String.fromCharCode(code));
 
 const SOAK = process.env['HOTMOUNT_SOAK'] === '1';
 
-const allowed: Decision = {
+const allowed: AdmissionDecision = {
   outcome: 'allowed',
   reason: 'not_requested',
   reasons: ['not_requested'],
@@ -17,7 +17,8 @@ const allowed: Decision = {
   denials: [],
   patch: [],
 };
-const responseTo = (decision: Partial<Decision>) => JSON.parse(answer('u', { ...allowed, ...decision })).response;
+const responseTo = (decision: Partial<AdmissionDecision>) =>
+  JSON.parse(answer('u', { ...allowed, ...decision })).response;
 const denial = (message: string) => ({ reason: 'dev_not_allowed', message, cause: message }) as const;
 
 /** What apiserver's recorder (pkg/endpoints/filters/warning.go) makes of warnings, in code points. */

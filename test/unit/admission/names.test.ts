@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import { parseServiceName, serviceNames } from '../../../src/admission/names.ts';
-import { clip } from '../../../src/observability/logger.ts';
 
 it('reads NAMESPACE/NAME and nothing else', () => {
   expect(parseServiceName('hotmount/webhook')).toEqual({ namespace: 'hotmount', name: 'webhook' });
@@ -11,11 +10,4 @@ it('reads NAMESPACE/NAME and nothing else', () => {
 
 it('names a Service first as API servers ask for it', () => {
   expect(serviceNames({ namespace: 'hotmount', name: 'webhook' })[0]).toBe('webhook.hotmount.svc');
-});
-
-it('clips between characters, and takes control characters out', () => {
-  expect(clip('abc', 3)).toBe('abc');
-  expect(clip('abcd', 3)).toBe('ab…');
-  expect(clip('a😀bc', 3)).toBe('a…');
-  expect(clip('a\r\nb\u0085\ud800', 10)).toBe('a  b \ufffd');
 });

@@ -1,9 +1,13 @@
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json' with { type: 'json' };
 
+const COMMANDS = ['webhook', 'inject', 'node', 'status', 'monitor', 'policy', 'demo'];
+const MISSING = '/nowhere/missing.yaml';
 const CLI = join(import.meta.dirname, '../../../src/cli.ts');
 const hotmount = (args: readonly string[], input = ''): SpawnSyncReturns<string> =>
   spawnSync(process.execPath, [CLI, ...args], { input, encoding: 'utf8' });
@@ -12,14 +16,14 @@ describe('hotmount', { timeout: 60_000 }, () => {
   it('lists its commands with --help, on stdout', () => {
     const { status, stdout, stderr } = hotmount(['--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    for (const command of ['webhook', 'inject', 'policy', 'demo']) expect(stdout).toContain(`\n  ${command} `);
+    for (const command of COMMANDS) expect(stdout).toContain(`\n  ${command} `);
   });
 
   it('tells its version', () => {
     expect(hotmount(['--version'])).toMatchObject({ status: 0, stdout: `${packageJson.version}\n` });
   });
 
-  it.each(['webhook', 'inject', 'policy', 'demo'])('describes %s as in the list', (command) => {
+  it.each(COMMANDS)('describes %s as in the list', (command) => {
     const { status, stdout } = hotmount(['help', command]);
     expect(status).toBe(0);
     const described = stdout.split('\n\n')[1]?.replaceAll(/\s+/g, ' ');
@@ -34,12 +38,56 @@ describe('hotmount', { timeout: 60_000 }, () => {
     [['inject', '--bogus'], "unknown option '--bogus'"],
     [['inject', '-o', 'xml'], 'Allowed choices are yaml, json, diff'],
     [['inject', '--namespace-labels', 'a'], 'Expected key=value pairs'],
-    [['inject', '-f', 'missing.yaml'], 'missing.yaml: no such file or directory\n'],
-    [['inject', '--policy', 'missing.yaml'], 'missing.yaml: no such file or directory\n'],
   ])('exits with 2 for %j, saying why on stderr', (args, message) => {
     const { status, stdout, stderr } = hotmount(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain(message);
+  });
+
+  it.each([
+    [['inject', '-f', MISSING]],
+    [['inject', '--policy', MISSING]],
+    [['policy', 'check', MISSING]],
+    [['webhook', '--tls-self-signed', '--policy', MISSING]],
+    [['monitor', '--policy', MISSING]],
+  ])('says of a file that is not there the same in %j', (args) => {
+    const { status, stderr } = hotmount(args);
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: `${MISSING}: cannot be read: no such file or directory (ENOENT)\n`,
+    });
+  });
+
+  it.each([[['inject']], [['policy', 'check']], [['webhook', '--tls-self-signed']], [['monitor']]])(
+    'points at what is wrong with a policy in %j',
+    (args) => {
+      const directory = mkdtempSync(join(tmpdir(), 'hotmount-cli-'));
+      const file = join(directory, 'policy.yaml');
+      writeFileSync(file, 'apiVersion: hotmount.io/v1alpha1\nkind: Polcy\n');
+      const { status, stderr } = hotmount([...args, ...(args[0] === 'policy' ? [] : ['--policy']), file]);
+      rmSync(directory, { recursive: true });
+      expect({ status, lines: stderr.split('\n') }).toEqual({
+        status: 2,
+        lines: [
+          `${file}:2:7: kind: expected Policy, found "Polcy"; did you mean "Policy"?`,
+          '  2 | kind: Polcy',
+          '    |       ^',
+          '',
+        ],
+      });
+    },
+  );
+
+  it('says of a node without a daemon that there is none', () => {
+    const { status, stderr } = hotmount(['status', '--run-dir', '/nowhere/run']);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^error: no hotmount node is running on/),
+    });
+  });
+
+  it('says beside its first example how to learn of what was not injected', () => {
+    expect(hotmount(['inject', '--help']).stdout).toContain('set -o pipefail; hotmount inject');
   });
 
   it('injects from stdin to stdout, several files and label lists', () => {

@@ -45,6 +45,8 @@ const file = (name: string, text: string | Buffer): string => {
   return join(dir, name);
 };
 const withFlags = (flags: InjectFlags = {}): InjectFlags => ({ namespaceLabels: { ...LABELS }, ...flags });
+/** What a terminal would do something about, line feeds excepted. */
+const OBEYED = /(?!\n)[\p{Cc}\p{Bidi_Control}]/u;
 const LABELS = { 'pod-security.kubernetes.io/enforce': 'privileged' };
 
 beforeAll(() => {
@@ -88,7 +90,7 @@ describe('hotmount inject: what comes in', () => {
     const error = await run([join(dir, 'missing.yaml'), join(dir, 'empty'), latin1]).catch((e: Error) => e);
     expect(error).toMatchObject({ name: 'BadInput' });
     expect(String((error as Error).message).split('\n')).toEqual([
-      `${join(dir, 'missing.yaml')}: no such file or directory`,
+      `${join(dir, 'missing.yaml')}: cannot be read: no such file or directory (ENOENT)`,
       expect.stringContaining('has no *.yaml, *.yml or *.json files; --recursive'),
       expect.stringContaining('is not UTF-8'),
     ]);
@@ -215,8 +217,27 @@ ${POD.replace(
   it('gives the terminal no control characters from manifests', async () => {
     const text = DENIED.replace('name: bad ', 'name: "\\e[2Jbad\\n" ');
     const { stdout, stderr } = await run([], withFlags({ output: 'diff', explain: true }), text);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not come out
-    expect(stdout + stderr).not.toMatch(/[\x00-\x09\x0b-\x1f]/);
+    expect(stdout + stderr).not.toMatch(OBEYED);
+  });
+
+  it('gives the terminal none in diffs either, in titles and lines', async () => {
+    const text = POD.replace('name: web ', 'name: "w\\u202eb" ').replace(
+      'image: nginx',
+      'image: "n\\x9b31m\\x85"\n    tty: "\\u202e" #',
+    );
+    const { stdout, stderr } = await run([], withFlags({ output: 'diff', explain: true }), text);
+    expect(stdout).toContain('--- Pod shop/w\ufffdb\n');
+    expect(stdout).toContain('n\ufffd31m');
+    expect(stdout + stderr).not.toMatch(OBEYED);
+  });
+
+  it.each([
+    ['an alias', 'metadata: *\u001bcfoo\n'],
+    ['a key', 'a: 1\na\u001bc: 1\na\u001bc: 2\n'],
+  ])('gives the terminal none when it complains about %s', async (_, text) => {
+    const { message } = (await run([], {}, text).catch((error: Error) => error)) as Error;
+    expect(message).toMatch(/^stdin:/);
+    expect(message).not.toMatch(OBEYED);
   });
 });
 
@@ -346,10 +367,20 @@ describe('hotmount inject: namespaces and policies', () => {
     expect(await isInjected(POD, { policy: file('cm.yaml', text), namespaceLabels: { tier: 'gold' } })).toBe(true);
   });
 
+  it('takes a policy from stdin, but not together with the manifests', async () => {
+    const manifest = file('pod-for-policy.yaml', POD);
+    const none = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\n';
+    expect((await run([manifest], withFlags({ policy: '-' }), none)).stdout).toBe(POD);
+    expect((await run([manifest], withFlags({ policy: '-' }), none)).code).toBe(1);
+    await expect(run([], { policy: '-' }, none)).rejects.toThrow('cannot both come from stdin');
+  });
+
   it('refuses a policy that is wrong or missing', async () => {
     const wrong = file('wrong.yaml', POLICY.replace('lxcfs', 'lxcsf'));
     await expect(run([], { policy: wrong }, POD)).rejects.toMatchObject({ name: 'PolicyError' });
     const missing = join(dir, 'missing-policy.yaml');
-    await expect(run([], { policy: missing }, POD)).rejects.toThrow(`${missing}: no such file or directory`);
+    await expect(run([], { policy: missing }, POD)).rejects.toThrow(
+      `${missing}: cannot be read: no such file or directory`,
+    );
   });
 });

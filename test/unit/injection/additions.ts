@@ -4,6 +4,7 @@ import type { Entry } from '../../../src/injection/index.ts';
 /** What an entry of the summary says a container has, spelled out a second time from the annotations' grammar and the contract's paths. */
 export interface Additions {
   readonly mounts: readonly { readonly name: string; readonly mountPath: string; readonly [field: string]: unknown }[];
+  readonly mayHave: Additions['mounts'];
   readonly volumes: readonly { readonly name: string; readonly [source: string]: unknown }[];
   readonly capabilities: readonly string[];
   readonly privileged: boolean;
@@ -43,12 +44,17 @@ export function additionsOf(entries: readonly Entry[]): Additions {
       if (access === 'udev') return [mountOf('hotmount-udev', '/run/udev', '/run/udev', {})];
       if (access !== 'udevd') return [];
       const volume = { name: 'hotmount-udevd', emptyDir: {} };
-      return [devAt(of('dev')[0] ?? '/host-dev'), { volume, mount: { name: volume.name, mountPath: '/run/udev' } }];
+      return [
+        ...(of('dev').length > 0 ? [] : [devAt('/host-dev')]),
+        { volume, mount: { name: volume.name, mountPath: '/run/udev' } },
+      ];
     }),
   ];
   const udevd = of('uevents').includes('udevd') ? ['NET_ADMIN', 'NET_RAW'] : [];
   return {
     mounts: mounted.map(({ mount }) => mount),
+    // A udevd that the user asked for does not use the alias of a default, whose path may be taken.
+    mayHave: of('uevents').includes('udevd') ? [devAt('/host-dev').mount] : [],
     volumes: mounted.map(({ volume }) => volume),
     capabilities: [...of('capabilities'), ...udevd],
     privileged: of('privileged').length > 0,

@@ -346,7 +346,8 @@ function isNamed(
 ): boolean {
   const [field, key, deeper] = inside;
   if (field === 'volumeMounts' && inside.length === 2) {
-    return before === undefined && additions.mounts.some((mount) => isDeepStrictEqual(mount, after));
+    const named = [...additions.mounts, ...additions.mayHave];
+    return before === undefined && named.some((mount) => isDeepStrictEqual(mount, after));
   }
   if (field === 'volumeMounts' && deeper === 'mountPropagation') {
     const mount = (container['volumeMounts'] as readonly JsonObject[])[Number(key)];

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../../src/contract/json.ts';
 import { inject, injectManifest, mutateWorkload, templatePath } from '../../../src/injection/index.ts';
-import { annotations } from './generators/annotations.ts';
+import { scalarAnnotations } from './generators/annotations.ts';
 import { workloads } from './generators/pods.ts';
 import { contexts, policies } from './generators/policies.ts';
 import { changes, deepFreeze, type Path, wire } from './json.ts';
@@ -35,7 +35,7 @@ function holds(
   property: (workload: JsonObject, mutate: (workload: JsonObject) => JsonObject, own: JsonObject) => void,
 ): void {
   it(name, { timeout: TIMEOUT }, () => {
-    const run = fc.property(objects, contexts, policies, annotations, (workload, context, policy, own) => {
+    const run = fc.property(objects, contexts, policies, scalarAnnotations, (workload, context, policy, own) => {
       const mutate = (object: JsonObject) => mutateWorkload(object, { ...context, operation: 'CREATE' }, policy).object;
       property(deepFreeze(workload), mutate, deepFreeze(own));
     });

@@ -54,7 +54,8 @@ describe('parseManifests', () => {
     ['a: 1\nb: [\n', 'web.yaml:3:1: '],
     ['a: 1\n---\nx: y: z\n', 'web.yaml:3:4: Nested mappings are not allowed in compact mappings'],
     ['a: 1\na: 2\n', 'web.yaml:2:1: Map keys must be unique'],
-    ['a: *b\n', 'web.yaml:1:1: Unresolved alias'],
+    ['a: *b\n', 'web.yaml:1:4: the alias *b has no anchor before it'],
+    ['a: &b 1\nb: *b\nc: [*c]\n', 'web.yaml:3:5: the alias *c has'],
     ['a: 1\n---\n- b\n', 'web.yaml:3:1: expected a Kubernetes object, found a list'],
     ['hello\n', 'web.yaml:1:1: expected a Kubernetes object, found "hello"'],
     ['{"a": 1}\n{"b": "x" "y"}\n', 'web.yaml:2:11: '],
@@ -68,6 +69,16 @@ describe('parseManifests', () => {
     expect(parse('metadata:\n  name: {{ .Release.Name }}\n').problems).toEqual([
       expect.stringMatching(/^web\.yaml:2:\d+: .*a template has to be rendered first/),
     ]);
+  });
+
+  it.each(['a: *\n', 'a: [x, *]\n', 'host: *.example.com\n'])('says what to do with the * in %j', (text) => {
+    expect(parse(text).problems).toEqual([expect.stringMatching(/text that begins with \* has to be in quotes/)]);
+  });
+
+  it('says what may be missing where manifests follow each other without a ---', () => {
+    const [problem] = parse('kind: A\nmetadata: {}\nkind: B\n').problems;
+    expect(problem).toMatch(/^web\.yaml:3:1: .*a line --- between two manifests may be missing before it/);
+    expect(parse('a:\n  b: 1\n  b: 2\n').problems).toEqual([expect.not.stringContaining('---')]);
   });
 
   it('names all documents that are wrong', () => {

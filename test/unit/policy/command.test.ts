@@ -36,7 +36,7 @@ describe('hotmount policy check', { timeout: 30_000 }, () => {
   it('says what a valid policy amounts to, on standard error alone', async () => {
     const { code, stdout, stderr } = await check(['-'], VALID);
     expect([code, stdout]).toEqual([0, '']);
-    expect(stderr).toContain('standard input is valid');
+    expect(stderr).toContain('stdin is valid');
     expect(stderr).toMatch(
       /rule edge .*namespaces edge-\*; service accounts copier \| allows capabilities NET_RAW; lxcfs/,
     );
@@ -90,14 +90,14 @@ describe('hotmount policy check', { timeout: 30_000 }, () => {
   it('tells of a file that cannot be read', async () => {
     const { code, stderr } = await check([join(directory, 'none')]);
     expect(code).toBe(2);
-    expect(stderr).toBe(`${join(directory, 'none')}: cannot be read: there is no such file (ENOENT)\n`);
+    expect(stderr).toBe(`${join(directory, 'none')}: cannot be read: no such file or directory (ENOENT)\n`);
   });
 
   it('takes the manifest of a ConfigMap', async () => {
     const manifest = `kind: ConfigMap\ndata:\n  policy.yaml: |\n${VALID.replace('edge-*', '[').replace(/^/gm, '    ')}`;
     const { code, stderr } = await check(['-'], manifest);
     expect(code).toBe(2);
-    expect(stderr).toContain('standard input:8:22: rules[0].namespaces[0]:');
+    expect(stderr).toContain('stdin:8:22: rules[0].namespaces[0]:');
     expect(stderr).toContain('\n  8 |         namespaces: ["["]\n    |                      ^\n');
   });
 

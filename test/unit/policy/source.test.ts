@@ -83,7 +83,7 @@ describe('a policy file', () => {
     writeFileSync(path, policyText('one'));
     const { rule, events } = open(path);
     unlinkSync(path);
-    await until(() => expect(events).toEqual([`error: ${path}: cannot be read: there is no such file (ENOENT)`]));
+    await until(() => expect(events).toEqual([`error: ${path}: cannot be read: no such file or directory (ENOENT)`]));
     expect(rule()).toBe('one');
     writeFileSync(path, policyText('one'));
     await until(() => expect(events).toHaveLength(2));
@@ -214,7 +214,7 @@ describe('a ConfigMap volume', () => {
 
 describe('opening', () => {
   it.each([
-    ['a file that is not there', () => join(directory, 'none'), 'there is no such file'],
+    ['a file that is not there', () => join(directory, 'none'), 'no such file or directory'],
     ['a directory', () => directory, 'is not a regular file'],
     ['links in a circle', () => circle(), 'links lead in a circle'],
     ['a broken policy', () => written(BROKEN), '4:1: foo:'],

@@ -106,6 +106,11 @@ export const annotations: fc.Arbitrary<JsonObject> = fc
   )
   .map(([asked, odd, pair]) => ({ ...Object.fromEntries([...asked, ...odd]), ...pair }));
 
+/** Those that a workload may have: lists and objects in their place are refused outright. */
+export const scalarAnnotations: fc.Arbitrary<JsonObject> = annotations.map((own) =>
+  Object.fromEntries(Object.entries(own).filter(([, value]) => typeof value !== 'object' || value === null)),
+);
+
 const asWritten = annotations.map((own) =>
   JSON.stringify(Object.fromEntries(Object.entries(own).filter(([key]) => key.startsWith('hotmount.io/')))),
 );

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Json, JsonObject } from '../../../../src/contract/json.ts';
-import { annotations, podAnnotations } from './annotations.ts';
+import { podAnnotations, scalarAnnotations } from './annotations.ts';
 import { CONTAINERS, field, object, pick, seldom, VOLUMES } from './basics.ts';
 
 const PATHS = [
@@ -165,9 +165,9 @@ const workloadKinds = pick(
 export const workloads: fc.Arbitrary<JsonObject> = fc
   .tuple(
     workloadKinds,
-    field(annotations),
+    field(scalarAnnotations),
     pods,
-    field(annotations),
+    field(scalarAnnotations),
     seldom(fc.constant([{ kind: 'CronJob', name: 'c', controller: true }])),
   )
   .map(([type, own, pod, ofJobTemplate, ownerReferences]) => {

@@ -1,0 +1,19 @@
+import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import { UsageError } from './fail.ts';
+
+/** A whole number, of nine digits at most. Throws UsageError. */
+export function readNumber(option: string, text: string, { min = 0, max }: { min?: number; max: number }): number {
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= min && number <= max) return number;
+  throw new UsageError(`${option} ${text}: expected a whole number from ${min} to ${max}`);
+}
+
+/** A TCP port; 0 is any free one. Throws UsageError. */
+export const readPort = (option: string, text: string): number => readNumber(option, text, { max: 65_535 });
+
+/** Throws UsageError. */
+export function readLogLevel(text: string): LogLevel {
+  const level = LOG_LEVELS.find((known) => known === text);
+  if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
+  return level;
+}

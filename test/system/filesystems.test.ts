@@ -1,0 +1,48 @@
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readMountinfo } from '../../src/linux/mountinfo.ts';
+import { mountsOfDevice } from '../../src/linux/namespaces.ts';
+import { Daemon } from './support/daemon.ts';
+import { LoopDisk } from './support/disks.ts';
+import { Rig, readText, until } from './support/rig.ts';
+import { describeSystem } from './support/suite.ts';
+
+describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g', 'mkntfs'], () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig();
+  });
+  afterEach(() => rig.close());
+
+  it.each([
+    ['ext4', 'ext4', true],
+    ['xfs', 'xfs', false],
+    ['btrfs', 'btrfs', true],
+    ['squashfs', 'squashfs', true],
+    ['ntfs', 'fuseblk', false],
+  ] as const)(
+    '%s is mounted, shown read-only a second time, and gone when it is unplugged',
+    async (fsType, mountedAs, hasFiles) => {
+      const classes = `- {name: test, match: [{bus: [loop], fsType: [${fsType}], label: ["HM-${fsType}"]}, {bus: [loop], fsType: [squashfs], minSize: 9Mi, maxSize: 9Mi}]}`;
+      const daemon = await new Daemon(rig, { policy: rig.policy(classes) }).start();
+      const size = { ext4: 8, xfs: 320, btrfs: 128, squashfs: 9, ntfs: 16 }[fsType];
+      const disk = new LoopDisk(rig, {
+        fsType,
+        label: `HM-${fsType}`,
+        size,
+        files: hasFiles ? { hello: 'there' } : {},
+      });
+      const path = await daemon.mounted(disk.plug());
+      const table = (): string[] =>
+        readMountinfo()
+          .filter(({ mountPoint }) => mountPoint.startsWith(`${daemon.runDir}/media`))
+          .map((mount) => `${mount.fsType} ${mount.options.includes('ro') ? 'ro' : 'rw'}`);
+      await until('the twin is there', () => table().length === 2);
+      expect(table()).toEqual([`${mountedAs} ${fsType === 'squashfs' ? 'ro' : 'rw'}`, `${mountedAs} ro`]);
+      if (hasFiles) expect(readText(`${path}/hello`)).toBe('there');
+
+      const device = readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string;
+      disk.pull();
+      await until('it is gone', () => mountsOfDevice(device).length === 0);
+    },
+  );
+});
