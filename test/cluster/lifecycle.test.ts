@@ -1,4 +1,9 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import type { ApiClient } from './api-client.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
 import { FakeSidecarInjector } from './fake-sidecar-injector.ts';
@@ -97,6 +102,28 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     await hotmount.helm('upgrade', 'hotmount', CHART, '--set', 'keepEditedPolicy=true,webhook.replicas=3');
     expect((await cluster().get(...name)).data['policy.yaml']).toBe(text);
     expect((await cluster().get('deployment', 'hotmount-webhook', '-n', hotmount.namespace)).spec.replicas).toBe(3);
+  });
+
+  test('passes its own test, run as the test pod would', async () => {
+    const hotmount = await installed();
+    const hooks = await cluster().helm('get', 'hooks', 'hotmount', '-n', hotmount.namespace);
+    const [container] = parse(hooks).spec.containers;
+    const ca = join(cluster().directory, 'ca.crt');
+    const { data } = await cluster().get('secret', 'hotmount-webhook-tls', '-n', hotmount.namespace);
+    await writeFile(ca, Buffer.from(data['ca.crt'], 'base64'));
+    const { spec } = await cluster().get('service', 'hotmount-webhook', '-n', hotmount.namespace);
+    // Stands in for the cluster's DNS.
+    const dns = `import dns from 'node:dns'; dns.lookup = (_, options, done) => options.all ? done(null, [{ address: '${spec.clusterIP}', family: 4 }]) : done(null, '${spec.clusterIP}', 4);`;
+    const [, ...flags] = container.command;
+    const env = Object.fromEntries(
+      container.env.map(({ name, value }: { name: string; value: string }) => [name, value]),
+    );
+    const args = ['--import', `data:text/javascript,${encodeURIComponent(dns)}`, ...flags, ...container.args];
+    const run = promisify(execFile)(process.execPath, args, { env: { ...env, SSL_CERT_FILE: ca } });
+    expect((await run).stdout).toBe('200\n');
+    await expect(
+      promisify(execFile)(process.execPath, args, { env: { ...env, SSL_CERT_FILE: '/dev/null' } }),
+    ).rejects.toThrow(/certificate/);
   });
 
   test('leaves nothing in its namespace, either', async () => {
