@@ -6,6 +6,7 @@ import type { JsonObject, Labels } from '../contract/json.ts';
 import { createLogger } from '../observability/logger.ts';
 import { parsePolicy, readPolicyText } from '../policy/index.ts';
 import { apiClient } from './demo/client.ts';
+import type { showNode } from './demo/node.ts';
 import { play } from './demo/play.ts';
 import { SCENES, type Scene } from './demo/scenes.ts';
 import { type Screen, showScene } from './demo/show.ts';
@@ -20,12 +21,14 @@ const EXAMPLES = join(import.meta.dirname, '../../examples');
 export function demoCommand(): Command {
   return new Command('demo')
     .description('show what the webhook makes of the manifests in examples/, without a cluster')
-    .action(async (_flags: unknown, command: Command) => {
+    .option('--no-node', 'leave out the disk in the container, which takes root and runc')
+    .action(async ({ node }: { node: boolean }, command: Command) => {
       const { columns = 100, isTTY } = process.stdout;
       const colors = picocolors.createColors(isTTY === true && !process.env['NO_COLOR']);
       const write = (text: string) => void process.stdout.write(text);
       try {
-        process.exitCode = (await demo(write, { colors, width: Math.min(columns, 120) })) ? 0 : 1;
+        const nodeHalf = node ? (await import('./demo/node.ts')).showNode : undefined;
+        process.exitCode = (await demo(write, { colors, width: Math.min(columns, 120) }, { nodeHalf })) ? 0 : 1;
       } catch (error) {
         if (!(error instanceof BadInput)) throw error;
         command.error(`the demo plays the manifests in examples/, run it in a checkout: ${error.message}`, {
@@ -35,8 +38,19 @@ export function demoCommand(): Command {
     });
 }
 
+interface DemoOptions {
+  /** The directory. */
+  readonly examples?: string;
+  /** Plays the last scene: what is on the node. */
+  readonly nodeHalf?: typeof showNode | undefined;
+}
+
 /** Resolves to whether everything was as it should be. Rejects where the examples or the webhook cannot be had. */
-export async function demo(write: (text: string) => void, screen: Screen, examples = EXAMPLES): Promise<boolean> {
+export async function demo(
+  write: (text: string) => void,
+  screen: Screen,
+  { examples = EXAMPLES, nodeHalf }: DemoOptions = {},
+): Promise<boolean> {
   const { colors } = screen;
   const namespaces = namespaceLabelsIn(await read(join(examples, 'namespaces.yaml')));
   const webhook = await start(join(examples, 'policy.yaml'), (namespace) => namespaces.get(namespace));
@@ -56,10 +70,10 @@ export async function demo(write: (text: string) => void, screen: Screen, exampl
     api.close();
     await webhook.close();
   }
-  if (problems.length > 0) {
-    write(
-      `\n${colors.red(`Not as it should be: ${problems.map(({ file }) => file).join(', ')}. Please report this.`)}\n`,
-    );
+  const wrong = problems.map(({ file }) => file);
+  if (nodeHalf && !(await nodeHalf(write, screen, SCENES.length + 1))) wrong.push('the disk in the container');
+  if (wrong.length > 0) {
+    write(`\n${colors.red(`Not as it should be: ${wrong.join(', ')}. Please report this.`)}\n`);
     return false;
   }
   write(`\n${ending(reviews, screen)}\n`);

@@ -16,6 +16,7 @@ export const libc = {
   mknod: lib.func('int mknod(str, uint, uint64)'),
   lsetxattr: lib.func('int lsetxattr(str, str, const void *, size_t, int)'),
   lgetxattr: lib.func('long lgetxattr(str, str, _Out_ void *, size_t)'),
+  ioctl: lib.func('int ioctl(int, ulong, ...)'),
   eventfd: lib.func('int eventfd(uint, int)'),
   socket: lib.func('int socket(int, int, int)'),
   setsockopt: lib.func('int setsockopt(int, int, int, const int *, uint)'),

@@ -22,6 +22,7 @@ const [EINTR, EAGAIN, ENOBUFS] = [4, 11, 105];
 const DATAGRAM_BYTES = 8192;
 /** So that a storm of events neither grows one message without end nor keeps others waiting. */
 const BATCH_EVENTS = 512;
+const NOTHING_RECEIVED = { events: [], overflow: false, drained: false };
 
 const {
   subsystems,
@@ -59,6 +60,7 @@ function listen(socket: number): void {
     ...(watchMounts ? [{ fd: openSync('/proc/self/mountinfo', 'r'), events: POLLPRI, revents: 0 }] : []),
   ];
   const buffer = Buffer.alloc(DATAGRAM_BYTES);
+  let congested = false;
   for (;;) {
     if (libc.poll(sources, sources.length, -1) < 0) {
       if (errno() === EINTR) continue;
@@ -66,21 +68,26 @@ function listen(socket: number): void {
     }
     if (sources[0]?.revents) return;
     const receivedAt = performance.timeOrigin + performance.now();
-    const { events, overflow } = sources[1]?.revents ? receive(socket, buffer) : { events: [], overflow: false };
+    const { events, overflow, drained } = sources[1]?.revents ? receive(socket, buffer) : NOTHING_RECEIVED;
+    congested ||= overflow;
     const mountsChanged = Boolean(sources[2]?.revents);
-    if (events.length > 0 || overflow || mountsChanged)
-      post({ type: 'batch', events, overflow, mountsChanged, receivedAt });
+    if (events.length > 0 || congested || mountsChanged) {
+      post({ type: 'batch', events, overflow: congested, mountsChanged, receivedAt });
+    }
+    // From ENOBUFS until its queue is empty, the kernel drops events and does not say so again (af_netlink.c, NETLINK_S_CONGESTED):
+    // a look is due after that as well.
+    if (drained) congested = false;
   }
 }
 
-function receive(socket: number, buffer: Buffer): { events: Uevent[]; overflow: boolean } {
+function receive(socket: number, buffer: Buffer): { events: Uevent[]; overflow: boolean; drained: boolean } {
   const events: Uevent[] = [];
   let overflow = false;
   while (events.length < BATCH_EVENTS) {
     const sender = { family: 0, pad: 0, pid: 0, groups: 0 };
     const length = Number(libc.recvfrom(socket, buffer, buffer.length, MSG_DONTWAIT | MSG_TRUNC, sender, [12]));
     if (length < 0) {
-      if (errno() === EAGAIN) break;
+      if (errno() === EAGAIN) return { events, overflow, drained: true };
       if (errno() === ENOBUFS) overflow = true;
       else if (errno() !== EINTR) check(-1, 'recvfrom');
       continue;
@@ -90,5 +97,5 @@ function receive(socket: number, buffer: Buffer): { events: Uevent[]; overflow: 
     const event = parseUevent(buffer.subarray(0, length));
     if (event && (!subsystems || subsystems.includes(event.subsystem))) events.push(event);
   }
-  return { events, overflow };
+  return { events, overflow, drained: false };
 }

@@ -13,7 +13,7 @@ const run = promisify(execFile);
 
 describe('hotmount demo', () => {
   it('ends with 0 from anywhere, having shown differences, a warning and a denial', async () => {
-    const { stdout, stderr } = await run(process.execPath, [CLI, 'demo'], { cwd: tmpdir() });
+    const { stdout, stderr } = await run(process.execPath, [CLI, 'demo', '--no-node'], { cwd: tmpdir() });
 
     expect(stderr).toBe('');
     expect(stdout).toContain('\nDeployment shop/legacy-java\n  @@ ');
@@ -47,7 +47,7 @@ describe('hotmount demo', () => {
       output += text;
     };
 
-    expect(await demo(write, { colors: picocolors.createColors(false), width: 80 }, examples)).toBe(false);
+    expect(await demo(write, { colors: picocolors.createColors(false), width: 80 }, { examples })).toBe(false);
 
     expect(output).toContain('This is not as it should be: the pod was to be denied, and was admitted.');
     expect(output).toContain('Not as it should be: serial-rig.yaml, denied.yaml.');

@@ -6,7 +6,7 @@ import type { Review, Take } from './play.ts';
 import type { Scene } from './scenes.ts';
 
 /** In columns. */
-const RULE = 80;
+export const RULE = 80;
 
 export interface Screen {
   readonly colors: Colors;

@@ -1,0 +1,75 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { type DemoContainer, findProgram } from './container.ts';
+import { RULE, type Screen } from './show.ts';
+import { Stage, until } from './stage.ts';
+
+const PROGRAMS = ['runc', 'busybox', 'losetup', 'mkfs.ext4', 'blkid', 'mount', 'umount', 'unshare', 'setpriv'];
+
+/** What the node's half takes and this machine lacks; undefined where all is there. */
+export function whyNoNode(): string | undefined {
+  if (process.platform !== 'linux') return 'it takes Linux';
+  if (process.getuid?.() !== 0) return 'it takes root';
+  const missing = PROGRAMS.filter((name) => findProgram(name) === undefined);
+  return missing.length > 0 ? `these programs are not installed: ${missing.join(', ')}` : undefined;
+}
+
+/**
+ * Plays the node's half, with a daemon, a container and a disk (a loop device) of its own, in a directory of its own, and removes them
+ * all again. Where they cannot be had, it says in one line why it is left out.
+ * @returns false where the disk did not come or go as it should
+ */
+export async function showNode(write: (text: string) => void, { colors }: Screen, number: number): Promise<boolean> {
+  const leaveOut = (reason: string): true => {
+    write(`\n${colors.dim(`(The node's half is left out: ${reason}.)`)}\n`);
+    return true;
+  };
+  const reason = whyNoNode();
+  if (reason !== undefined) return leaveOut(reason);
+  const stage = new Stage();
+  const end = (): never => {
+    stage.clear();
+    process.exit(1);
+  };
+  process.once('SIGINT', end).once('SIGTERM', end);
+  try {
+    let container: DemoContainer;
+    try {
+      container = await stage.setUp();
+    } catch (error) {
+      return leaveOut((error as Error).message.replace(/\.$/, ''));
+    }
+    write(
+      `\n${colors.bold(`── ${number}. The disk itself `.padEnd(RULE, '─'))}
+The node's daemon and a runc container without any capability are running: before your eyes, with a disk of this demo's own.
+
+${colors.dim(`$ losetup --find --show stick.img      # plug it in`)}\n`,
+    );
+    const file = `/proc/${container.pid}/root/media/STICK/hello`;
+    const plugged = performance.now();
+    write(`${stage.plug()}\n`);
+    await until('the file appears in the container', () => existsSync(file) && readFileSync(file).length > 0);
+    const appeared = performance.now() - plugged;
+    write(
+      `${colors.dim('$ runc exec demo cat /media/STICK/hello')}
+${container.exec('cat', '/media/STICK/hello')}
+${colors.green(`${appeared.toFixed(0)} ms`)} from plugging it in until the running container could read the file.
+
+${colors.dim('$ truncate --size 0 stick.img          # pull it')}\n`,
+    );
+    const pulled = performance.now();
+    stage.pull();
+    await until('the disk goes from the container', () => !existsSync(`/proc/${container.pid}/root/media/STICK`));
+    const gone = performance.now() - pulled;
+    write(
+      `${colors.dim('$ runc exec demo ls /media')}
+${container.exec('ls', '/media')}${colors.green(`${gone.toFixed(0)} ms`)} until it was gone, from the container too.\n`,
+    );
+    return true;
+  } catch (error) {
+    write(`${colors.red(`This is not as it should be: ${(error as Error).message}.`)}\n`);
+    return false;
+  } finally {
+    process.off('SIGINT', end).off('SIGTERM', end);
+    stage.clear();
+  }
+}
