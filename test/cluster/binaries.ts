@@ -29,8 +29,9 @@ const cacheDirectory = (): string =>
   process.env['HOTMOUNT_CLUSTER_CACHE'] ?? join(homedir(), '.cache', 'hotmount-cluster');
 
 /**
- * The programs of a cluster: those of `KUBEBUILDER_ASSETS` where that is set, else built by Go, once: half an hour of one processor, kept
- * in `HOTMOUNT_CLUSTER_CACHE` (default `~/.cache/hotmount-cluster`). Rejects with the remedy where they cannot be had.
+ * The programs of a cluster: those of `KUBEBUILDER_ASSETS` where that is set, else built by Go, once, in some minutes, kept in
+ * `HOTMOUNT_CLUSTER_CACHE` (default `~/.cache/hotmount-cluster`): when asked to by `npm run test:cluster`, or in CI. Rejects with the
+ * remedy where they cannot be had.
  */
 export async function prepareBinaries(say: Say): Promise<Binaries> {
   const [servers, tools] = await Promise.all([prepareServers(say), prepareTools()]);
@@ -57,6 +58,11 @@ async function prepareServers(say: Say): Promise<string> {
   const directory = join(cacheDirectory(), `${KUBERNETES_VERSION}-${key.digest('hex').slice(0, 12)}`);
   if (existsSync(directory)) return directory;
 
+  if (process.env['HOTMOUNT_REQUIRE_SYSTEM'] !== '1' && process.env['HOTMOUNT_CLUSTER_BUILD'] !== '1') {
+    throw new Error(
+      `no Kubernetes ${KUBERNETES_VERSION} has been built here: npm run test:cluster does, once, in some minutes`,
+    );
+  }
   // Built beside and renamed, so that a build that was interrupted is not taken for a whole one.
   const building = `${directory}.${process.pid}`;
   await mkdir(building, { recursive: true });
