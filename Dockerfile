@@ -7,6 +7,10 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
 
 FROM node:26-bookworm-slim
+# What the node's pods call: mount, umount and blkid; file systems that kernels may lack; lxcfs. The webhook needs none of it.
+RUN apt-get update -q \
+  && apt-get install -qy --no-install-recommends mount util-linux ntfs-3g exfat-fuse lxcfs \
+  && rm -rf /var/lib/apt/lists/*
 WORKDIR /hotmount
 ENV NODE_ENV=production
 COPY --from=dependencies /hotmount/node_modules node_modules
@@ -19,7 +23,7 @@ RUN chmod 0755 src/cli.ts && ln -s /hotmount/src/cli.ts /usr/local/bin/hotmount
 ENV NODE_COMPILE_CACHE=/hotmount/.compile-cache
 RUN install -d -o 1000 -g 1000 .compile-cache \
   && setpriv --reuid=1000 --regid=1000 --clear-groups sh -ec "hotmount --version; hotmount webhook --help; \
-    node -e \"for (const name of ['index', 'issue']) import('/hotmount/src/admission/' + name + '.ts')\"" \
+    node -e \"for (const name of ['admission/index', 'admission/issue', 'kubernetes/index']) import('/hotmount/src/' + name + '.ts'); import('@kubernetes/client-node')\"" \
   && chown -R 0:0 .compile-cache && chmod -R a+rX,go-w .compile-cache
 # The image's own unprivileged user, by number: kubelets check runAsNonRoot by it.
 USER 1000:1000

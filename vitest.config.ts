@@ -4,7 +4,8 @@ const soak = process.env['HOTMOUNT_SOAK'] === '1';
 
 /**
  * unit, golden and server run anywhere, together. After them, so that nothing else competes for the machine, system: it needs root and
- * Linux, and runs one file after the other. Last, lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
+ * Linux, and runs one file after the other. Then lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
+ * Last, cluster runs with a Kubernetes control plane (test/cluster/README.md), of which its files share one, too.
  */
 export default defineConfig({
   test: {
@@ -39,6 +40,19 @@ export default defineConfig({
           isolate: false,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
+          testTimeout: soak ? 1_800_000 : 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+      {
+        test: {
+          name: 'cluster',
+          include: ['test/cluster/**/*.test.ts'],
+          globalSetup: 'test/cluster/global-setup.ts',
+          pool: 'forks',
+          isolate: false,
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
           testTimeout: soak ? 1_800_000 : 120_000,
           hookTimeout: 180_000,
         },

@@ -65,5 +65,6 @@ export function statusBody({ code, reason, message }: HttpProblem): string {
   });
 }
 
-/** With a policy from a file, nothing tells the webhook of namespaces. */
-const NO_LABELS = 'this webhook has no source of namespace labels; give that rule neither namespaceLabels nor defaults';
+/** With everything from files, nothing tells the webhook of namespaces; else its log says why they could not be had. */
+const NO_LABELS =
+  'either the API server could not be asked just now, or this webhook has no source of them (see --policy-configmap)';

@@ -16,6 +16,16 @@ export function parseServiceName(text: string): ServiceName | undefined {
   return { namespace, name };
 }
 
+const DNS_SUBDOMAIN = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
+
+/** Reads the `NAMESPACE/NAME` of an object, whose name may have dots in it; undefined where it is anything else. */
+export function parseObjectName(text: string): ServiceName | undefined {
+  const [namespace, name, ...rest] = text.split('/');
+  if (!namespace || !name || rest.length > 0 || !DNS_LABEL.test(namespace) || !DNS_SUBDOMAIN.test(name))
+    return undefined;
+  return { namespace, name };
+}
+
 /** The names that a Service has inside the cluster. The API server asks for `NAME.NAMESPACE.svc`. */
 export const serviceNames = ({ namespace, name }: ServiceName): string[] => [
   `${name}.${namespace}.svc`,

@@ -15,6 +15,7 @@ import { addHealthRoutes, type Health, respond } from './health.ts';
 import { BODY_LIMIT, type HttpProblem, statusBody, toProblem, unsupported } from './http-errors.ts';
 import { type AdmissionRequest, parseReview } from './review.ts';
 import { createTlsServer, type ServerLimits } from './tls-server.ts';
+import { answerPolicy, judgePolicy } from './validate-policy.ts';
 
 /** The labels of a namespace, or undefined where they cannot be had. */
 export type NamespaceLabels = (namespace: string) => Labels | undefined | Promise<Labels | undefined>;
@@ -34,7 +35,7 @@ export interface AdmissionApp {
   readonly server: Server;
 }
 
-/** The HTTPS side of the webhook, not yet listening: `POST /mutate/pods`, `POST /mutate/workloads`, health. */
+/** The HTTPS side of the webhook, not yet listening: `POST /mutate/pods`, `/mutate/workloads` and `/validate/policy`, health. */
 export function createAdmissionApp(parts: AdmissionParts): AdmissionApp {
   const { health, log } = parts;
   let server: Server | undefined;
@@ -55,8 +56,9 @@ export function createAdmissionApp(parts: AdmissionParts): AdmissionApp {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_, body, done) => done(null, body));
 
-  app.post('/mutate/pods', (request, reply) => review('pods', request, reply, parts));
-  app.post('/mutate/workloads', (request, reply) => review('workloads', request, reply, parts));
+  app.post('/mutate/pods', (request, reply) => review(decisionOn('pods'), request, reply, parts));
+  app.post('/mutate/workloads', (request, reply) => review(decisionOn('workloads'), request, reply, parts));
+  app.post('/validate/policy', (request, reply) => review(policyVerdict, request, reply, parts));
   addHealthRoutes(app, health);
 
   app.setNotFoundHandler((request, reply) => {
@@ -70,19 +72,49 @@ export function createAdmissionApp(parts: AdmissionParts): AdmissionApp {
   return { app, server };
 }
 
-async function review(target: Target, request: FastifyRequest, reply: FastifyReply, parts: AdmissionParts) {
+/** What becomes of one request: the body of the answer, and what is counted and logged. */
+interface Answered {
+  readonly body: string;
+  readonly outcome: 'allowed' | 'denied';
+  readonly reason: string;
+  log(milliseconds: number): void;
+}
+type Handler = (asked: AdmissionRequest, parts: AdmissionParts) => Answered | Promise<Answered>;
+
+const decisionOn =
+  (target: Target): Handler =>
+  async (asked, { namespaceLabels, policy, log }) => {
+    const labels = await namespaceLabels(asked.namespace);
+    const decision = decide(target, asked, policy(), labels);
+    const { outcome, reason } = decision;
+    return { body: answer(asked.uid, decision), outcome, reason, log: (ms) => logDecision(log, asked, decision, ms) };
+  };
+
+const policyVerdict: Handler = (asked, { log }) => {
+  const verdict = judgePolicy(asked);
+  const { outcome, reason, message } = verdict;
+  const configMap = `${printable(asked.namespace, 63)}/${printable(asked.name, 253)}`;
+  return {
+    body: answerPolicy(asked.uid, verdict),
+    outcome,
+    reason,
+    log: (ms) =>
+      log.info({ configMap, outcome, reason, problem: printable(message, 1_024) || undefined, ms }, 'judged a policy'),
+  };
+};
+
+async function review(handle: Handler, request: FastifyRequest, reply: FastifyReply, parts: AdmissionParts) {
   const start = performance.now();
   let asked: AdmissionRequest | undefined;
   try {
     // Without a content type there is no parser, and nothing was read.
     if (typeof request.body !== 'string') return await refuse(unsupported(undefined), { request, reply }, parts);
     asked = parseReview(request.body);
-    const labels = await parts.namespaceLabels(asked.namespace);
-    const decision = decide(target, asked, parts.policy(), labels);
-    respond(reply, parts.health, 200, 'application/json', answer(asked.uid, decision));
+    const answered = await handle(asked, parts);
+    respond(reply, parts.health, 200, 'application/json', answered.body);
     const milliseconds = performance.now() - start;
-    parts.metrics.decided(decision.outcome, decision.reason, milliseconds / 1000);
-    logDecision(parts.log, asked, decision, milliseconds);
+    parts.metrics.decided(answered.outcome, answered.reason, milliseconds / 1000);
+    answered.log(milliseconds);
     return reply;
   } catch (error) {
     return refuse(toProblem(error, undefined), { request, reply, asked, error }, parts);

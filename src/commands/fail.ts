@@ -13,6 +13,7 @@ const EXIT_CODES: Readonly<Record<string, 1 | 2>> = {
   BadInput: 2,
   PolicyError: 2,
   CertificateError: 2,
+  KubernetesError: 2,
   FileError: 1,
   ListenError: 1,
 };

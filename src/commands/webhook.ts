@@ -1,39 +1,27 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import type { SelfSigned } from '../admission/index.ts';
-import { parseServiceName, type ServiceName } from '../admission/names.ts';
+import type { CertificateSource, CurrentPolicy, SelfSigned } from '../admission/index.ts';
 import { FileError, fileProblem } from '../files/file-error.ts';
-import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import { LOG_LEVELS } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
-import { fail, UsageError } from './fail.ts';
-import { readLogLevel, readNumber, readPort } from './flags.ts';
+import { fail } from './fail.ts';
 import { firstSignal } from './signals.ts';
-
-/** As commander gives them. */
-interface Flags {
-  policy?: string;
-  tlsCert?: string;
-  tlsKey?: string;
-  tlsSelfSigned?: true;
-  service?: string;
-  caFile?: string;
-  host: string;
-  port: string;
-  metricsPort: string;
-  logLevel: string;
-  drainSeconds: string;
-}
+import { type Flags, readSettings, type Settings } from './webhook/settings.ts';
 
 /** `hotmount webhook`: serves until a signal, then drains. Exit codes: 1 where it cannot serve, 2 for wrong flags and bad files. */
 export function webhookCommand(): Command {
   return new Command('webhook')
     .description('serve the admission webhook that injects annotated pods')
     .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
+    .option('--policy-configmap <namespace/name>', 'the policy in a ConfigMap under policy.yaml, watched')
     .option('--tls-cert <file>', 'the serving certificate, PEM, with any intermediates; read again when it changes')
     .option('--tls-key <file>', 'its private key, PEM')
     .option('--tls-self-signed', 'a certificate of a new CA of our own, in memory')
-    .option('--service <namespace/name>', 'the Service in front of us, for the names in the self-signed certificate')
+    .option('--tls-secret <namespace/name>', 'certificates of our own, kept and renewed in this Secret by all replicas')
+    .option('--service <namespace/name>', 'the Service in front of us, for the names in certificates of our own')
+    .option('--webhook-configuration <name>', 'whose caBundle to keep, with --tls-secret')
+    .option('--ca-overlap-seconds <seconds>', 'how long API servers get to learn of a new CA, with --tls-secret', '300')
     .option('--ca-file <file>', 'where to write the CA of the self-signed certificate, PEM')
     .option('--host <address>', 'the address to listen on; empty: all of them', '')
     .option('--port <number>', 'for HTTPS; 0: any free one', '8443')
@@ -47,58 +35,6 @@ export function webhookCommand(): Command {
         await fail(command, error);
       }
     });
-}
-
-interface Settings {
-  readonly policy: string | undefined;
-  readonly tls:
-    | { readonly cert: string; readonly key: string }
-    | { readonly service: ServiceName | undefined; readonly caFile: string | undefined };
-  readonly host: string;
-  readonly port: number;
-  readonly metricsPort: number;
-  readonly logLevel: LogLevel;
-  readonly drainSeconds: number;
-}
-
-function readSettings(flags: Flags): Settings {
-  const settings = {
-    policy: flags.policy,
-    tls: readTls(flags),
-    host: flags.host,
-    port: readPort('--port', flags.port),
-    metricsPort: readPort('--metrics-port', flags.metricsPort),
-    logLevel: readLogLevel(flags.logLevel),
-    drainSeconds: readNumber('--drain-seconds', flags.drainSeconds, { max: 3_600 }),
-  };
-  if (settings.port === settings.metricsPort && settings.port !== 0) {
-    throw new UsageError(`--port and --metrics-port are both ${settings.port}: they need one each`);
-  }
-  return settings;
-}
-
-function readTls({ tlsCert, tlsKey, tlsSelfSigned, service, caFile }: Flags): Settings['tls'] {
-  if (tlsSelfSigned) {
-    if (tlsCert || tlsKey) throw new UsageError('--tls-self-signed, or --tls-cert with --tls-key: choose one of them');
-    return { service: service === undefined ? undefined : readService(service), caFile };
-  }
-  if (!tlsCert && !tlsKey) {
-    throw new UsageError(
-      'there is no certificate: give --tls-cert FILE and --tls-key FILE, or --tls-self-signed to try things out',
-    );
-  }
-  if (!tlsKey) throw new UsageError('--tls-cert without --tls-key: give the file with its private key, too');
-  if (!tlsCert) throw new UsageError('--tls-key without --tls-cert: give the file with its certificate, too');
-  if (service !== undefined || caFile !== undefined) {
-    throw new UsageError('--service and --ca-file are for --tls-self-signed: leave them out with --tls-cert');
-  }
-  return { cert: tlsCert, key: tlsKey };
-}
-
-function readService(text: string): ServiceName {
-  const service = parseServiceName(text);
-  if (!service) throw new UsageError(`--service ${text}: expected NAMESPACE/NAME, such as hotmount/webhook`);
-  return service;
 }
 
 const NO_NAMESPACE_LABELS =
@@ -115,6 +51,7 @@ async function serve(settings: Settings): Promise<void> {
     { rulesOnNamespaceLabels },
     { openPolicy },
     admission,
+    cluster,
   ] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/metrics.ts'),
@@ -122,43 +59,59 @@ async function serve(settings: Settings): Promise<void> {
     import('../policy/index.ts'),
     import('./open-policy.ts'),
     import('../admission/index.ts'),
+    needsCluster(settings) ? import('./webhook/cluster.ts') : undefined,
   ]);
-  const { tls, drainSeconds: seconds } = settings;
+  const { policy: policyFrom, tls, drainSeconds: seconds } = settings;
   log = createLogger(settings.logLevel);
   const metrics = createWebhookMetrics(VERSION);
   const warnOfNamespaceLabels = (policy: Policy): void => {
+    if (cluster) return;
     const rules = rulesOnNamespaceLabels(policy);
     if (rules.length > 0) log?.warn({ rules }, NO_NAMESPACE_LABELS);
   };
-  const policy = openPolicy(settings.policy, log, {
-    onChange(policy) {
+  const listener = {
+    onChange(policy: Policy) {
       metrics.policyReload('success');
       warnOfNamespaceLabels(policy);
     },
-    onError(error) {
+    onError(error: { readonly message: string }) {
       metrics.policyReload('failure');
       log?.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
     },
-  });
-  warnOfNamespaceLabels(policy.current());
-  const webhook = await admission.startWebhook({
-    policy,
-    certificates:
-      'cert' in tls
-        ? admission.openCertificateFiles(tls, log)
-        : handedOn(admission.selfSigned(tls.service), tls.caFile),
+  };
+  const inCluster = await cluster?.joinCluster(settings, listener, log);
+  const fromFile = (logger: Logger): CurrentPolicy => {
+    const policy = openPolicy(policyFrom.from === 'file' ? policyFrom.file : undefined, logger, listener);
+    warnOfNamespaceLabels(policy.current());
+    return policy;
+  };
+  const fromFiles = (logger: Logger): Promise<CertificateSource> =>
+    tls.from === 'files'
+      ? admission.openCertificateFiles(tls, logger)
+      : handedOn(admission.selfSigned(tls.service), tls.from === 'self' ? tls.caFile : undefined);
+  const starting = admission.startWebhook({
+    policy: inCluster?.policy ?? fromFile(log),
+    certificates: inCluster?.certificates ?? fromFiles(log),
+    namespaceLabels: inCluster?.namespaceLabels,
     log,
     metrics,
     host: settings.host,
     port: settings.port,
     metricsPort: settings.metricsPort,
   });
+  // What comes from a cluster may have to be waited for, without end: a signal is obeyed meanwhile.
+  const webhook = await (inCluster ? Promise.race([starting, signalled]) : starting);
+  if (typeof webhook === 'string') {
+    log.info({ signal: webhook }, 'ending before there was anything to serve');
+    log.flush(() => process.exit(0));
+    return;
+  }
   log.info(
     {
       url: webhook.url,
       metricsUrl: webhook.metricsUrl,
-      policy: settings.policy ?? 'built-in',
-      certificate: 'cert' in tls ? tls.cert : 'self-signed',
+      policy: nameOf(policyFrom),
+      certificate: certificateName(tls),
       version: VERSION,
       startMs: Math.round(performance.now()),
     },
@@ -168,7 +121,20 @@ async function serve(settings: Settings): Promise<void> {
   const signal = await signalled;
   log.info({ signal, seconds }, 'draining: not ready, still serving');
   await webhook.drain(seconds);
+  inCluster?.close();
   log.info('drained and closed');
+}
+
+const needsCluster = ({ policy, tls }: Settings): boolean => policy.from === 'config map' || tls.from === 'secret';
+
+function nameOf(policy: Settings['policy']): string {
+  if (policy.from === 'config map') return `${policy.configMap.namespace}/${policy.configMap.name}`;
+  return policy.from === 'file' ? policy.file : 'built-in';
+}
+
+function certificateName(tls: Settings['tls']): string {
+  if (tls.from === 'secret') return `${tls.secret.namespace}/${tls.secret.name}`;
+  return tls.from === 'files' ? tls.cert : 'self-signed';
 }
 
 /** The certificate, once its CA is in the file: nobody should find the webhook ready and not know how to verify it. */

@@ -1,0 +1,119 @@
+{{- define "hotmount.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "hotmount.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "hotmount.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "hotmount.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hotmount.selector" -}}
+app.kubernetes.io/name: {{ include "hotmount.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "hotmount.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "hotmount.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "hotmount.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hotmount.policyName" -}}
+{{ include "hotmount.fullname" . }}-policy
+{{- end -}}
+
+{{- define "hotmount.webhookName" -}}
+{{ include "hotmount.fullname" . }}-webhook
+{{- end -}}
+
+{{/* The Secret that the webhook keeps, or that is mounted. */}}
+{{- define "hotmount.secretName" -}}
+{{- if eq .Values.certificates.source "existingSecret" -}}
+{{ .Values.certificates.existingSecret.name }}
+{{- else -}}
+{{ include "hotmount.fullname" . }}-webhook-tls
+{{- end -}}
+{{- end -}}
+
+{{/* What a webhook configuration says of its certificates: nothing where the webhook writes the caBundle itself. */}}
+{{- define "hotmount.clientConfig" -}}
+service:
+  name: {{ include "hotmount.webhookName" .root }}
+  namespace: {{ .root.Release.Namespace }}
+  path: {{ .path }}
+  port: 443
+{{- if and (eq .root.Values.certificates.source "existingSecret") .root.Values.certificates.existingSecret.caBundle }}
+caBundle: {{ .root.Values.certificates.existingSecret.caBundle }}
+{{- end }}
+{{- end -}}
+
+{{- define "hotmount.injectCa" -}}
+{{- if eq .Values.certificates.source "certManager" }}
+annotations:
+  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "hotmount.webhookName" . }}
+{{- end }}
+{{- end -}}
+
+{{/* Namespaces whose pods never depend on us: those of the control plane and our own, or nothing could start while we are down. */}}
+{{- define "hotmount.notExcluded" -}}
+- key: kubernetes.io/metadata.name
+  operator: NotIn
+  values: {{ append .Values.webhook.excludedNamespaces .Release.Namespace | uniq | toJson }}
+{{- end -}}
+
+{{/*
+CEL: the metadata `.` has an annotation of ours. Looking through annotations costs the API server's budget for expressions, and an
+expression that exceeds it is an error, which rejects: so more of them than anybody has are not looked through but sent to the webhook.
+*/}}
+{{- define "hotmount.carries" -}}
+has({{ . }}.annotations) && (size({{ . }}.annotations) > 2000 || {{ . }}.annotations.exists(key, key.startsWith('hotmount.io/')))
+{{- end -}}
+
+{{/* CEL: the workload `.`, which may be null, or its template carries one. Every step of the way may be missing. */}}
+{{- define "hotmount.workloadCarries" -}}
+{{ . }} != null && (
+  ({{ include "hotmount.carries" (printf "%s.metadata" .) }})
+  || has({{ . }}.spec) && (
+    has({{ . }}.spec.template) && has({{ . }}.spec.template.metadata)
+      && ({{ include "hotmount.carries" (printf "%s.spec.template.metadata" .) }})
+    || has({{ . }}.spec.jobTemplate) && has({{ . }}.spec.jobTemplate.spec) && has({{ . }}.spec.jobTemplate.spec.template)
+      && has({{ . }}.spec.jobTemplate.spec.template.metadata)
+      && ({{ include "hotmount.carries" (printf "%s.spec.jobTemplate.spec.template.metadata" .) }})
+  )
+)
+{{- end -}}
+
+{{/* What the three kinds of pods have in common: `component` is the key of the values. */}}
+{{- define "hotmount.scheduling" -}}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

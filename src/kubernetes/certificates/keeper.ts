@@ -1,0 +1,224 @@
+import type { V1Secret } from '@kubernetes/client-node';
+import type { Certificate, CertificateSource } from '../../admission/index.ts';
+import type { Logger } from '../../observability/logger.ts';
+import { type Kubernetes, type ObjectName, problemOf, statusOf } from '../client.ts';
+import { keepWatching } from '../watch.ts';
+import { readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
+import { type Material, readMaterial, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
+import { nextStep } from './plan.ts';
+
+export interface KeeperOptions {
+  readonly secret: ObjectName;
+  /** What the leaf is for. */
+  readonly names: readonly string[];
+  /** The name of the webhook configurations that get the caBundle; undefined: none. */
+  readonly configuration: string | undefined;
+  /** See plan.ts. */
+  readonly overlapMs: number;
+  /** Default: Date.now. */
+  readonly now?: () => number;
+}
+
+/** Times may jump, and watches may miss what is not an event: so look anyway. In milliseconds. */
+const LOOK_ANYWAY_MS = 30_000;
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 2_000;
+/** More than any sequence of steps is long. */
+const MAX_STEPS = 8;
+
+/**
+ * Certificates of our own in a Secret, shared by all replicas: made, renewed, and announced in the caBundle. The replicas need no leader:
+ * each may take any step, and writes only over the version it has read, so that one of them wins and the others take what it wrote.
+ *
+ * Resolves as soon as there is a leaf to serve with. While the API server is away that takes until it is back; later on, the last
+ * certificate serves. A deleted Secret is written anew from memory, so that nobody notices.
+ */
+export function keepCertificates(
+  kubernetes: Kubernetes,
+  options: KeeperOptions,
+  log: Logger,
+): Promise<CertificateSource> {
+  const { secret: target, names, overlapMs, now = Date.now } = options;
+  const first = Promise.withResolvers<CertificateSource>();
+  let material: Material | undefined;
+  let leaf: Certificate | undefined;
+  let listener = (): void => {};
+  let closed = false;
+  let looking = false;
+  let lookAgain = false;
+  let failures = 0;
+  let timer: NodeJS.Timeout | undefined;
+
+  const lookIn = (ms: number): void => {
+    clearTimeout(timer);
+    if (!closed) timer = setTimeout(look, ms).unref();
+  };
+  const look = async (): Promise<void> => {
+    if (looking) {
+      lookAgain = true;
+      return;
+    }
+    looking = true;
+    lookAgain = false;
+    try {
+      await reconcile();
+      failures = 0;
+      lookIn(Math.min(LOOK_ANYWAY_MS, overlapMs / 4));
+    } catch (error) {
+      failures++;
+      const conflict = [409, 422].includes(statusOf(error) ?? 0);
+      if (!conflict && failures === 1) log.warn(`the certificates cannot be looked after: ${problemOf(error)}`);
+      lookIn(Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS) * (0.5 + Math.random()));
+    } finally {
+      looking = false;
+    }
+    if (lookAgain) lookIn(0);
+  };
+
+  /** One look at everything, and what is to be done about it. Rejects with what the API server refused. */
+  const reconcile = async (): Promise<void> => {
+    // The configurations before the Secret: their version then vouches for the Secret being the newest when the bundle is written.
+    const configurations =
+      options.configuration === undefined ? [] : await readConfigurations(kubernetes, options.configuration);
+    let secret = await readSecret(kubernetes, target);
+    let found = readMaterial(secret ?? {});
+    // Lost or broken: what is in memory is as good as new.
+    if (!found.ca && material?.ca) found = { ...material, rotate: undefined };
+    const before = JSON.stringify([secret?.data, secret?.metadata?.annotations]);
+    for (let i = 0; i < MAX_STEPS; i++) {
+      const { next } = found;
+      const nextIsTrusted =
+        next === undefined || configurations.every(({ configuration }) => trusts(configuration, next.cert));
+      const step = nextStep(stateOf(found, names), { now: now(), overlapMs, nextIsTrusted });
+      if (step === undefined) break;
+      log.info({ step }, 'renewing certificates');
+      found = await takeStep(step, found, { now: now(), names });
+    }
+    const owner = configurations[0];
+    const wanted = writeMaterial(secret ?? newSecret(target, owner), found);
+    if (JSON.stringify([wanted.data, wanted.metadata?.annotations]) !== before) {
+      secret = await writeSecret(kubernetes, target, wanted);
+    }
+    use(found);
+    for (const each of configurations) await writeBundle(kubernetes, each, trusted(found), log);
+  };
+
+  const use = (found: Material): void => {
+    material = found;
+    if (!found.leaf || (found.leaf.cert === leaf?.cert && found.leaf.key === leaf.key)) return;
+    const isFirst = leaf === undefined;
+    leaf = { ...found.leaf, ca: trusted(found) };
+    log.info({ notAfter: leaf.notAfter }, 'serving with the certificate of the Secret');
+    if (isFirst) first.resolve(source);
+    else listener();
+  };
+
+  const watches = [
+    keepWatching(
+      kubernetes,
+      {
+        what: `Secret ${target.namespace}/${target.name}`,
+        path: `/api/v1/namespaces/${target.namespace}/secrets`,
+        name: target.name,
+        list: () =>
+          kubernetes.core.listNamespacedSecret({
+            namespace: target.namespace,
+            fieldSelector: `metadata.name=${target.name}`,
+          }),
+        onObject: () => lookIn(0),
+        onGone: () => lookIn(0),
+      },
+      log,
+    ),
+    ...watchConfigurations(kubernetes, options.configuration, () => lookIn(0), log),
+  ];
+  const source: CertificateSource = {
+    current: () => leaf as Certificate,
+    onChange(to) {
+      listener = to;
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      for (const watch of watches) watch.close();
+      listener = () => {};
+    },
+  };
+  void look();
+  return first.promise;
+}
+
+function watchConfigurations(
+  kubernetes: Kubernetes,
+  name: string | undefined,
+  onEvent: () => void,
+  log: Logger,
+): Array<{ close(): void }> {
+  if (name === undefined) return [];
+  const { admission } = kubernetes;
+  const path = '/apis/admissionregistration.k8s.io/v1';
+  const fieldSelector = `metadata.name=${name}`;
+  const common = { name, onObject: onEvent, onGone: onEvent };
+  return [
+    keepWatching(
+      kubernetes,
+      {
+        ...common,
+        what: `MutatingWebhookConfiguration ${name}`,
+        path: `${path}/mutatingwebhookconfigurations`,
+        list: () => admission.listMutatingWebhookConfiguration({ fieldSelector }),
+      },
+      log,
+    ),
+    keepWatching(
+      kubernetes,
+      {
+        ...common,
+        what: `ValidatingWebhookConfiguration ${name}`,
+        path: `${path}/validatingwebhookconfigurations`,
+        list: () => admission.listValidatingWebhookConfiguration({ fieldSelector }),
+      },
+      log,
+    ),
+  ];
+}
+
+async function readSecret({ core }: Kubernetes, { namespace, name }: ObjectName): Promise<V1Secret | undefined> {
+  try {
+    return await core.readNamespacedSecret({ namespace, name });
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Over the version that was read, or none: else the API server answers with a conflict. */
+const writeSecret = ({ core }: Kubernetes, { namespace, name }: ObjectName, secret: V1Secret): Promise<V1Secret> =>
+  secret.metadata?.resourceVersion === undefined
+    ? core.createNamespacedSecret({ namespace, body: secret })
+    : core.replaceNamespacedSecret({ namespace, name, body: secret });
+
+/** It goes with the webhook configuration when that is deleted, so that uninstalling leaves no key behind. */
+function newSecret(
+  { namespace, name }: ObjectName,
+  owner: Awaited<ReturnType<typeof readConfigurations>>[number] | undefined,
+): V1Secret {
+  const { uid, name: ownerName } = owner?.configuration.metadata ?? {};
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/tls',
+    metadata: {
+      namespace,
+      name,
+      labels: { 'app.kubernetes.io/managed-by': 'hotmount-webhook' },
+      ...(owner &&
+        uid !== undefined &&
+        ownerName !== undefined && {
+          ownerReferences: [
+            { apiVersion: 'admissionregistration.k8s.io/v1', kind: owner.kind.kind, name: ownerName, uid },
+          ],
+        }),
+    },
+  };
+}

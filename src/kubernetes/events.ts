@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { V1ConfigMap } from '@kubernetes/client-node';
+import { printableLines } from '../contract/text.ts';
+import type { Logger } from '../observability/logger.ts';
+import { type Kubernetes, problemOf, statusOf } from './client.ts';
+
+export interface EventText {
+  readonly type: 'Normal' | 'Warning';
+  /** CamelCase, as `kubectl describe` lists it. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What an Event may hold (pkg/apis/core/validation/events.go). */
+const MAX_MESSAGE = 1_024;
+
+/**
+ * Puts an Event on a ConfigMap. Its name follows from the version it is about, so that replicas, and restarts, tell one thing once.
+ * Failures are logged: an Event is for people, nothing waits for it.
+ */
+export async function recordEvent(
+  { core }: Kubernetes,
+  { metadata }: V1ConfigMap,
+  { type, reason, message }: EventText,
+  log: Logger,
+): Promise<void> {
+  const { namespace = '', name = '', uid = '', resourceVersion = '' } = metadata ?? {};
+  const id = createHash('sha256').update(`${uid} ${resourceVersion} ${reason}`).digest('hex').slice(0, 16);
+  const now = new Date();
+  try {
+    await core.createNamespacedEvent({
+      namespace,
+      body: {
+        metadata: { namespace, name: `${name}.${id}` },
+        involvedObject: { apiVersion: 'v1', kind: 'ConfigMap', namespace, name, uid, resourceVersion },
+        type,
+        reason,
+        message: printableLines(message).slice(0, MAX_MESSAGE),
+        source: { component: 'hotmount-webhook', host: hostname() },
+        firstTimestamp: now,
+        lastTimestamp: now,
+        count: 1,
+      },
+    });
+  } catch (error) {
+    if (statusOf(error) === 409) return;
+    log.warn(`no Event could be put on ConfigMap ${namespace}/${name}: ${problemOf(error)}`);
+  }
+}

@@ -1,0 +1,89 @@
+import type { V1ConfigMap } from '@kubernetes/client-node';
+import type { Logger } from '../observability/logger.ts';
+import { type Policy, PolicyError, parsePolicy } from '../policy/index.ts';
+import type { Kubernetes, ObjectName } from './client.ts';
+import { recordEvent } from './events.ts';
+import { keepWatching } from './watch.ts';
+
+/** The key of the ConfigMap that holds the policy. */
+const POLICY_KEY = 'policy.yaml';
+
+export interface PolicyListener {
+  onChange(policy: Policy): void;
+  /** The ConfigMap is broken or gone; the last good policy stays in force. */
+  onError(error: { readonly message: string }): void;
+}
+
+/**
+ * The policy in a ConfigMap, watched. What cannot be used changes nothing: it is told to the listener and, as an Event, to whoever
+ * describes the ConfigMap. The last good policy also stays in force while the API server is away and when the ConfigMap is deleted.
+ *
+ * Resolves with the first good policy. Where there is none, that takes until somebody writes one.
+ */
+export function openPolicyConfigMap(
+  kubernetes: Kubernetes,
+  { namespace, name }: ObjectName,
+  listener: PolicyListener,
+  log: Logger,
+): Promise<{ current(): Policy; close(): void }> {
+  const first = Promise.withResolvers<{ current(): Policy; close(): void }>();
+  const what = `ConfigMap ${namespace}/${name}`;
+  let policy: Policy | undefined;
+  let text: string | undefined;
+  let broken = false;
+
+  const refuse = (problem: string): void => {
+    broken = true;
+    listener.onError({ message: problem });
+    if (!policy) log.error(`waiting for a policy that can be used in ${what}`);
+  };
+  const look = (configMap: V1ConfigMap): void => {
+    const found = configMap.data?.[POLICY_KEY];
+    if (found !== undefined && found === text) return;
+    text = found;
+    try {
+      if (found === undefined) throw new PolicyError(what, [], { summary: `has no data["${POLICY_KEY}"]` });
+      const parsed = parsePolicy(found, { file: POLICY_KEY });
+      const isFirst = policy === undefined;
+      policy = parsed;
+      log.info({ configMap: `${namespace}/${name}` }, isFirst ? 'policy loaded' : 'policy reloaded');
+      if (!isFirst) listener.onChange(parsed);
+      if (broken) tell(configMap, 'Normal', 'PolicyInForce', 'The policy is in force.');
+      broken = false;
+      if (isFirst) first.resolve(source);
+    } catch (error) {
+      const { message } = error as Error;
+      refuse(error instanceof PolicyError ? message : `an error of hotmount's own: ${message}`);
+      tell(configMap, 'Warning', 'PolicyRefused', `${stays(policy)} ${message}`);
+    }
+  };
+  const tell = (configMap: V1ConfigMap, type: 'Normal' | 'Warning', reason: string, message: string): void =>
+    void recordEvent(kubernetes, configMap, { type, reason, message }, log);
+
+  const watched = keepWatching<V1ConfigMap>(
+    kubernetes,
+    {
+      what,
+      path: `/api/v1/namespaces/${namespace}/configmaps`,
+      name,
+      list: () => kubernetes.core.listNamespacedConfigMap({ namespace, fieldSelector: `metadata.name=${name}` }),
+      onObject: look,
+      onGone() {
+        text = undefined;
+        refuse(`${what} has been deleted`);
+      },
+      onListed() {
+        if (policy === undefined && !broken) refuse(`there is no ${what}`);
+      },
+    },
+    log,
+  );
+  const source = {
+    current: () => policy as Policy,
+    close: () => watched.close(),
+  };
+  return first.promise;
+}
+
+const stays = (policy: Policy | undefined): string =>
+  policy ? 'The last good policy stays in force:' : 'There is no policy in force, and annotated pods are rejected:';

@@ -1,0 +1,175 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { generated } from '../../charts/generate.ts';
+import { readSettings } from '../../src/commands/webhook/settings.ts';
+import type { JsonObject } from '../../src/contract/json.ts';
+import { defaultPolicy, parsePolicy } from '../../src/policy/index.ts';
+import { describeInCluster } from './describe-in-cluster.ts';
+import { CHART } from './installation.ts';
+import { namespace } from './objects.ts';
+
+/** Values that people set, one set a row. */
+const MATRIX: Readonly<Record<string, JsonObject>> = {
+  defaults: {},
+  'one replica': { webhook: { replicas: 1, podDisruptionBudget: false } },
+  'the webhook alone': { node: { enabled: false }, lxcfs: { enabled: false } },
+  'without lxcfs': { lxcfs: { enabled: false } },
+  'a network policy': { networkPolicy: { enabled: true, metricsFrom: [{ podSelector: {} }] } },
+  'an existing Secret': { certificates: { source: 'existingSecret', existingSecret: { name: 'tls', caBundle: '' } } },
+  'an image by its digest': { image: { digest: `sha256:${'0'.repeat(64)}`, pullSecrets: [{ name: 'registry' }] } },
+  'another name': { fullnameOverride: 'disks' },
+  'a dashboard': { monitoring: { dashboard: true } },
+  'labels and affinity': {
+    webhook: {
+      podLabels: { team: 'a' },
+      podAnnotations: { note: 'b' },
+      affinity: { nodeAffinity: {} },
+      tolerations: [],
+    },
+    node: { nodeSelector: { disk: 'usb' }, tolerations: [{ key: 'edge', operator: 'Exists' }] },
+  },
+  'defaults by expressions': {
+    webhook: { defaultsNamespaceSelector: { matchExpressions: [{ key: 'team', operator: 'Exists' }] } },
+  },
+};
+
+/** Kinds that the API server knows only with somebody's operator; they are parsed, and compared with what we write. */
+const WITH_OPERATORS: JsonObject = {
+  certificates: { source: 'certManager', certManager: { issuerRef: { name: 'issuer', kind: 'ClusterIssuer' } } },
+  monitoring: { serviceMonitor: true, prometheusRule: true, dashboard: true },
+};
+
+// biome-ignore lint/suspicious/noExplicitAny: rendered objects, of which each test looks at a few fields
+type Rendered = any;
+
+describeInCluster('the chart', (cluster) => {
+  beforeAll(() => cluster().apply(namespace('rendered', { 'pod-security.kubernetes.io/enforce': 'privileged' })));
+  afterAll(() => cluster().kubectl('delete', 'namespace', 'rendered', '--wait=false'));
+
+  const render = async (values: JsonObject, ...args: string[]): Promise<string> => {
+    const command = ['template', 'hotmount', CHART, '-n', 'rendered', '-f', '-', ...args];
+    const { code, stdout, stderr } = await cluster().tryHelm(command, JSON.stringify(values));
+    expect(code, stderr).toBe(0);
+    return stdout;
+  };
+  const objects = async (values: JsonObject): Promise<Rendered[]> =>
+    parseAllDocuments(await render(values)).flatMap((document) => document.toJS() ?? []);
+  const find = (all: Rendered[], kind: string, name: string): Rendered => {
+    const found = all.find((object) => object.kind === kind && object.metadata.name === name);
+    expect(found, `${kind} ${name}`).toBeDefined();
+    return found;
+  };
+
+  test('has the schema and the table that are generated', () => {
+    for (const [file, text] of generated()) expect(readFileSync(file, 'utf8'), `${file}: npm run chart`).toBe(text);
+  });
+
+  test('is without findings of helm lint', async () => {
+    expect(await cluster().helm('lint', '--strict', CHART)).toContain('0 chart(s) failed');
+  });
+
+  test.each(Object.entries(MATRIX))('is taken by the API server with %s', async (_, values) => {
+    const manifest = await render(values);
+    expect(await render(values), 'the same each time').toBe(manifest);
+    const apply = ['apply', '-n', 'rendered', '--dry-run=server', '--validate=strict', '-f', '-'];
+    const { code, stderr } = await cluster().tryKubectl(apply, manifest);
+    expect([code, stderr]).toEqual([0, '']);
+  });
+
+  test('renders what operators take', async () => {
+    const all = await objects(WITH_OPERATORS);
+    expect(find(all, 'Certificate', 'hotmount-webhook').spec.dnsNames).toContain('hotmount-webhook.rendered.svc');
+    expect(find(all, 'MutatingWebhookConfiguration', 'hotmount').metadata.annotations).toEqual({
+      'cert-manager.io/inject-ca-from': 'rendered/hotmount-webhook',
+    });
+    const rules = find(all, 'PrometheusRule', 'hotmount').spec.groups[0].rules;
+    expect(rules[0].expr).toBe('absent(hotmount_build_info{namespace="rendered"})');
+    find(all, 'ServiceMonitor', 'hotmount-webhook');
+    find(all, 'PodMonitor', 'hotmount-node');
+    expect(JSON.parse(find(all, 'ConfigMap', 'hotmount-dashboard').data['hotmount.json'])).toMatchObject({
+      uid: 'hotmount',
+    });
+  });
+
+  test.each([
+    ['a typo', { wehbook: {} }, "additional properties 'wehbook' not allowed"],
+    ['a typo deep down', { webhook: { replica: 1 } }, "additional properties 'replica' not allowed"],
+    [
+      'a broken policy',
+      { policy: { rules: [{ name: 'a', namespace: ['*'] }] } },
+      "additional properties 'namespace' not allowed",
+    ],
+    ['an unknown class of values', { policy: { onViolation: 'explode' } }, '/policy/onViolation'],
+  ])('is refused with %s', async (_, values, message) => {
+    const { code, stderr } = await cluster().tryHelm(['template', CHART, '-f', '-'], JSON.stringify(values));
+    expect([code, stderr]).toEqual([1, expect.stringContaining(message)]);
+  });
+
+  test('holds the built-in policy by default, as the program reads it', async () => {
+    const { data } = find(await objects({}), 'ConfigMap', 'hotmount-policy');
+    expect(parsePolicy(data['policy.yaml'])).toEqual(defaultPolicy());
+    expect(parsePolicy(JSON.stringify(parse(readFileSync(`${CHART}/values.yaml`, 'utf8')).policy))).toEqual(
+      defaultPolicy(),
+    );
+  });
+
+  test('gives the webhook flags that it takes', async () => {
+    const { args } = find(await objects({}), 'Deployment', 'hotmount-webhook').spec.template.spec.containers[0];
+    const flags = Object.fromEntries(
+      args.slice(1).map((arg: string) => {
+        const [name = '', value = ''] = arg.slice(2).split('=');
+        return [name.replaceAll(/-(\w)/g, (_match: string, letter: string) => letter.toUpperCase()), value];
+      }),
+    );
+    const rest = {
+      host: '',
+      port: '8443',
+      metricsPort: '8080',
+      caOverlapSeconds: '300',
+      logLevel: '',
+      drainSeconds: '',
+    };
+    expect(readSettings({ ...rest, ...flags })).toMatchObject({
+      policy: { from: 'config map', configMap: { namespace: 'rendered', name: 'hotmount-policy' } },
+      tls: { from: 'secret', webhookConfiguration: 'hotmount' },
+    });
+  });
+
+  test('gives no token to what handles foreign disks, and no privilege to what talks to the API server', async () => {
+    const all = await objects({});
+    for (const name of ['hotmount-node', 'hotmount-lxcfs']) {
+      const { spec } = find(all, 'DaemonSet', name).spec.template;
+      expect(spec.automountServiceAccountToken).toBe(false);
+      expect(spec.hostNetwork).toBeUndefined();
+    }
+    const { spec } = find(all, 'Deployment', 'hotmount-webhook').spec.template;
+    expect(spec.securityContext.runAsNonRoot).toBe(true);
+    expect(spec.containers[0].securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+    const namespaced = all.filter(({ kind }) => kind === 'Role').flatMap(({ rules }) => rules);
+    for (const rule of namespaced)
+      expect(rule.resourceNames !== undefined || rule.verbs.join() === 'create').toBe(true);
+  });
+
+  test('never lets a webhook see a subresource, the control plane, or its own namespace', async () => {
+    const { webhooks } = find(await objects({}), 'MutatingWebhookConfiguration', 'hotmount');
+    expect(webhooks.map(({ name, failurePolicy }: Rendered) => [name, failurePolicy])).toEqual([
+      ['pods.hotmount.io', 'Fail'],
+      ['defaults.hotmount.io', 'Ignore'],
+      ['workloads.hotmount.io', 'Ignore'],
+    ]);
+    for (const webhook of webhooks) {
+      expect(webhook.clientConfig.caBundle).toBeUndefined();
+      expect(webhook.rules.flatMap(({ resources }: Rendered) => resources).join()).not.toMatch(/[/*]/);
+      expect(webhook.namespaceSelector.matchExpressions[0]).toEqual({
+        key: 'kubernetes.io/metadata.name',
+        operator: 'NotIn',
+        values: ['kube-system', 'rendered'],
+      });
+    }
+  });
+});

@@ -1,0 +1,162 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import type { ApiClient } from './api-client.ts';
+import { describeInCluster } from './describe-in-cluster.ts';
+import { FakeSidecarInjector } from './fake-sidecar-injector.ts';
+import { CHART, type Installation, install } from './installation.ts';
+import { namespace, pod } from './objects.ts';
+
+const cleanups: Array<() => unknown> = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+describeInCluster('hotmount in a cluster', (cluster) => {
+  let api: ApiClient;
+  beforeAll(async () => {
+    api = await cluster().apiClient();
+    await cluster().apply(namespace('tenant'));
+    await cluster().eventually(() => cluster().kubectl('get', 'serviceaccount', 'default', '-n', 'tenant'));
+  });
+  afterAll(async () => {
+    await api?.close();
+    await cluster().kubectl('delete', 'namespace', 'tenant', '--wait=false');
+  });
+  const installed = async (options: Parameters<typeof install>[1] = {}): Promise<Installation> => {
+    const hotmount = await install(cluster(), options);
+    cleanups.push(() => hotmount.stop());
+    return hotmount;
+  };
+  const mounts = (item: {
+    spec: { containers: Array<{ name: string; volumeMounts?: Array<{ mountPath: string }> }> };
+  }) =>
+    Object.fromEntries(
+      item.spec.containers.map(({ name, volumeMounts = [] }) => [
+        name,
+        volumeMounts.map(({ mountPath }) => mountPath).filter(isOurs),
+      ]),
+    );
+  const isOurs = (path: string) => !path.startsWith('/var/run/secrets/');
+
+  test('injects the sidecar that another webhook adds after it, and nothing twice', async () => {
+    const hotmount = await installed();
+    const injector = await FakeSidecarInjector.listen();
+    cleanups.push(() => injector.close());
+    await cluster().apply(injector.configuration('tenant'));
+    cleanups.push(() => cluster().kubectl('delete', 'mutatingwebhookconfiguration', 'zz-sidecar'));
+    await cluster().eventually(async () => {
+      const { body } = await api.create('tenant', pod('probe'), 'dryRun=All');
+      expect(Object.keys(mounts(body))).toEqual(['app', 'sidecar']);
+    });
+
+    const asked = await hotmount.metric('hotmount_admission_requests_total');
+    const { code, body } = await api.create('tenant', pod('two', { 'hotmount.io/lxcfs': 'meminfo' }));
+    expect(code, body.message).toBe(201);
+    expect(mounts(body)).toEqual({ app: ['/proc/meminfo'], sidecar: ['/proc/meminfo'] });
+    expect(body.spec.volumes.filter(({ name }: { name: string }) => name.startsWith('hotmount-'))).toHaveLength(1);
+    expect(await hotmount.metric('hotmount_admission_requests_total')).toBe(asked + 2);
+  });
+
+  test('is upgraded without a new certificate, and uninstalled without a trace', async () => {
+    const before = await everything(cluster());
+    const hotmount = await installed();
+    const secret = () => cluster().get('secret', 'hotmount-webhook-tls', '-n', hotmount.namespace);
+    const bundle = async () =>
+      (await cluster().get('mutatingwebhookconfiguration', 'hotmount')).webhooks.map(
+        ({ clientConfig }: { clientConfig: { caBundle: string } }) => clientConfig.caBundle,
+      );
+    const [{ data }, trusted] = [await secret(), await bundle()];
+
+    await hotmount.helm(
+      'upgrade',
+      'hotmount',
+      CHART,
+      '--set',
+      'webhook.replicas=3',
+      '--set',
+      'policy.onViolation=warn',
+    );
+    expect((await secret()).data).toEqual(data);
+    expect(await bundle()).toEqual(trusted);
+    await expect
+      .poll(async () => (await api.create('tenant', pod('warned', { 'hotmount.io/media': 'usb' }), 'dryRun=All')).code)
+      .toBe(201);
+
+    const { namespace: home } = hotmount;
+    await hotmount.stop();
+    // The namespace was the admin's, and its deletion would hide what is left in it.
+    await cluster().eventually(async () => expect(await everything(cluster(), home)).toEqual(before));
+  });
+
+  test('keeps a policy that was edited by hand at an upgrade, where it is told to, and else refuses to overwrite it', async () => {
+    const hotmount = await installed();
+    const text = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\n';
+    const name = ['configmap', 'hotmount-policy', '-n', hotmount.namespace];
+    const patch = JSON.stringify({ data: { 'policy.yaml': text } });
+    await cluster().kubectl('patch', ...name, '--type=merge', '-p', patch);
+    await expect(hotmount.helm('upgrade', 'hotmount', CHART)).rejects.toThrow(/conflict with .*data\.policy\.yaml/);
+    await hotmount.helm('upgrade', 'hotmount', CHART, '--set', 'keepEditedPolicy=true,webhook.replicas=3');
+    expect((await cluster().get(...name)).data['policy.yaml']).toBe(text);
+    expect((await cluster().get('deployment', 'hotmount-webhook', '-n', hotmount.namespace)).spec.replicas).toBe(3);
+  });
+
+  test('passes its own test, run as the test pod would', async () => {
+    const hotmount = await installed();
+    const hooks = await cluster().helm('get', 'hooks', 'hotmount', '-n', hotmount.namespace);
+    const [container] = parse(hooks).spec.containers;
+    const ca = join(cluster().directory, 'ca.crt');
+    const { data } = await cluster().get('secret', 'hotmount-webhook-tls', '-n', hotmount.namespace);
+    await writeFile(ca, Buffer.from(data['ca.crt'], 'base64'));
+    const { spec } = await cluster().get('service', 'hotmount-webhook', '-n', hotmount.namespace);
+    // Stands in for the cluster's DNS.
+    const dns = `import dns from 'node:dns'; dns.lookup = (_, options, done) => options.all ? done(null, [{ address: '${spec.clusterIP}', family: 4 }]) : done(null, '${spec.clusterIP}', 4);`;
+    const [, ...flags] = container.command;
+    const env = Object.fromEntries(
+      container.env.map(({ name, value }: { name: string; value: string }) => [name, value]),
+    );
+    const args = ['--import', `data:text/javascript,${encodeURIComponent(dns)}`, ...flags, ...container.args];
+    const run = promisify(execFile)(process.execPath, args, { env: { ...env, SSL_CERT_FILE: ca } });
+    expect((await run).stdout).toBe('200\n');
+    await expect(
+      promisify(execFile)(process.execPath, args, { env: { ...env, SSL_CERT_FILE: '/dev/null' } }),
+    ).rejects.toThrow(/certificate/);
+  });
+
+  test('leaves nothing in its namespace, either', async () => {
+    const hotmount = await installed();
+    await cluster().kubectl('get', 'secret', 'hotmount-webhook-tls', '-n', hotmount.namespace);
+    await Promise.all(hotmount.replicas.splice(0).map(({ process }) => process.stop('SIGKILL')));
+    await cluster().helm('uninstall', 'hotmount', '-n', hotmount.namespace);
+    await cluster().eventually(async () => {
+      const left = await cluster().kubectl(
+        'get',
+        'all,secrets,configmaps,roles,rolebindings,serviceaccounts,networkpolicies,poddisruptionbudgets',
+        '-n',
+        hotmount.namespace,
+        '-o',
+        'name',
+      );
+      expect(left.trim().split('\n').sort()).toEqual(['configmap/kube-root-ca.crt', 'serviceaccount/default']);
+    });
+  });
+});
+
+/** The names of all that is not in a namespace, and of what the namespaces hold, but for one namespace. */
+async function everything(cluster: { kubectl(...args: string[]): Promise<string> }, except = ''): Promise<string[]> {
+  const kinds = [
+    'mutatingwebhookconfigurations',
+    'validatingwebhookconfigurations',
+    'clusterroles',
+    'clusterrolebindings',
+    'priorityclasses',
+  ];
+  const names = await cluster.kubectl('get', kinds.join(','), '-o', 'name');
+  return names
+    .split('\n')
+    .filter((name) => name !== '' && !name.includes(except || '\n'))
+    .sort();
+}
