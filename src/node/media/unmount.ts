@@ -43,14 +43,18 @@ export async function unmountDisk(
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
     return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck };
   }
-  const left = await detachCopies(entry, device);
+  const left = (await detachCopies(entry, device)) ?? (last?.stuck && hangs(last));
   for (const tree of TREES) removeDirectory(runDir, mediaDirectory(tree, className, directory));
   return { finding: left, holders, stuck: last?.stuck };
 }
 
 async function unmountGently(mounts: readonly Mount[]): Promise<ChildResult | undefined> {
   const [first] = mounts;
-  if (first) await runChild('sync', ['-f', first.mountPoint], { deadline: SYNC_DEADLINE });
+  const synced = first && (await runChild('sync', ['-f', first.mountPoint], { deadline: SYNC_DEADLINE }));
+  if (synced?.timedOut) {
+    const detached = await umount(mounts, ['-l']);
+    return detached?.timedOut ? detached : synced;
+  }
   for (let attempt = 0; attempt < BUSY_RETRIES; attempt++) {
     const result = await umount(mounts, []);
     if (result?.code === 0 || result?.timedOut) return result;
@@ -58,6 +62,11 @@ async function unmountGently(mounts: readonly Mount[]): Promise<ChildResult | un
   }
   return umount(mounts, ['-l']);
 }
+
+const hangs = ({ command }: ChildResult): Finding => {
+  const deadline = command === 'sync' ? SYNC_DEADLINE : UNMOUNT_DEADLINE;
+  return finding('device_hangs', { command, seconds: String(deadline / 1000) });
+};
 
 /** Several in one child; those that are gone already are left out. */
 async function umount(mounts: readonly Mount[], flags: readonly string[]): Promise<ChildResult | undefined> {

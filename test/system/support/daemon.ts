@@ -89,12 +89,13 @@ export class Daemon {
   }
 
   /** Waits until it is left for this reason, and returns the sentence. */
-  async leftFor(disk: string, reason: string): Promise<string> {
-    return until(`${disk} is left for ${reason}`, async () => {
+  async leftFor(disk: string, reason: string, seconds?: number): Promise<string> {
+    const ask = async (): Promise<string> => {
       const status = await this.status();
       const found = status?.notMounted.find((entry) => entry.disk === disk && entry.reason === reason);
       return found?.message ?? this.#tell(disk, status);
-    });
+    };
+    return until(`${disk} is left for ${reason}`, ask, seconds);
   }
 
   #tell(disk: string, status: NodeStatus | undefined): never {

@@ -1,0 +1,120 @@
+import { mkdirSync } from 'node:fs';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Daemon } from './support/daemon.ts';
+import { attachLoop, LoopDisk } from './support/disks.ts';
+import { Rig, readText, run, until } from './support/rig.ts';
+import { describeSystem, SOAK } from './support/suite.ts';
+
+/** A disk behind a FUSE server: when that stops answering, what touches the disk waits, beyond the reach of SIGKILL. */
+class HangingDisk {
+  readonly device: string;
+  readonly name: string;
+  readonly #file: string;
+  readonly #server: number;
+
+  constructor(rig: Rig, label: string) {
+    const outer = new LoopDisk(rig, { fsType: 'ntfs', size: 64 });
+    outer.plug();
+    const place = rig.path('fuse');
+    mkdirSync(place);
+    run('ntfs-3g', outer.device as string, place);
+    this.#server = Number(run('pgrep', '-f', `^ntfs-3g ${outer.device} `));
+    const inner = new LoopDisk(rig, { label, size: 16 });
+    this.#file = `${place}/inner.img`;
+    run('cp', inner.image, this.#file);
+    this.device = attachLoop(rig, this.#file);
+    this.name = this.device.replace('/dev/', '');
+    rig.onClose('process', () => {
+      this.goOn();
+      run('losetup', '-d', this.device);
+    });
+  }
+
+  /** What has been read of it once is in two caches. */
+  dropCaches(): void {
+    run('dd', `if=${this.#file}`, 'iflag=nocache', 'count=0', 'status=none');
+    run('blockdev', '--flushbufs', this.device);
+  }
+
+  hang(): void {
+    process.kill(this.#server, 'SIGSTOP');
+  }
+
+  goOn(): void {
+    process.kill(this.#server, 'SIGCONT');
+  }
+}
+
+describeSystem('a disk that hangs is reported, holds up no other, and not the daemon’s own end', ['ntfs-3g'], () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig();
+  });
+  afterEach(() => rig.close());
+  const noClass = (): string => rig.policy('- {name: other, match: [{label: [none]}]}');
+
+  it('in blkid', async () => {
+    const daemon = await new Daemon(rig, { policy: noClass() }).start();
+    const disk = new HangingDisk(rig, 'HANGS');
+    await daemon.leftFor(disk.name, 'no_class');
+    const other = new LoopDisk(rig, { label: 'GOOD' });
+    disk.dropCaches();
+    disk.hang();
+
+    daemon.setPolicy(rig.policy());
+    await daemon.mounted(other.plug());
+    expect(await daemon.leftFor(disk.name, 'device_hangs')).toContain('blkid');
+    expect(await daemon.stop()).toBe(0);
+
+    await daemon.start();
+    await daemon.mounted(other.name);
+    disk.goOn();
+    await daemon.mounted(disk.name);
+  });
+
+  it('in mount', async () => {
+    const daemon = await new Daemon(rig, { policy: noClass() }).start();
+    const disk = new HangingDisk(rig, 'HANGS');
+    await daemon.leftFor(disk.name, 'no_class');
+    disk.dropCaches();
+    // What blkid looks at is in the cache again, and the journal, in the middle of the disk, is not.
+    run('blkid', '-p', disk.device);
+    const other = new LoopDisk(rig, { label: 'GOOD' });
+    disk.hang();
+
+    daemon.setPolicy(rig.policy());
+    await daemon.mounted(other.plug());
+    const working = await until('mount is at work', async () => (await daemon.status())?.working[0]);
+    expect(working).toMatchObject({ disk: disk.name, doing: 'mount' });
+    // mount(8) has a minute and a half.
+    if (SOAK) expect(await daemon.leftFor(disk.name, 'device_hangs', 150)).toContain('mount');
+    expect(await daemon.stop()).toBe(0);
+
+    disk.goOn();
+    await daemon.start();
+    expect(await daemon.mounted(disk.name)).toBe(`${daemon.runDir}/media/test/HANGS`);
+    expect(daemon.mountPoints().filter((path) => path.includes('HANGS'))).toHaveLength(2);
+  });
+
+  it('in sync: then it is detached, and what is written back goes on', async () => {
+    const daemon = await new Daemon(rig).start();
+    const disk = new HangingDisk(rig, 'HANGS');
+    const path = await daemon.mounted(disk.name);
+    await until('its twin is there, too', () => daemon.mountPoints().length === 2);
+    run('sh', '-c', `echo kept > ${path}/file`);
+    const other = new LoopDisk(rig, { label: 'GOOD' });
+    disk.hang();
+
+    daemon.setPolicy(noClass());
+    other.plug();
+    await daemon.leftFor(other.name, 'no_class');
+    expect(await daemon.leftFor(disk.name, 'device_hangs', 60)).toContain('sync');
+    expect(daemon.mountPoints()).toEqual([]);
+    expect(await daemon.stop()).toBe(0);
+
+    disk.goOn();
+    daemon.setPolicy(rig.policy());
+    await daemon.start();
+    expect(readText(`${await daemon.mounted(disk.name)}/file`)).toBe('kept\n');
+  });
+});
