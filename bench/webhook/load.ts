@@ -15,7 +15,12 @@ export interface Server {
 }
 
 export async function startServer(...args: string[]): Promise<Server> {
-  const child = fork(join(import.meta.dirname, 'server.ts'), args, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+  const child = fork(join(import.meta.dirname, 'server.ts'), args, {
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    // As src/cli.ts starts it.
+    execArgv: ['--max-semi-space-size=4'],
+    env: { ...process.env, MALLOC_ARENA_MAX: '1' },
+  });
   const exited = once(child, 'exit');
   const answer = async (): Promise<unknown> => {
     const ended = exited.then(() => Promise.reject(new Error('the server process ended')));
