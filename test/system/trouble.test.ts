@@ -10,13 +10,14 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk, Partition } from './support/disks.ts';
 import { Rig, run, until } from './support/rig.ts';
-import { describeSystem } from './support/suite.ts';
+import { describeSystem, SOAK } from './support/suite.ts';
 
 describeSystem('trouble', ['addpart', 'mkswap'], () => {
   let rig: Rig;
@@ -131,6 +132,27 @@ describeSystem('trouble', ['addpart', 'mkswap'], () => {
     writeFileSync(`/sys/class/block/${second.name}/uevent`, 'change');
     expect(await daemon.mounted(second.name)).toBe(`${daemon.runDir}/media/test/STICK`);
     expect(daemon.mountPoints()).toEqual(['media-ro/test/STICK', 'media/test/STICK']);
+  });
+
+  it('a disk pulled at any moment of being mounted leaves nothing, and is mounted when it comes back', async () => {
+    const daemon = await new Daemon(rig).start();
+    const disk = new LoopDisk(rig, { label: 'STICK' });
+    const nothingLeft = (): Promise<true> =>
+      until('nothing is left of it', async () => {
+        expect(await daemon.leftFor(disk.name, 'no_medium')).toBeTruthy();
+        expect([daemon.mountPoints(), readdirSync(`${daemon.runDir}/media/test`)]).toEqual([[], []]);
+        return true as const;
+      });
+    disk.plug();
+    for (let delay = 0; delay < 40; delay += SOAK ? 0.25 : 4) {
+      await sleep(delay);
+      disk.pull();
+      await nothingLeft();
+      disk.pushBack();
+    }
+    expect(await daemon.mounted(disk.name)).toBe(`${daemon.runDir}/media/test/STICK`);
+    disk.pull();
+    await nothingLeft();
   });
 
   it.each([

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,8 +69,12 @@ export class Stage {
 
   /** As a card taken out of its reader: the size is 0 at once, whoever has it open. */
   pull(): void {
-    truncateSync(this.#image, 0);
-    run('losetup', '--set-capacity', `/dev/loop${this.#loop?.number}`);
+    const name = `loop${this.#loop?.number}`;
+    // What the file system writes in between makes the image grow again.
+    do {
+      truncateSync(this.#image, 0);
+      run('losetup', '--set-capacity', `/dev/${name}`);
+    } while (Number(readFileSync(`/sys/block/${name}/size`, 'utf8')) > 0);
   }
 
   async #startDaemon(policy: string): Promise<void> {

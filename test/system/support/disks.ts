@@ -103,8 +103,11 @@ export class LoopDisk {
   /** As a card taken out of its reader: the device stays, its size is 0 at once, whoever has it open. */
   pull(): void {
     const content = readFileSync(this.image);
-    truncateSync(this.image, 0);
-    run('losetup', '-c', this.device as string);
+    // What the file system writes in between makes the image grow again: a little card, and not none.
+    do {
+      truncateSync(this.image, 0);
+      run('losetup', '-c', this.device as string);
+    } while (Number(readFileSync(`/sys/block/${this.name}/size`, 'utf8')) > 0);
     // What was on it is kept: the same card can come back.
     this.#kept = content;
   }
