@@ -44,7 +44,7 @@ export class GuestNode {
 export async function startGuestNode(lab: Lab, mediaClasses: readonly object[]): Promise<GuestNode> {
   const policy = { apiVersion: 'hotmount.io/v1alpha1', kind: 'Policy', rules: [], mediaClasses };
   await lab.writeFile('/tmp/policy.yaml', JSON.stringify(policy));
-  const command = `${CLI} node --policy /tmp/policy.yaml --run-dir ${RUN_DIR} --metrics-port 0 --host 127.0.0.1`;
+  const command = `${CLI} node --policy /tmp/policy.yaml --run-dir ${RUN_DIR} --metrics-port 0 --host 127.0.0.1 --lxcfs off`;
   const process = lab.spawn(`exec ${command} --log-level debug`);
   onTestFinished(async () => {
     if (!lab.running) return;
