@@ -14,12 +14,14 @@ export interface Server {
   close(): Promise<void>;
 }
 
+const COMPILE_CACHE = join(import.meta.dirname, '../../node_modules/.cache/hotmount');
+
 export async function startServer(...args: string[]): Promise<Server> {
   const child = fork(join(import.meta.dirname, 'server.ts'), args, {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     // As src/cli.ts starts it.
     execArgv: ['--max-semi-space-size=4'],
-    env: { ...process.env, MALLOC_ARENA_MAX: '1' },
+    env: { ...process.env, MALLOC_ARENA_MAX: '1', NODE_COMPILE_CACHE: COMPILE_CACHE },
   });
   const exited = once(child, 'exit');
   const answer = async (): Promise<unknown> => {
