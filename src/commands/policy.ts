@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import pc from 'picocolors';
+import picocolors from 'picocolors';
 import { FEATURES } from '../contract/annotations.ts';
 import { lint, type Policy, type Rule } from '../policy/index.ts';
 import { fail } from './fail.ts';
@@ -38,7 +38,7 @@ export function policyCommand(): Command {
 
 /** For a person, and so for stderr. */
 function describe({ name, policy }: NamedPolicy): string {
-  const colors = pc.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
+  const colors = picocolors.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
   const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${warning}\n`);
   return `${colors.green(`${name} is valid`)}\n${summarize(policy)}${warnings.join('')}`;
 }

@@ -1,8 +1,11 @@
 import { Command } from 'commander';
-import pc from 'picocolors';
+import picocolors from 'picocolors';
 import { RUN_DIR } from '../contract/paths.ts';
 import { printable } from '../contract/text.ts';
 import type { LeftBehind, MountedStatus, NodeStatus } from '../node/status.ts';
+
+/** Colours are for people; picocolors by itself would also give them to CI. */
+const pc = picocolors.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR']);
 
 interface Flags {
   runDir: string;
