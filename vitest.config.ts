@@ -40,6 +40,8 @@ export default defineConfig({
           isolate: false,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
+          // An emulated machine on a shared one: what fails twice is wrong.
+          retry: 1,
           testTimeout: soak ? 1_800_000 : 120_000,
           hookTimeout: 180_000,
         },

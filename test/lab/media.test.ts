@@ -67,20 +67,23 @@ describeInLab('a container that copies data onto USB sticks', (lab) => {
       const namesIt = `grep -qs ' ${device} ' /proc/[0-9]*/mountinfo`;
       await lab().sh(namesIt);
 
-      const { mounted, notMounted } = await node.status();
       const place = `${RUN_DIR}/media/usb/${label}`;
-      expect(mounted).toMatchObject([
-        {
-          disk: volume,
-          class: 'usb',
-          fsType: fs,
-          label,
-          path: place,
-          options: expect.arrayContaining(['nosuid', 'nodev']),
-          containers: 1,
-        },
-      ]);
-      expect(notMounted).toContainEqual(expect.objectContaining({ disk: strange, reason: 'no_class' }));
+      await expect
+        .poll(async () => (await node.status()).mounted, { timeout: DEADLINE })
+        .toMatchObject([
+          {
+            disk: volume,
+            class: 'usb',
+            fsType: fs,
+            label,
+            path: place,
+            options: expect.arrayContaining(['nosuid', 'nodev']),
+            containers: 1,
+          },
+        ]);
+      expect((await node.status()).notMounted).toContainEqual(
+        expect.objectContaining({ disk: strange, reason: 'no_class' }),
+      );
 
       await stick.pull();
       await copier.waitForOutput(new RegExp(`failed on ${path}: .*\\nlost ${path}`), DEADLINE);
