@@ -10,12 +10,20 @@ const soak = process.env['HOTMOUNT_SOAK'] === '1';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: soak ? 900_000 : 60_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          setupFiles: 'test/seed.ts',
+          testTimeout: soak ? 900_000 : 60_000,
+        },
+      },
       { test: { name: 'golden', include: ['test/golden/**/*.test.ts'], testTimeout: 60_000 } },
       {
         test: {
           name: 'server',
           include: ['test/server/**/*.test.ts'],
+          setupFiles: 'test/seed.ts',
           testTimeout: soak ? 900_000 : 60_000,
           hookTimeout: 60_000,
         },

@@ -30,7 +30,8 @@ export interface Intent {
  *   4. `hotmount.io/<feature>`, for the containers selected
  *   5. the default of the first rule that has one, for the containers selected
  *
- * An enforced default reaches all regular containers and sidecars, whatever `hotmount.io/containers` selects.
+ * An enforced default reaches all regular containers and sidecars, whatever `hotmount.io/containers` selects. The alias of a udevd that
+ * the user asks for stays, beside an enforced one.
  */
 export function intentOf(
   request: Request,
@@ -47,6 +48,7 @@ export function intentOf(
       const setting = settingFor(feature, container, request, selected, defaults);
       if (!setting) continue;
       const { annotation, defaultOf } = setting;
+      if (feature === 'dev') asked.push(...aliasOfOwnUdevd(container, request, selected, defaults));
       const asks = defaultOf === undefined ? asked : setting === defaults.enforced.get(feature) ? enforced : normal;
       for (const want of perView(setting, policy)) asks.push({ container, want, annotation, defaultOf });
     }
@@ -137,10 +139,38 @@ function settingFor(
   const enforced = container.kind !== 'init' ? defaults.enforced.get(feature) : undefined;
   if (enforced) return enforced;
   if (!request.inject) return undefined;
+  const own = ownSetting(feature, container, request, selected);
+  return own ?? (selected.has(container) ? defaults.normal.get(feature) : undefined);
+}
+
+/** What the user says of a feature of a container. */
+function ownSetting(
+  feature: Feature,
+  container: Container,
+  request: Request,
+  selected: ReadonlySet<Container>,
+): Setting | undefined {
   const override = request.overrides.get(container.name)?.get(feature);
-  if (override) return override;
-  if (!selected.has(container)) return undefined;
-  return request.features.get(feature) ?? defaults.normal.get(feature);
+  return override ?? (selected.has(container) ? request.features.get(feature) : undefined);
+}
+
+/**
+ * The user's own alias of /dev, where an enforced default would take its place under a udevd that the user asks for: the default may
+ * turn out not to be had, and udevd would be left with a path that the user never chose.
+ */
+function aliasOfOwnUdevd(
+  container: Container,
+  request: Request,
+  selected: ReadonlySet<Container>,
+  defaults: Defaults,
+): readonly Ask[] {
+  const enforced = container.kind !== 'init' ? defaults.enforced.get('dev') : undefined;
+  if (!enforced || !request.inject || defaults.enforced.has('uevents')) return [];
+  const uevents = ownSetting('uevents', container, request, selected)?.wants ?? [];
+  if (!uevents.some((want) => want.feature === 'uevents' && want.access === 'udevd')) return [];
+  const own = ownSetting('dev', container, request, selected);
+  if (!own || JSON.stringify(own.wants) === JSON.stringify(enforced.wants)) return [];
+  return own.wants.map((want) => ({ container, want, annotation: own.annotation, defaultOf: undefined }));
 }
 
 function select(request: Request, containers: readonly Container[]): ReadonlySet<Container> {
