@@ -81,8 +81,9 @@ function listen(socket: number): void {
   }
 }
 
-const isWanted = ({ subsystem, env }: Uevent): boolean =>
-  (!subsystems || subsystems.includes(subsystem)) && (!nodesOnly || env['DEVNAME'] !== undefined);
+function isWanted({ subsystem, env }: Uevent): boolean {
+  return (!subsystems || subsystems.includes(subsystem)) && (!nodesOnly || env['DEVNAME'] !== undefined);
+}
 
 function receive(socket: number, buffer: Buffer): { events: Uevent[]; overflow: boolean; drained: boolean } {
   const events: Uevent[] = [];
