@@ -21,7 +21,7 @@ export class ContainerWatch {
   readonly #log: Logger;
   readonly #events: ContainerEvents;
   #wakeups: Wakeups | undefined;
-  #starts: Starts | undefined;
+  #starts: Starts[] = [];
   #looks: NodeJS.Timeout[] = [];
   #retry: NodeJS.Timeout | undefined;
   #delay = FIRST_RETRY;
@@ -33,23 +33,19 @@ export class ContainerWatch {
 
   setActive(isActive: boolean): void {
     if (!isActive) void this.close();
-    if (!isActive || this.#starts) return;
+    if (!isActive || this.#starts.length > 0) return;
     const { v1, v2 } = findHierarchies();
-    const root = (v1 ?? v2)?.directory;
-    if (root === undefined) {
+    const roots = [v1, v2].flatMap((hierarchy) => hierarchy?.directory ?? []);
+    if (roots.length === 0) {
       this.#log.error(
         'no cgroup hierarchy with the devices of containers is to be seen: give the pod `hostPID: true` and `privileged: true`',
       );
       return;
     }
-    this.#wakeups = new Wakeups();
-    this.#starts = new Starts(
-      root,
-      this.#wakeups,
-      () => this.#lookSoon(),
-      this.#events.onMounts,
-      () => this.#lookSoon(),
-    );
+    const wakeups = new Wakeups();
+    const lookSoon = (): void => this.#lookSoon();
+    this.#wakeups = wakeups;
+    this.#starts = roots.map((root) => new Starts(root, wakeups, lookSoon, this.#events.onMounts, lookSoon));
   }
 
   /** Whether a runtime is still at work on some container that mounts a class. */
@@ -70,8 +66,8 @@ export class ContainerWatch {
   async close(): Promise<void> {
     clearTimeout(this.#retry);
     for (const timer of this.#looks) clearTimeout(timer);
-    this.#starts?.close();
-    this.#starts = undefined;
+    for (const starts of this.#starts) starts.close();
+    this.#starts = [];
     const wakeups = this.#wakeups;
     this.#wakeups = undefined;
     await wakeups?.close();

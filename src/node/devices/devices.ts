@@ -205,7 +205,8 @@ export class Devices {
     for (const path of [...step.removedLinks, ...step.removedNodes.map((node) => node.path)]) removeEntry(runDir, path);
     // What was given for a device that has gone, or by a daemon that did not live to make the node, is taken back before its number is
     // given anew.
-    if (step.removedNodes.length > 0 || this.#isFirst) this.#grant(step.kept.values());
+    if (this.#isFirst) this.#takeOver(step);
+    else if (step.removedNodes.length > 0) this.#grant(step.kept.values());
     this.#grant(desired.nodes.values());
     this.#place(step, request);
     this.#desired = desired;
@@ -262,6 +263,14 @@ export class Devices {
       ({ device }) => device.key === key && device.identity === identity,
     );
     return use ?? (hasNode ? undefined : useInContainers(block));
+  }
+
+  /** What earlier daemons have granted stays where it is still right. */
+  #takeOver({ kept }: Plan): void {
+    const { grants } = this.#options;
+    this.#ledger.inherit(grants.granted());
+    this.#grant(kept.values());
+    this.#ledger.disinherit(grants.granted());
   }
 
   #grant(nodes: Iterable<DesiredNode>): void {

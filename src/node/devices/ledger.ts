@@ -1,5 +1,6 @@
 import type { DeviceKey } from '../../linux/device.ts';
-import type { GrantOutcome } from '../../linux/device-cgroup/index.ts';
+import type { DeviceRule, GrantOutcome } from '../../linux/device-cgroup/index.ts';
+import { deviceKey } from '../../linux/device-cgroup/rule.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers.ts';
 import { numberOf } from './numbers.ts';
@@ -27,10 +28,28 @@ export interface Grant extends ContainerIdentity {
 /** Who has been granted what, since when; each change is a line of the log that an audit can go by. */
 export class Ledger {
   readonly #log: Logger;
+  /** What earlier daemons have granted, by cgroup and device: no news, unless it is taken back. */
+  readonly #inherited = new Set<string>();
   #grants = new Map<string, Grant>();
 
   constructor(log: Logger) {
     this.#log = log;
+  }
+
+  /** @param granted what the kernel has before anything is done */
+  inherit(granted: ReadonlyMap<string, readonly DeviceRule[]>): void {
+    for (const id of idsOf(granted)) this.#inherited.add(id);
+  }
+
+  /** @param granted what is left of that when all has been taken back that nobody wants any more */
+  disinherit(granted: ReadonlyMap<string, readonly DeviceRule[]>): void {
+    const left = new Set(idsOf(granted));
+    for (const id of this.#inherited) {
+      if (left.has(id)) continue;
+      this.#inherited.delete(id);
+      const [cgroup = '', number] = JSON.parse(id) as string[];
+      this.#log.info({ number, ...parseContainerCgroup(cgroup), cgroup }, 'access to a device taken back');
+    }
   }
 
   get grants(): Iterable<Grant> {
@@ -71,11 +90,18 @@ export class Ledger {
   }
 
   #tell(grant: Grant): void {
-    if (grant.state === 'granted') this.#log.info(facts(grant), 'access to a device granted');
+    const isInherited = this.#inherited.delete(idOf(grant.cgroup, numberOf(grant.key)));
+    if (grant.state === 'granted' && !isInherited) this.#log.info(facts(grant), 'access to a device granted');
     if (grant.state === 'refused') {
       this.#log.error({ ...facts(grant), reason: grant.reason }, `access to a device not granted: ${grant.message}`);
     }
   }
+}
+
+const idOf = (cgroup: string, number: string): string => JSON.stringify([cgroup, number]);
+
+function* idsOf(granted: ReadonlyMap<string, readonly DeviceRule[]>): Generator<string> {
+  for (const [cgroup, rules] of granted) for (const rule of rules) yield idOf(cgroup, deviceKey(rule));
 }
 
 function facts({ device, key, class: name, access, cgroup, podUid, containerId }: Grant): object {
