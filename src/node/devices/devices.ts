@@ -1,4 +1,5 @@
 import { type FSWatcher, watch } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { asKey, type Device, type DeviceKey, deviceKeys, readDevice } from '../../linux/device.ts';
 import type { DeviceGrants } from '../../linux/device-cgroup/index.ts';
@@ -186,6 +187,8 @@ export class Devices {
   }
 
   async #look(): Promise<void> {
+    // A storm of events must not keep others from their turn; and what comes meanwhile is seen by this look.
+    await setImmediate();
     const request = this.#request;
     this.#request = { keys: new Map(), allDevices: false, allContainers: false };
     try {
