@@ -6,8 +6,9 @@ import { DeviceGrants, type DeviceRule } from '../../src/linux/device-cgroup/ind
 import { programsOn, withDirectory } from '../../src/linux/device-cgroup/programs.ts';
 import { accessBits, deviceKey, uniteRules } from '../../src/linux/device-cgroup/rule.ts';
 import { getAttribute } from '../../src/linux/xattr.ts';
-import type { Question } from './device-cgroup/asker.ts';
-import { type DeviceContainer, Pod, type SpecRule, versions, whyNot } from './device-cgroup/containers.ts';
+import { versions } from './device-cgroup/cgroups.ts';
+import { type DeviceContainer, Pod, type SpecRule, whyNot } from './device-cgroup/containers.ts';
+import type { Question } from './device-cgroup/questions.ts';
 import { Rig } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 

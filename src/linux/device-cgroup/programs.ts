@@ -13,7 +13,7 @@ export const isRestricted = (directory: string): boolean =>
 export const programsOn = (cgroup: number): AttachedProgram[] =>
   attachedProgramIds(cgroup).flatMap((id) => withProgram(id, programInfo) ?? []);
 
-/** @returns undefined where the program has been detached since, and so has gone */
+/** @returns undefined where the program has gone since: it does as soon as it is attached nowhere */
 export function withProgram<T>(id: number, use: (fd: number) => T): T | undefined {
   let fd: number;
   try {

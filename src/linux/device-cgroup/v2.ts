@@ -19,10 +19,9 @@ interface Attached {
 
 interface Change {
   readonly parent: string;
-  /** What of ours is attached there. */
-  readonly programs: readonly AttachedProgram[];
+  readonly from: Attached;
   /** What is to be granted there. */
-  readonly grants: Grants;
+  readonly to: Grants;
 }
 
 const NOTHING: DeviceAccess = new Map();
@@ -56,23 +55,24 @@ export class V2Controller implements Controller {
     const changes: Change[] = [];
     for (const parent of this.#known()) {
       try {
-        const { programs, grants } = this.#read(parent);
-        const left = new Map<string, DeviceAccess>();
-        for (const [path, access] of grants) {
+        const from = this.#read(parent);
+        const to = new Map<string, DeviceAccess>();
+        for (const [path, access] of from.grants) {
           const common = intersect(access, wanted.get(path) ?? NOTHING);
-          if (!isEmpty(common)) left.set(path, common);
+          if (!isEmpty(common)) to.set(path, common);
         }
-        if (programs.length === 0) this.#known().delete(parent);
-        else if (left.size === 0 || !sameGrants(grants, left)) changes.push({ parent, programs, grants: left });
+        if (from.programs.length === 0) this.#known().delete(parent);
+        else if (to.size === 0 || !sameGrants(from.grants, to)) changes.push({ parent, from, to });
       } catch (error) {
         if (isGone(error)) this.#known().delete(parent);
         else failed.set(parent, failure('revoke_failed', parent, error));
       }
     }
-    for (const [{ parent, programs }, refusal] of this.#apply(changes)) {
-      // Rather nothing than what is not wanted any more; the wanted part is tried again by the grant that follows.
-      const isStillThere = [...this.#apply([{ parent, programs, grants: new Map() }])].length > 0;
-      if (isStillThere && refusal.reason !== 'cgroup_gone') failed.set(parent, refusal);
+    for (const [{ parent, from }] of this.#apply(changes)) {
+      // Rather nothing than what is not wanted any more: the grant that follows tries to give the rest back.
+      for (const [, refusal] of this.#apply([{ parent, from, to: new Map() }])) {
+        if (refusal.reason !== 'cgroup_gone') for (const path of from.grants.keys()) failed.set(path, refusal);
+      }
     }
     return failed;
   }
@@ -92,16 +92,15 @@ export class V2Controller implements Controller {
     };
     for (const [parent, grants] of byParent) {
       try {
-        const attached = this.#read(parent);
-        if (!sameGrants(attached.grants, grants) || this.#isOutdated(parent, attached)) {
-          changes.push({ parent, programs: attached.programs, grants });
-        }
+        const from = this.#read(parent);
+        if (!sameGrants(from.grants, grants) || this.#isOutdated(parent, from))
+          changes.push({ parent, from, to: grants });
         answer(grants, { state: 'granted' });
       } catch (error) {
         answer(grants, failure('grant_failed', parent, error));
       }
     }
-    for (const [{ grants }, refusal] of this.#apply(changes)) answer(grants, refusal);
+    for (const [{ to }, refusal] of this.#apply(changes)) answer(to, refusal);
     return outcomes;
   }
 
@@ -164,13 +163,11 @@ export class V2Controller implements Controller {
         failed.set(change, this.#refusal(change, error));
       }
     };
-    for (const change of changes.filter(({ grants }) => grants.size === 0)) attempt(change, () => this.#detach(change));
-    const toAttach = changes.filter(({ grants }) => grants.size > 0);
+    for (const change of changes.filter(({ to }) => to.size === 0)) attempt(change, () => this.#detach(change));
+    const toAttach = changes.filter(({ to }) => to.size > 0);
     for (const [depth, level] of Map.groupBy(toAttach, ({ parent }) => this.#depth(parent) + 1)) {
-      const program = this.#maker.make(
-        depth,
-        level.map(({ grants }) => grants),
-      );
+      const grants = level.map(({ to }) => to);
+      const program = this.#maker.make(depth, grants);
       if (typeof program === 'number') {
         for (const change of level) attempt(change, () => this.#attach(change, program));
         closeSync(program);
@@ -181,24 +178,25 @@ export class V2Controller implements Controller {
     return failed;
   }
 
-  #attach({ parent, programs: [first, ...others] }: Change, program: number): void {
+  #attach({ parent, from: { programs } }: Change, program: number): void {
+    const [first, ...others] = programs;
     this.#known().add(parent);
     withDirectory(parent, (cgroup) => {
-      const replaced = first && withProgram(first.id, (old) => attachProgram(cgroup, program, old) ?? true);
-      if (!replaced) attachProgram(cgroup, program);
+      if (first === undefined) attachProgram(cgroup, program);
+      else withProgram(first.id, (old) => attachProgram(cgroup, program, old));
       for (const { id } of others) withProgram(id, (other) => detachProgram(cgroup, other));
     });
   }
 
-  #detach({ parent, programs }: Change): void {
+  #detach({ parent, from: { programs } }: Change): void {
     withDirectory(parent, (cgroup) => {
       for (const { id } of programs) withProgram(id, (program) => detachProgram(cgroup, program));
     });
     this.#known().delete(parent);
   }
 
-  #refusal({ parent, grants }: Change, error: unknown): Refusal {
-    if (grants.size === 0) return failure('revoke_failed', parent, error);
+  #refusal({ parent, to }: Change, error: unknown): Refusal {
+    if (to.size === 0) return failure('revoke_failed', parent, error);
     return errorCode(error) === 'EPERM'
       ? refuse('programs_exclusive', { parent })
       : failure('grant_failed', parent, error);

@@ -1,11 +1,10 @@
-import { type ChildProcess, execFileSync, fork, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { findHierarchies } from '../../../src/linux/device-cgroup/hierarchy.ts';
-import { type DeviceCgroup, type DeviceRule, deviceCgroupOf } from '../../../src/linux/device-cgroup/index.ts';
+import { type DeviceCgroup, deviceCgroupOf } from '../../../src/linux/device-cgroup/index.ts';
 import { type Rig, run } from '../support/rig.ts';
-import { makeNode, nodePath, type Question } from './asker.ts';
+import { reserveCgroup, type Version } from './cgroups.ts';
+import { Asker, type Question } from './questions.ts';
 
 /** As in an OCI runtime spec. */
 export interface SpecRule {
@@ -16,15 +15,8 @@ export interface SpecRule {
   readonly access: string;
 }
 
-export type Version = DeviceCgroup['version'];
-
-const PREFIX = 'hotmount-grants-';
-
 /** A mount namespace in which the machine has cgroup v2 only, for a runtime that goes by what is mounted. */
 const UNIFIED = `mount --make-rprivate / && umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$0" "$@"`;
-
-/** Which versions can be tested on this machine. */
-export const versions = (): Version[] => (findHierarchies().v1 ? [1, 2] : [2]);
 
 /** Why this runtime cannot start containers here; undefined where it can. */
 export function whyNot(runtime: string): string | undefined {
@@ -42,20 +34,13 @@ export class Pod {
   readonly version: Version;
   readonly runtime: string;
   readonly #rig: Rig;
-  readonly #name = `${PREFIX}${process.pid}-${count++}`;
+  readonly #name: string;
 
   constructor(rig: Rig, version: Version, runtime = 'runc') {
     this.version = version;
     this.runtime = runtime;
     this.#rig = rig;
-    sweep();
-    rig.onClose('process', () => removeCgroups(this.#name));
-  }
-
-  /** The cgroup that they are all in. */
-  get cgroup(): string {
-    const { v1, v2 } = findHierarchies();
-    return `${(this.version === 1 ? v1 : v2)?.directory}/${this.#name}`;
+    this.#name = reserveCgroup(rig);
   }
 
   start(rules: readonly SpecRule[]): DeviceContainer {
@@ -85,7 +70,7 @@ export class DeviceContainer {
   readonly pid: number;
   readonly cgroup: DeviceCgroup;
   readonly #rig: Rig;
-  #asker: ChildProcess | undefined;
+  #asker: Asker | undefined;
 
   constructor(rig: Rig, pid: number, version: Version) {
     this.#rig = rig;
@@ -97,36 +82,9 @@ export class DeviceContainer {
 
   /** Asks the kernel, as a process in the container's cgroup. */
   async ask(questions: readonly Question[]): Promise<boolean[]> {
-    const nodes = this.#rig.path('nodes');
-    mkdirSync(nodes, { recursive: true });
-    for (const question of questions) {
-      const path = nodePath(nodes, question);
-      if (!existsSync(path)) makeNode(path, question);
-    }
-    this.#asker ??= await startAsker(this.#rig, nodes, this.cgroup.path);
-    const answer = once(this.#asker, 'message');
-    this.#asker.send(questions);
-    return (await answer)[0] as boolean[];
+    this.#asker ??= await Asker.start(this.#rig, this.cgroup.path);
+    return this.#asker.ask(questions);
   }
-
-  async opens(rule: DeviceRule): Promise<boolean> {
-    return (await this.ask([rule]))[0] as boolean;
-  }
-}
-
-async function startAsker(rig: Rig, nodes: string, cgroup: string): Promise<ChildProcess> {
-  const child = fork(join(import.meta.dirname, 'asker.ts'), [nodes], { stdio: 'inherit', execArgv: [] });
-  rig.onClose('process', async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
-  });
-  const ready = once(child, 'message');
-  child.send([]);
-  await ready;
-  writeFileSync(`${cgroup}/cgroup.procs`, String(child.pid));
-  return child;
 }
 
 function makeBundle(bundle: string, cgroupsPath: string, devices: readonly SpecRule[]): void {
@@ -147,31 +105,4 @@ function makeBundle(bundle: string, cgroupsPath: string, devices: readonly SpecR
     },
   };
   writeFileSync(`${bundle}/config.json`, JSON.stringify(spec));
-}
-
-/** What earlier runs that were killed have left. */
-function sweep(): void {
-  const { v1, v2 } = findHierarchies();
-  for (const hierarchy of [v1, v2]) {
-    for (const name of hierarchy ? readdirSync(hierarchy.directory) : []) {
-      const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-      if (pid && !existsSync(`/proc/${pid}`)) removeCgroups(name);
-    }
-  }
-}
-
-/** In every hierarchy, v1's others too: the runtime made it in them all. */
-function removeCgroups(name: string): void {
-  const root = findHierarchies().v1?.directory.replace(/\/[^/]*$/, '') ?? '';
-  const all = root ? readdirSync(root).map((controller) => `${root}/${controller}/${name}`) : [];
-  for (const directory of [...all, `${findHierarchies().v2?.directory}/${name}`]) {
-    try {
-      for (const child of readdirSync(directory, { withFileTypes: true })) {
-        if (child.isDirectory()) rmdirSync(`${directory}/${child.name}`);
-      }
-      rmdirSync(directory);
-    } catch {
-      // It is not there, or somebody is still in it: the next run's turn.
-    }
-  }
 }
