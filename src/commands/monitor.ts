@@ -56,12 +56,15 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
 
 /** What the daemon would do, as far as it can be told without looking what is on the disk: that takes root. */
 async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | undefined> {
-  const [{ readBlockDevice }, { decide }] = await Promise.all([
+  const [{ readBlockDevice }, { decide }, deviceMeaning] = await Promise.all([
     import('../linux/block.ts'),
     import('../node/media/decide.ts'),
+    deviceMeaningTo(policy),
   ]);
-  return ({ action, subsystem, devpath }) => {
-    if (subsystem !== 'block') return undefined;
+  return (event) => {
+    const raw = deviceMeaning(event);
+    const { action, subsystem, devpath } = event;
+    if (subsystem !== 'block' || raw !== undefined) return raw;
     if (action === 'remove') return 'unmounted, where it was mounted';
     const device = readBlockDevice(devpath.slice(devpath.lastIndexOf('/') + 1));
     if (!device) return 'gone again';
@@ -69,6 +72,35 @@ async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | un
     if (verdict.kind === 'leave') return `left alone: ${verdict.finding.message}`;
     const candidates = policy.mediaClasses.map(({ name }) => name).join(', ');
     return `looked into: a media class (of ${candidates}) may take it, depending on what is on it`;
+  };
+}
+
+/** The same for raw devices; undefined where no device class has to do with it. */
+async function deviceMeaningTo({ deviceClasses }: Policy): Promise<(event: Uevent) => string | undefined> {
+  const [{ eventKey, readDevice }, { isOfInterest }, { judge }, { findUdevDatabase, readUdevProperties }] =
+    await Promise.all([
+      import('../linux/device.ts'),
+      import('../node/devices/match.ts'),
+      import('../node/devices/judge.ts'),
+      import('../linux/udev-database.ts'),
+    ]);
+  const udev = findUdevDatabase();
+  return (event) => {
+    const key = eventKey(event);
+    const { action, subsystem, env } = event;
+    if (!key || !isOfInterest(deviceClasses, { subsystem, name: env['DEVNAME'] ?? '' })) return undefined;
+    if (action === 'remove') return subsystem === 'block' ? undefined : 'its nodes are removed, and access is taken back';
+    const device = readDevice(key);
+    if (!device) return 'gone again';
+    const judgement = judge(device, {
+      classes: deviceClasses,
+      bootSequence: 0,
+      properties: udev === undefined ? new Map() : readUdevProperties(udev, key),
+      use: () => undefined,
+    });
+    if (judgement.kind === 'left') return judgement.finding && `left alone: ${judgement.finding.message}`;
+    const classes = judgement.classes.map(({ name, access }) => `${name} (${access})`).join(', ');
+    return `a raw device for the containers of device class ${classes}`;
   };
 }
 

@@ -1,7 +1,9 @@
+import { basename } from 'node:path';
 import { Command } from 'commander';
 import picocolors from 'picocolors';
 import { RUN_DIR } from '../contract/paths.ts';
 import { printable } from '../contract/text.ts';
+import type { DeviceStatus } from '../node/devices/status.ts';
 import type { LeftBehind, MountedStatus, NodeStatus } from '../node/status.ts';
 
 /** Colours are for people; picocolors by itself would also give them to CI. */
@@ -54,18 +56,23 @@ export function statusCommand(): Command {
 
 /** The table, for people. */
 export function formatStatus(status: NodeStatus, now: Date): string {
-  const { daemon, policy, mounted, notMounted, working, departed } = status;
-  const skipped = notMounted.filter(({ kind }) => kind === 'skipped');
-  const failed = notMounted.filter(({ kind }) => kind === 'failed');
+  const { daemon, policy, mounted, devices, working, departed } = status;
+  const devicesLeft = status.devicesLeft.map(({ device, ...rest }) => ({ disk: device, ...rest }));
+  const notDone = [...status.notMounted, ...devicesLeft];
+  const skipped = notDone.filter(({ kind }) => kind === 'skipped');
+  const failed = notDone.filter(({ kind }) => kind === 'failed');
   const lines = [
     `hotmount ${daemon.version}, process ${daemon.pid}, up ${ago(daemon.startedAt, now)}: ${daemon.ready ? pc.green('ready') : pc.red(`not ready: ${daemon.problem}`)}`,
-    `policy ${policy.source}: media classes ${policy.mediaClasses.join(', ') || 'none'}`,
+    `policy ${policy.source}: media classes ${policy.mediaClasses.join(', ') || 'none'}; device classes ${policy.deviceClasses.join(', ') || 'none'}`,
     ...(policy.problem ? [pc.red(`the policy in force is an older one: ${policy.problem}`)] : []),
   ];
   const section = (title: string, rows: readonly (readonly string[])[]): void => {
     if (rows.length > 0) lines.push('', pc.bold(title), ...table(rows));
   };
   section('MOUNTED', mountedRows(mounted, now));
+  section('DEVICES', deviceRows(devices, now));
+  section('ACCESS TO DEVICES', accessRows(devices, now));
+  section('NO ACCESS', refusedRows(devices));
   section(
     'AT WORK',
     working.map(({ disk, doing, since }) => [disk, doing, `for ${ago(since, now)}`]),
@@ -114,13 +121,20 @@ function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string
   ];
 }
 
-/** The table where no daemon answers; empty where nothing is mounted. */
-export function formatLeftBehind({ mounted }: LeftBehind, now: Date): string {
-  if (mounted.length === 0) return '';
+/** The table where no daemon answers; empty where nothing is mounted, and there are no device nodes. */
+export function formatLeftBehind({ mounted, devices }: LeftBehind, now: Date): string {
+  if (mounted.length === 0 && devices.length === 0) return '';
   const gone = mounted.filter(({ present }) => !present).map(({ disk }) => [disk, 'the next daemon unmounts it']);
-  const lines = [pc.bold('MOUNTED'), ...table(mountedRows(mounted, now))];
-  if (gone.length > 0) lines.push('', pc.bold('GONE, STILL MOUNTED'), ...table(gone));
-  return `${lines.join('\n')}\n`;
+  const nodes = devices.map(({ path, number, since }) => [number, ago(since, now), path]);
+  const sections = [
+    ['MOUNTED', mountedRows(mounted, now)],
+    ['GONE, STILL MOUNTED', gone],
+    ['DEVICES', nodes.length > 0 ? [['NUMBER', 'SINCE', 'PATH'], ...nodes] : []],
+  ] as const;
+  return sections
+    .filter(([, rows]) => rows.length > 0)
+    .map(([title, rows]) => [pc.bold(title), ...table(rows)].map((line) => `${line}\n`).join(''))
+    .join('\n');
 }
 
 function mountedRows(mounted: readonly MountedStatus[], now: Date): string[][] {
@@ -130,6 +144,43 @@ function mountedRows(mounted: readonly MountedStatus[], now: Date): string[][] {
     ...mounted.map((m) => [m.disk, m.class, m.fsType, m.label, ago(m.since, now), String(m.containers), m.path]),
   ];
 }
+
+function deviceRows(devices: readonly DeviceStatus[], now: Date): string[][] {
+  if (devices.length === 0) return [];
+  return [
+    ['DEVICE', 'NUMBER', 'CLASS', 'ACCESS', 'VENDOR', 'MODEL', 'SINCE', 'PATH'],
+    ...devices.map((d) => [d.device, d.number, d.class, d.access, d.vendor, d.model, ago(d.since, now), d.path]),
+  ];
+}
+
+/** Which containers have been given what; what those have that may open everything is not ours. */
+function accessRows(devices: readonly DeviceStatus[], now: Date): string[][] {
+  const rows = devices.flatMap((device) =>
+    device.containers
+      .filter(({ state }) => state === 'granted')
+      .map((container) => [
+        device.device,
+        device.class,
+        device.access,
+        container.podUid ?? '',
+        container.containerId?.slice(0, 12) ?? basename(container.cgroup),
+        ago(container.since, now),
+      ]),
+  );
+  return rows.length > 0 ? [['DEVICE', 'CLASS', 'ACCESS', 'POD', 'CONTAINER', 'SINCE'], ...rows] : [];
+}
+
+const refusedRows = (devices: readonly DeviceStatus[]): string[][] =>
+  devices.flatMap((device) =>
+    device.containers
+      .filter(({ state }) => state === 'refused')
+      .map(({ podUid, containerId, cgroup, reason, message }) => [
+        device.device,
+        podUid ? `pod ${podUid}` : (containerId?.slice(0, 12) ?? basename(cgroup)),
+        reason ?? '',
+        message ?? '',
+      ]),
+  );
 
 const json = (value: NodeStatus | LeftBehind): string => `${JSON.stringify(value, null, 2)}\n`;
 

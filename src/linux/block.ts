@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
 
 /** A block device as sysfs shows it. Its strings come from the device itself: hostile. */
 export interface BlockDevice {
@@ -66,7 +67,7 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
 }
 
 function identify(disk: string, sysfs: string): Pick<BlockDevice, 'bus' | 'vendor' | 'model' | 'serial'> {
-  const usb = ancestors(disk, sysfs).find((path) => existsSync(join(path, 'idVendor')));
+  const usb = usbDeviceOf(disk, sysfs);
   return {
     bus: busOf(disk.slice(sysfs.length)),
     vendor: attribute(disk, 'device/vendor') || (usb ? attribute(usb, 'manufacturer') : ''),
@@ -96,33 +97,7 @@ const isPluggable = (disk: string, sysfs: string): boolean =>
   attribute(disk, 'device/type') === 'SD' ||
   ancestors(dirname(disk), sysfs).some((path) => attribute(path, 'removable') === 'removable');
 
-function ancestors(path: string, sysfs: string): string[] {
-  const result: string[] = [];
-  for (let at = path; at.startsWith(join(sysfs, 'devices/')); at = dirname(at)) result.push(at);
-  return result;
-}
-
 function partitionsOf(disk: string): string[] {
   const prefix = basename(disk);
   return entries(disk).filter((entry) => entry.startsWith(prefix) && existsSync(join(disk, entry, 'partition')));
-}
-
-/** Empty where there is no such attribute, or the device does not answer for it. */
-function attribute(path: string, name: string): string {
-  const file = join(path, name);
-  // Most disks lack most of them, and an error costs ten times what looking does.
-  if (!existsSync(file)) return '';
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch {
-    return '';
-  }
-}
-
-function entries(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
 }

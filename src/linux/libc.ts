@@ -16,6 +16,7 @@ export const libc = {
   mknod: lib.func('int mknod(str, uint, uint64)'),
   lsetxattr: lib.func('int lsetxattr(str, str, const void *, size_t, int)'),
   lgetxattr: lib.func('long lgetxattr(str, str, _Out_ void *, size_t)'),
+  lremovexattr: lib.func('int lremovexattr(str, str)'),
   openat: lib.func('int openat(int, str, int, ...)'),
   read: lib.func('long read(int, _Out_ void *, size_t)'),
   flock: lib.func('int flock(int, int)'),

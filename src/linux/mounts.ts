@@ -130,10 +130,11 @@ export function detachMount(path: string): void {
   check(libc.umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW), 'umount2', path);
 }
 
-/** Makes a block device node of mode 0400. @throws SystemCallError */
-export function makeBlockNode(path: string, major: number, minor: number): void {
-  const S_IFBLK = 0o060000;
-  check(libc.mknod(path, S_IFBLK | 0o400, makedev(major, minor)), 'mknod', path);
+const NODE_TYPES = { char: 0o020000, block: 0o060000 } as const;
+
+/** Makes a device node of mode 0400. @throws SystemCallError */
+export function makeNode(path: string, type: keyof typeof NODE_TYPES, major: number, minor: number): void {
+  check(libc.mknod(path, NODE_TYPES[type] | 0o400, makedev(major, minor)), 'mknod', path);
 }
 
 /** glibc's gnu_dev_makedev: 32 bits of each, interleaved. */

@@ -17,7 +17,11 @@ export function swapDevices(): Set<string> {
 export function deviceNumber(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
   if (!stat || !(stat.isBlockDevice() || stat.isCharacterDevice())) return undefined;
-  const { rdev } = stat;
+  return splitNumber(stat.rdev);
+}
+
+/** `major:minor` of a `st_rdev`, as glibc's gnu_dev_major and gnu_dev_minor take it apart. */
+export function splitNumber(rdev: bigint): string {
   const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn);
   const minor = (rdev & 0xffn) | ((rdev >> 12n) & ~0xffn);
   return `${major}:${minor & 0xffffffffn}`;

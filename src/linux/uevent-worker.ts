@@ -26,6 +26,7 @@ const NOTHING_RECEIVED = { events: [], overflow: false, drained: false };
 
 const {
   subsystems,
+  nodesOnly = false,
   receiveBuffer = 16 << 20,
   watchMounts = false,
   stop,
@@ -80,6 +81,10 @@ function listen(socket: number): void {
   }
 }
 
+function isWanted({ subsystem, env }: Uevent): boolean {
+  return (!subsystems || subsystems.includes(subsystem)) && (!nodesOnly || env['DEVNAME'] !== undefined);
+}
+
 function receive(socket: number, buffer: Buffer): { events: Uevent[]; overflow: boolean; drained: boolean } {
   const events: Uevent[] = [];
   let overflow = false;
@@ -95,7 +100,7 @@ function receive(socket: number, buffer: Buffer): { events: Uevent[]; overflow: 
     // Any process may send to the group's members; only the kernel sends with port id 0, and to the group.
     if (sender.pid !== 0 || sender.groups !== KERNEL_GROUP || length > buffer.length) continue;
     const event = parseUevent(buffer.subarray(0, length));
-    if (event && (!subsystems || subsystems.includes(event.subsystem))) events.push(event);
+    if (event && isWanted(event)) events.push(event);
   }
   return { events, overflow, drained: false };
 }

@@ -18,6 +18,8 @@ export interface UeventBatch {
 export interface UeventOptions {
   /** Only events of these subsystems; all where it is left out. */
   readonly subsystems?: readonly string[];
+  /** Only events of devices that have a node, or had one. */
+  readonly nodesOnly?: boolean;
   /** Receive buffer in bytes; beyond net.core.rmem_max it takes CAP_NET_ADMIN. */
   readonly receiveBuffer?: number;
   /** Wake up at changes of this process's mount table as well. */

@@ -4,15 +4,17 @@ import { readMountinfo } from '../linux/mountinfo.ts';
 import { detachMount } from '../linux/mounts.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
 import type { Logger } from '../observability/logger.ts';
+import { openGrants } from './devices/grants.ts';
+import { readNodes, removeEntry } from './devices/nodes.ts';
 import { cleanUpLxcfs } from './lxcfs/cleanup.ts';
 import { readMounted } from './media/actual.ts';
 import { unmountDisk } from './media/unmount.ts';
-import { isRunDir, openRunDir } from './run-dir.ts';
+import { isRunDir, openRunDir, type RunDir } from './run-dir.ts';
 import { fetchStatus } from './server.ts';
 
 /**
- * Undoes all that daemons have done on this node: unmounts every disk, then removes the run dir. Running pods are left with empty
- * directories.
+ * Undoes all that daemons have done on this node: removes device nodes and takes access to them back, unmounts every disk, then removes
+ * the run dir. Running pods are left with empty directories.
  * @returns false where something could not be undone; the log says what
  * @throws Error where a daemon is running
  */
@@ -24,6 +26,7 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
   if (await fetchStatus(path)) throw new Error(`hotmount node is running on ${path}: stop it first`);
   const runDir = openRunDir(path);
   const entry = new NamespaceEntry();
+  takeDevicesBack(runDir, log);
   let clean = true;
   for (const mounted of readMounted(runDir)) {
     const { className, directory, record } = mounted;
@@ -47,4 +50,16 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
   }
   log.info({ runDir: path }, 'removed the run dir');
   return true;
+}
+
+function takeDevicesBack(runDir: RunDir, log: Logger): void {
+  const { nodes, links } = readNodes(runDir);
+  for (const path of [...links.keys(), ...nodes.keys()]) removeEntry(runDir, path);
+  const grants = openGrants(runDir);
+  try {
+    for (const cgroup of grants.granted().keys()) log.info({ cgroup }, 'access to devices taken back');
+    grants.reconcile([]);
+  } finally {
+    grants.close();
+  }
 }

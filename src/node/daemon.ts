@@ -1,11 +1,16 @@
 import { basename, dirname } from 'node:path';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
+import { eventKey } from '../linux/device.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
-import { listenForUevents, type UeventBatch } from '../linux/uevents.ts';
+import { listenForUevents, type UeventBatch, type UeventListener } from '../linux/uevents.ts';
 import { getAttribute, setAttribute } from '../linux/xattr.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
+import { Devices } from './devices/devices.ts';
+import { openGrants } from './devices/grants.ts';
+import { subsystemsOf } from './devices/match.ts';
+import { devicesStatus } from './devices/status.ts';
 import { followLxcfs } from './lxcfs/link.ts';
 import { Media } from './media/media.ts';
 import { createNodeMetrics } from './metrics.ts';
@@ -75,9 +80,11 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     policy: {
       source: options.policySource,
       mediaClasses: policy.mediaClasses.map(({ name }) => name),
+      deviceClasses: policy.deviceClasses.map(({ name }) => name),
       ...(policyProblem ? { problem: policyProblem } : {}),
     },
     ...mediaStatus(media, runDir),
+    ...devicesStatus(devices, runDir),
     ...(await lxcfsStatus()),
   });
   const server = await startNodeServer(runDir, options.port, options.host, {
@@ -90,42 +97,58 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     status,
   });
 
-  const media = new Media({
+  const sequence = bootSequence(runDir);
+  const grants = openGrants(runDir);
+  const devices = new Devices({
+    runDir,
+    grants,
+    bootSequence: sequence,
+    classes: policy.deviceClasses,
+    log,
+    onContested: (disk) => media.look(disk),
+    onUsable: metrics.usable,
+  });
+  const media: Media = new Media({
     runDir,
     entry,
-    bootSequence: bootSequence(runDir),
+    bootSequence: sequence,
     classes: policy.mediaClasses,
     log,
+    rawClassOf: (device) => devices.rawClassOf(device),
     onMounted: metrics.mounted,
   });
-  metrics.observe(media);
+  metrics.observe(media, devices);
 
   // Listening comes before looking: what happens in between is heard of.
   let settle: NodeJS.Timeout | undefined;
   const onBatch = ({ events, overflow, mountsChanged, receivedAt }: UeventBatch): void => {
-    for (const { devpath, env } of events) {
+    for (const event of events) {
+      const key = eventKey(event);
+      if (key) devices.look(key, receivedAt);
+      const { subsystem, devpath, env } = event;
+      if (subsystem !== 'block') continue;
       media.look(basename(devpath), receivedAt);
       // A disk with partitions is another matter than one without, and the kernel says nothing of the disk when one comes.
       if (env['DEVTYPE'] === 'partition') media.look(basename(dirname(devpath)), receivedAt);
     }
     if (overflow) {
       metrics.overflow();
-      log.warn('the kernel had to drop events: looking at all disks');
+      log.warn('the kernel had to drop events: looking at all disks and devices');
+      devices.lookAtAll();
       media.lookAtAll();
     }
     if (!mountsChanged) return;
     settle ??= setTimeout(() => {
       settle = undefined;
       media.mountsChanged();
+      devices.mountsChanged();
     }, MOUNTS_SETTLE);
   };
-  const listener = await listenForUevents(
-    {
-      subsystems: ['block'],
-      watchMounts: true,
-      ...(options.receiveBuffer === undefined ? {} : { receiveBuffer: options.receiveBuffer }),
-    },
+  const listener = await listenToDevices(
+    options,
+    policy,
     onBatch,
+    () => devices.lookAtAll(),
     (error) => {
       problem = `kernel events are not heard: ${error.message}`;
       log.error({ err: error }, 'kernel events are not heard');
@@ -134,8 +157,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
 
   const propagation = await testPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
+  devices.lookAtAll();
   media.lookAtAll();
-  await media.idle();
+  await Promise.all([devices.idle(), media.idle()]);
   problem = propagation;
   if (problem === undefined) log.info({ runDir: runDir.path, takenOver: runDir.takenOver }, 'ready');
 
@@ -147,6 +171,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       policy = next;
       policyProblem = undefined;
       metrics.policyReload('success');
+      listener.follow(next);
+      devices.setClasses(next.deviceClasses);
       media.setClasses(next.mediaClasses);
     },
     policyFailed(error) {
@@ -159,9 +185,55 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       lxcfs.close();
       await listener.close();
       await server.close();
+      await devices.close();
+      grants.close();
       await entry.close();
       runDir.close();
     },
+  };
+}
+
+/** Hears of the devices that the policy's classes may take: which subsystems that are may change with the policy. */
+async function listenToDevices(
+  { receiveBuffer }: Pick<NodeOptions, 'receiveBuffer'>,
+  policy: Policy,
+  onBatch: (batch: UeventBatch) => void,
+  onFollowed: () => void,
+  onFailure: (error: Error) => void,
+): Promise<{ follow(policy: Policy): void; close(): Promise<void> }> {
+  const subsystemsFor = ({ deviceClasses }: Policy): string[] | undefined => {
+    const named = subsystemsOf(deviceClasses);
+    return named && [...new Set(['block', ...named])].sort();
+  };
+  const listen = (subsystems: string[] | undefined): Promise<UeventListener> =>
+    listenForUevents(
+      {
+        ...(subsystems ? { subsystems } : {}),
+        nodesOnly: true,
+        watchMounts: true,
+        ...(receiveBuffer === undefined ? {} : { receiveBuffer }),
+      },
+      onBatch,
+      onFailure,
+    );
+  let subsystems = subsystemsFor(policy);
+  let listener = listen(subsystems);
+  await listener;
+  return {
+    follow(next) {
+      const wanted = subsystemsFor(next);
+      if (wanted?.join() === subsystems?.join()) return;
+      subsystems = wanted;
+      // The next one listens before the last one ends. What came before, and the last one had no ear for, a look finds.
+      const last = listener;
+      listener = last.then(async (old) => {
+        const fresh = await listen(wanted);
+        await old.close();
+        onFollowed();
+        return fresh;
+      });
+    },
+    close: async () => (await listener).close(),
   };
 }
 

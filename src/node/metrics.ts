@@ -1,14 +1,51 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Devices } from './devices/devices.ts';
 import type { Media } from './media/media.ts';
-import { NODE_REASONS } from './reasons.ts';
+import { MEDIA_REASONS } from './reasons.ts';
 
 export interface NodeMetrics {
   readonly registry: Registry;
   mounted(className: string, seconds: number): void;
+  usable(className: string, seconds: number): void;
   overflow(): void;
   policyReload(outcome: 'success' | 'failure'): void;
   /** What is read off at each scrape. */
-  observe(media: Media): void;
+  observe(media: Media, devices: Devices): void;
+}
+
+function observeDevices(devices: Devices, registers: Registry[]): void {
+  new Gauge({
+    name: 'hotmount_devices',
+    help: 'Device nodes in place, by device class.',
+    labelNames: ['class'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { desired } of devices.nodes) this.inc({ class: desired.deviceClass.name });
+    },
+  });
+  new Gauge({
+    name: 'hotmount_device_grants',
+    help: 'Devices that containers have been given access to, counted once for each container, by device class.',
+    labelNames: ['class'],
+    registers,
+    collect() {
+      this.reset();
+      for (const grant of devices.ledger.grants) if (grant.state === 'granted') this.inc({ class: grant.class });
+    },
+  });
+  new Gauge({
+    name: 'hotmount_device_grants_refused',
+    help: 'Devices that containers should have access to and have not, counted once for each container, by reason.',
+    labelNames: ['class', 'reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { state, reason, class: name } of devices.ledger.grants) {
+        if (state === 'refused') this.inc({ class: name, reason: reason ?? '' });
+      }
+    },
+  });
 }
 
 /** prom-client's default metrics stay out: they wake the process 100 times a second. */
@@ -20,6 +57,13 @@ export function createNodeMetrics(version: string): NodeMetrics {
     help: 'Time from the kernel event of a disk until it can be read in the pods.',
     labelNames: ['class'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    registers,
+  });
+  const deviceHotplug = new Histogram({
+    name: 'hotmount_device_hotplug_seconds',
+    help: 'Time from the kernel event of a device until the pods can open its node.',
+    labelNames: ['class'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     registers,
   });
   const overflows = new Counter({
@@ -46,7 +90,9 @@ export function createNodeMetrics(version: string): NodeMetrics {
     mounted: (className, seconds) => hotplug.observe({ class: className }, seconds),
     overflow: () => overflows.inc(),
     policyReload: (outcome) => reloads.inc({ outcome }),
-    observe(media) {
+    usable: (className, seconds) => deviceHotplug.observe({ class: className }, seconds),
+    observe(media, devices) {
+      observeDevices(devices, registers);
       new Gauge({
         name: 'hotmount_media_mounts',
         help: 'Disks mounted, by media class.',
@@ -66,7 +112,7 @@ export function createNodeMetrics(version: string): NodeMetrics {
         registers,
         collect() {
           this.reset();
-          for (const [reason, { kind }] of Object.entries(NODE_REASONS)) this.set({ kind, reason }, 0);
+          for (const [reason, { kind }] of Object.entries(MEDIA_REASONS)) this.set({ kind, reason }, 0);
           for (const state of media.states.values()) {
             if (state.kind !== 'mounted') this.inc({ kind: state.kind, reason: state.reason });
           }

@@ -1,17 +1,18 @@
 /**
- * Why the daemon does with a disk what it does. The code is the word in the log, the metric label and `hotmount status`; the sentence,
+ * Why the daemon does with a disk or device what it does. The code is the word in the log, the metric label and `hotmount status`; the sentence,
  * filled in, is what a person reads.
  *
  * skipped  it is left alone, as it should be
  * failed   it should be mounted, or unmounted, and is not; tried again when something about it changes
  */
-export const NODE_REASONS = {
+export const MEDIA_REASONS = {
   no_medium: skipped('there is no medium in it'),
   has_partitions: skipped('it has partitions ({partitions}), and those are what is mounted'),
   no_class: skipped('no media class of the policy matches it'),
   fixed_disk: skipped(
     'it was there before hotmount and cannot be taken out, and media class {class} does not say `removable: false` in its match',
   ),
+  raw_device: skipped('device class {class} gives it to containers as a raw device'),
   has_holders: skipped('{holders} is built on it (LVM, RAID, encryption or multipath): mount that instead'),
   swap: skipped('the node swaps to {device}'),
   mounted_elsewhere: skipped('{device} is mounted at {path}{where}: unmount it there, if hotmount is to have it'),
@@ -32,6 +33,18 @@ export const NODE_REASONS = {
   run_dir_failed: failed('what it takes below {path} could not be made: {detail}'),
   unexpected: failed('looking at it failed: {detail}'),
 } as const;
+
+/** The same for raw devices. */
+const DEVICE_REASONS = {
+  fixed_device: skipped(
+    'it was there before hotmount and cannot be taken out, and device class {class} does not say `removable: false` in its match',
+  ),
+  in_use_by_node: skipped('{device} is mounted at {path}{where}, and whoever writes to it raw destroys what is on it'),
+  in_use_as_swap: skipped('the node swaps to {device}'),
+  built_on: skipped('{holders} is built on it (LVM, RAID, encryption or multipath)'),
+} as const;
+
+const NODE_REASONS = { ...MEDIA_REASONS, ...DEVICE_REASONS } as const;
 
 export type NodeReason = keyof typeof NODE_REASONS;
 

@@ -1,7 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
 import { errorCode } from '../linux/errors.ts';
 import { type Mount, readMountinfo, topMount } from '../linux/mountinfo.ts';
 import { attachMount, cloneMount, createTmpfs, setMountAttributes } from '../linux/mounts.ts';
+import { splitNumber } from '../linux/swaps.ts';
 import type { MountRecord } from './media/actual.ts';
 
 const O_PATH = 0o10000000;
@@ -19,6 +20,8 @@ const TMPFS = { mode: '0755', size: '8m', nr_inodes: '32k' };
  */
 export interface RunDir {
   readonly path: string;
+  /** `major:minor` of its file system, by which mount tables name it. */
+  readonly device: string;
   /** `O_PATH` descriptor of the published mount. */
   readonly published: number;
   /** The same tree, writable, as a path that only this process can use. */
@@ -37,7 +40,7 @@ export function openRunDir(path: string): RunDir {
   const takenOver = isOwn(real);
   if (!takenOver) {
     // Nothing but read-only: a flag more, and runc 1.1 cannot bind it read-only into a container with users of its own, where it would
-    // have to keep the flag and does not.
+    // have to keep the flag and does not. Not nodev in any case: the nodes of device classes are here.
     const fresh = createTmpfs(SOURCE, TMPFS, ['readOnly']);
     try {
       setMountAttributes(fresh, { propagation: 'shared' });
@@ -62,6 +65,7 @@ function handle(real: string, published: number, takenOver: boolean): RunDir {
   setMountAttributes(working, { clear: ['readOnly'], propagation: 'private' });
   return {
     path: real,
+    device: splitNumber(statSync(real, { bigint: true }).dev),
     published,
     work: `/proc/self/fd/${working}`,
     takenOver,

@@ -1,6 +1,7 @@
 import { readBlockDevice } from '../linux/block.ts';
 import { mountsOfDevice, namespaceOf } from '../linux/namespaces.ts';
 import type { HolderReport } from './containers.ts';
+import { type DevicesStatus, leftNodes } from './devices/status.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { DepartureReport, Media } from './media/media.ts';
@@ -8,7 +9,7 @@ import { isGone } from './media/plan.ts';
 import { findRunDir, type RunDir } from './run-dir.ts';
 
 /** What `hotmount status -o json` prints. Fields may be added; those that are here stay. */
-export interface NodeStatus {
+export interface NodeStatus extends DevicesStatus {
   readonly daemon: {
     readonly version: string;
     readonly pid: number;
@@ -17,7 +18,12 @@ export interface NodeStatus {
     readonly problem?: string;
   };
   readonly runDir: string;
-  readonly policy: { readonly source: string; readonly mediaClasses: readonly string[]; readonly problem?: string };
+  readonly policy: {
+    readonly source: string;
+    readonly mediaClasses: readonly string[];
+    readonly deviceClasses: readonly string[];
+    readonly problem?: string;
+  };
   readonly mounted: readonly MountedStatus[];
   readonly notMounted: readonly NotMountedStatus[];
   /** Undefined where none is wanted; `problem` alone where no supervisor of it answers. */
@@ -54,18 +60,20 @@ export interface LeftBehind {
   readonly runDir: string;
   /** `present`: the medium is still there; where it is not, only a daemon takes the mount away. */
   readonly mounted: readonly (MountedStatus & { readonly present: boolean })[];
+  /** Device nodes; who has access is known to the kernel alone. */
+  readonly devices: readonly { readonly path: string; readonly number: string; readonly since: string }[];
 }
 
 /** Reads from mountinfo and sysfs what daemons have mounted. Takes CAP_SYS_ADMIN where there is a run dir. @throws Error that says what to do */
 export function readLeftBehind(path: string): LeftBehind {
   const runDir = findRunDir(path);
-  if (!runDir) return { daemon: null, runDir: path, mounted: [] };
+  if (!runDir) return { daemon: null, runDir: path, mounted: [], devices: [] };
   try {
     const mounted = readMounted(runDir).map((each) => {
       const { record } = each;
       return { ...describe(record.name, each, runDir), present: !isGone(readBlockDevice(record.name), record) };
     });
-    return { daemon: null, runDir: runDir.path, mounted };
+    return { daemon: null, runDir: runDir.path, mounted, devices: leftNodes(runDir) };
   } finally {
     runDir.close();
   }

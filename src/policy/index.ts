@@ -9,7 +9,7 @@ export {
   NamespaceLabelsUnknownError,
   type Subject,
 } from './evaluate.ts';
-export { matchesGlobs } from './globs.ts';
+export { literalOf, matchesGlobs } from './globs.ts';
 export { whoMay } from './hints.ts';
 export { lint, rulesOnNamespaceLabels } from './lint.ts';
 export { mountOptions } from './mount-options.ts';

@@ -48,6 +48,7 @@ export interface DeviceClass {
   readonly gid: number;
 }
 
+/** Lists are globs, any of which may match. */
 export interface DeviceMatch {
   readonly subsystem?: readonly string[] | undefined;
   readonly devname?: readonly string[] | undefined;
@@ -55,6 +56,12 @@ export interface DeviceMatch {
   readonly vendor?: readonly string[] | undefined;
   readonly model?: readonly string[] | undefined;
   readonly serial?: readonly string[] | undefined;
+  /** Of udev: the device has all of these, each with a value that one of its globs matches. */
+  readonly properties?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** This and the sizes, in bytes, are those of block devices. */
+  readonly removable?: boolean | undefined;
+  readonly minSize?: number | undefined;
+  readonly maxSize?: number | undefined;
 }
 
 export interface Rule {

@@ -132,10 +132,31 @@ const mode = text((value) =>
 const MAX_ID = 2 ** 32 - 2;
 const id = z.int().min(0).max(MAX_ID);
 
+/** As udev writes them; those that begin with a dot it keeps to itself. */
+const PROPERTY = /^[A-Za-z_][A-Za-z0-9_]{0,99}$/;
+const properties = z
+  .record(
+    text((key) => (PROPERTY.test(key) ? undefined : 'is not the name of a udev property; expected such as ID_MODEL')),
+    someOf(glob),
+  )
+  .optional()
+  .describe('Globs by udev property, from the database of the udevd of the node; the device must have all of them.');
+
 const deviceClass = z
   .strictObject({
     name: className,
-    match: matches(z.strictObject({ subsystem: globs('kernel subsystems such as tty'), devname, bus, ...hardware })),
+    match: matches(
+      z.strictObject({
+        subsystem: globs('kernel subsystems such as tty'),
+        devname,
+        bus,
+        ...hardware,
+        properties,
+        removable: z.boolean().optional().describe('Of disks, as for media classes; false admits fixed disks.'),
+        minSize: size.describe('Of disks, inclusive: other devices have none and do not match.'),
+        maxSize: size.describe('Of disks, inclusive: other devices have none and do not match.'),
+      }),
+    ),
     access: z.enum(['r', 'w', 'rw']).default('rw'),
     mode: mode.prefault('0666'),
     uid: id.default(0),

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { REASONS } from '../../src/contract/reasons.ts';
+import { GRANT_REASONS } from '../../src/linux/device-cgroup/index.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DOCS = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((file) =>
@@ -74,6 +75,13 @@ describe('the documents', () => {
       ...of.map(([code, entry]) => `- \`${code}\`: ${messageOf(entry)}\n`),
     ]);
     expectInDocument('docs/annotations.md', shown, `${start}${list.join('')}\n<!-- /reasons -->`);
+  });
+
+  it('list why access to a device is refused', () => {
+    const [shown = ''] = /<!-- grant reasons -->[\s\S]*<!-- \/grant reasons -->/.exec(read('docs/devices.md')) ?? [];
+    expect(shown, 'the place of the list').not.toBe('');
+    const list = Object.entries(GRANT_REASONS).map(([code, sentence]) => `- \`${code}\`: ${sentence}\n`);
+    expectInDocument('docs/devices.md', shown, `<!-- grant reasons -->\n\n${list.join('')}\n<!-- /grant reasons -->`);
   });
 
   it.each(DOCS)('%s begins with its title', (file) => expect(read(file)).toMatch(/^# /));

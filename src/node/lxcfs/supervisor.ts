@@ -6,6 +6,7 @@ import { namespaceOf } from '../../linux/namespaces.ts';
 import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir.ts';
+import { Starts } from '../starts.ts';
 import { BackOff } from './back-off.ts';
 import { type Cgroups, findCgroups, removeLeftCgroups } from './cgroups.ts';
 import { instanceIds, mountedDevice, prepareDirectories, publish, publishedId } from './directories.ts';
@@ -15,7 +16,6 @@ import { isAlive, probeInstance } from './probe.ts';
 import { findProgram, fingerprintNow, type Program, Unfit } from './program.ts';
 import { type Healed, Reattach } from './reattach.ts';
 import { FILES } from './reattach-plan.ts';
-import { Starts } from './starts.ts';
 import type { Gap, LxcfsStatus } from './status.ts';
 import { type Member, nextStep } from './supervision.ts';
 

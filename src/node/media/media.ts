@@ -37,6 +37,8 @@ export interface MediaOptions {
   readonly bootSequence: number;
   readonly classes: readonly MediaClass[];
   readonly log: Logger;
+  /** The device class that has a disk, or the one that it is a partition of. */
+  readonly rawClassOf?: (device: BlockDevice) => string | undefined;
   /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
   readonly onMounted?: (className: string, seconds: number) => void;
 }
@@ -168,7 +170,8 @@ export class Media {
   #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
     const { runDir, bootSequence } = this.#options;
     const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
-    const circumstances = { classes: this.#classes, bootSequence, use: known?.use, serverDied };
+    const rawClass = device && this.#options.rawClassOf?.(device);
+    const circumstances = { classes: this.#classes, bootSequence, use: known?.use, rawClass, serverDied };
     const step = plan(device, mounted, known?.probe, circumstances);
     // Only where it would be mounted otherwise does it matter who uses it.
     if (step.do !== 'probe' || !device) return step;

@@ -3,7 +3,7 @@ import { PROBE_UID, type Probe, probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
 import { errorCode } from '../../linux/errors.ts';
-import { attachMount, cloneMount, makeBlockNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
+import { attachMount, cloneMount, makeNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
 import { deviceNumber } from '../../linux/swaps.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir, removeDirectory } from '../run-dir.ts';
@@ -161,7 +161,7 @@ let nodes = 0;
 function openOwnNode(runDir: RunDir, { device }: BlockDevice, uid: number): number {
   const [major, minor] = device.split(':').map(Number) as [number, number];
   const path = `${runDir.work}/.node-${process.pid}-${nodes++}`;
-  makeBlockNode(path, major, minor);
+  makeNode(path, 'block', major, minor);
   try {
     chownSync(path, uid, uid);
     return openSync(path, O_PATH_NOFOLLOW);

@@ -13,14 +13,15 @@ const MAX_LENGTH = 96;
  * Makes a directory name of any text: letters and digits of all scripts, and `._+@=-`; a run of anything else becomes one `_`. Never
  * empty, `.`, `..` or hidden, never like an option (it begins with a letter or digit), never one that reads differently from what it is (control, format and
  * right-to-left characters). Undefined where nothing readable is left.
+ * @param maxLength in bytes
  */
-export function safeName(text: string): string | undefined {
+export function safeName(text: string, maxLength = MAX_LENGTH): string | undefined {
   const cleaned = text
     .normalize('NFC')
     .replace(/\ufffd/g, ' ')
     .replace(/[^\p{L}\p{N}\p{M}._+@=-]+/gu, '_')
     .replace(/^[^\p{L}\p{N}]+/u, '');
-  return truncate(cleaned).replace(/_+$/, '') || undefined;
+  return truncate(cleaned, maxLength).replace(/_+$/, '') || undefined;
 }
 
 /**
@@ -37,12 +38,12 @@ export function* nameCandidates(source: NameSource, nameBy: readonly (keyof Name
 }
 
 /** Cuts between characters. */
-function truncate(name: string): string {
+function truncate(name: string, maxLength: number): string {
   let length = 0;
   let kept = '';
   for (const character of name) {
     length += Buffer.byteLength(character);
-    if (length > MAX_LENGTH) break;
+    if (length > maxLength) break;
     kept += character;
   }
   return kept;

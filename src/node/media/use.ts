@@ -8,8 +8,9 @@ import type { Use } from './decide.ts';
 /**
  * What a disk that we have not mounted is used for on the node. Where one partition carries a file system of the node, swap, or
  * something built on it, the whole disk is the node's: its other partitions are left alone too.
+ * @param except mounts below this directory do not count
  */
-export function useByNode(device: BlockDevice, runDir: string): Use | undefined {
+export function useByNode(device: BlockDevice, except?: string): Use | undefined {
   const family = familyOf(device);
   const holders = [device, ...family.filter(({ name }) => name === device.disk)].flatMap((member) => member.holders);
   if (holders.length > 0) return { kind: 'holders', holders };
@@ -18,7 +19,7 @@ export function useByNode(device: BlockDevice, runDir: string): Use | undefined 
   const swap = family.find((member) => swaps.has(member.device));
   if (swap) return { kind: 'swap', device: swap.name };
 
-  const isElsewhere = (mount: Mount): boolean => !mount.mountPoint.startsWith(`${runDir}/`);
+  const isElsewhere = (mount: Mount): boolean => except === undefined || !mount.mountPoint.startsWith(`${except}/`);
   const tables = namespaceOf('self') === namespaceOf(1) ? (['self'] as const) : (['self', 1] as const);
   for (const mounts of tables.map((pid) => tableOf(pid).filter(isElsewhere))) {
     for (const member of family) {

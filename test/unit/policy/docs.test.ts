@@ -56,8 +56,7 @@ describe('docs/policy.md', () => {
     collect(z.toJSONSchema(policySchema, { io: 'input' }) as object);
     const rows = document.split('\n').filter((line) => line.startsWith('| `'));
     const named = new Set(rows.flatMap((row) => row.split(' | ')[0]?.match(/[A-Za-z]+/g) ?? []));
-    const alsoNamed = ['subsystem']; // in the row of what device classes share with media classes
-    expect([...keys].filter((key) => !named.has(key) && !alsoNamed.includes(key))).toEqual([]);
+    expect([...keys].filter((key) => !named.has(key))).toEqual([]);
   });
 
   it('has the mount options of every file system', () => {

@@ -1,7 +1,7 @@
 import { closeSync, type FSWatcher, openSync, readdirSync, readFileSync, watch } from 'node:fs';
 import { basename } from 'node:path';
-import { namespaceOf } from '../../linux/namespaces.ts';
-import type { Wakeups } from '../../linux/wakeups.ts';
+import { namespaceOf } from '../linux/namespaces.ts';
+import type { Wakeups } from '../linux/wakeups.ts';
 
 /** ms after its cgroup has been made at which a container's processes are looked for: the runtime takes its time. */
 const LOOKS = [2, 5, 10, 20, 40, 80, 150, 300, 600, 1200, 2500, 5000];
@@ -10,13 +10,14 @@ const FOLLOW = 20_000;
 const MAX_FOLLOWED = 512;
 
 /**
- * Sees containers start: a new cgroup is made for each, then its first process makes its mounts. Whoever starts while the published
- * instance changes may still mount from the last one, after the node has been looked at.
+ * Sees containers start: a new cgroup is made for each, then its first process makes its mounts. Whoever starts while the node is
+ * looked at may have been too early for that look.
  */
 export class Starts {
   readonly #wakeups: Wakeups;
   readonly #onStart: () => void;
   readonly #onMounts: (pid: number) => void;
+  readonly #onEnd: () => void;
   readonly #watchers = new Map<string, FSWatcher>();
   readonly #followed = new Map<number, () => void>();
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -24,11 +25,19 @@ export class Starts {
   /**
    * @param onStart a cgroup has been made
    * @param onMounts the mount table of a starting process has changed
+   * @param onEnd a cgroup has been removed
    */
-  constructor(root: string, wakeups: Wakeups, onStart: () => void, onMounts: (pid: number) => void) {
+  constructor(
+    root: string,
+    wakeups: Wakeups,
+    onStart: () => void,
+    onMounts: (pid: number) => void,
+    onEnd: () => void = () => {},
+  ) {
     this.#wakeups = wakeups;
     this.#onStart = onStart;
     this.#onMounts = onMounts;
+    this.#onEnd = onEnd;
     this.#watchTree(root);
   }
 
@@ -65,6 +74,7 @@ export class Starts {
       for (const known of [...this.#watchers.keys()]) {
         if (known === path || known.startsWith(`${path}/`)) this.#forget(known);
       }
+      this.#onEnd();
       return;
     }
     this.#watchTree(path);

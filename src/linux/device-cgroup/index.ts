@@ -1,0 +1,6 @@
+export type { GrantOutcome } from './controller.ts';
+export { type DeviceCgroup, deviceCgroupOf } from './find.ts';
+export { DeviceGrants, type DeviceGrantsOptions, type WantedGrant } from './grants.ts';
+export { findHierarchies, type Hierarchies } from './hierarchy.ts';
+export { GRANT_REASONS, type GrantReason } from './reasons.ts';
+export type { DeviceRule } from './rule.ts';

@@ -1,0 +1,38 @@
+/** Why a container is not granted what it should be. The code is the word in logs, metrics and the status; the sentence is for a person. */
+export const GRANT_REASONS = {
+  parent_restricts:
+    '{parent} above it is denied the device, and other processes are in there as well: allow it there first, as by systemd’s DeviceAllow= or the limits of the container that the node runs in',
+  programs_exclusive:
+    'a device program on {parent}, or above, was attached so that it stays alone (without BPF_F_ALLOW_MULTI): have the program that attached it, usually an old container runtime, updated',
+  kernel_too_old:
+    'this kernel has device programs, and not what granting through them takes (bpf_set_retval, Linux 5.18): {detail}',
+  bpf_refused:
+    'the kernel did not take hotmount’s device program: {detail}. The daemon has to be privileged (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON), and bpf(2) not forbidden by seccomp or lockdown',
+  cgroup_gone: 'its cgroup {cgroup} has gone meanwhile: {detail}',
+  grant_failed: '{detail}',
+  revoke_failed: 'what hotmount had granted could not be taken back: {detail}',
+} as const;
+
+export type GrantReason = keyof typeof GRANT_REASONS;
+
+export interface Refusal {
+  readonly state: 'refused';
+  readonly reason: GrantReason;
+  readonly message: string;
+}
+
+type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | Placeholders<Rest>
+  : never;
+
+export const refuse = <R extends GrantReason>(
+  reason: R,
+  parameters: { readonly [P in Placeholders<(typeof GRANT_REASONS)[R]>]: string },
+): Refusal => ({
+  state: 'refused',
+  reason,
+  message: GRANT_REASONS[reason].replace(
+    /\{(\w+)\}/g,
+    (_, name: string) => (parameters as Readonly<Record<string, string>>)[name] ?? '',
+  ),
+});

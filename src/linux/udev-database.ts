@@ -1,0 +1,44 @@
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import type { DeviceKey } from './device.ts';
+
+/**
+ * What the udevd of the node, where there is one, has written of devices: a file for each, `E:KEY=value` on lines of their own (systemd,
+ * src/libsystemd/sd-device). Names and values come from the device, by way of rules: hostile.
+ */
+const DIRECTORY = 'run/udev/data';
+
+/** Far more than udev's rules of any distribution write. Bytes. */
+const MAX_SIZE = 256 << 10;
+
+/** The node's own, also from inside a container with the node's PID namespace; undefined where there is none. */
+export const findUdevDatabase = (): string | undefined =>
+  [`/proc/1/root/${DIRECTORY}`, `/${DIRECTORY}`].find((path) => existsSync(path));
+
+/** The properties of a device; none where the database does not have it (yet), or has more of it than can be. */
+export function readUdevProperties(database: string, key: DeviceKey): ReadonlyMap<string, string> {
+  return parseUdevProperties(readBounded(`${database}/${key}`));
+}
+
+/** Of two lines for one key, the last counts, as it does for udev. */
+export function parseUdevProperties(text: string): ReadonlyMap<string, string> {
+  const properties = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const equals = line.indexOf('=');
+    if (line.startsWith('E:') && equals > 2) properties.set(line.slice(2, equals), line.slice(equals + 1));
+  }
+  return properties;
+}
+
+function readBounded(path: string): string {
+  let file: number | undefined;
+  try {
+    file = openSync(path, 'r');
+    const bytes = Buffer.alloc(MAX_SIZE);
+    const length = readSync(file, bytes, 0, MAX_SIZE, 0);
+    return length < MAX_SIZE ? bytes.toString('utf8', 0, length) : '';
+  } catch {
+    return '';
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}

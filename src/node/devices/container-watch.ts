@@ -1,0 +1,80 @@
+import { findHierarchies } from '../../linux/device-cgroup/hierarchy.ts';
+import { Wakeups } from '../../linux/wakeups.ts';
+import type { Logger } from '../../observability/logger.ts';
+import { Starts } from '../starts.ts';
+
+/** ms after the last container that has started, or ended, at which all are looked at. */
+const LOOKS_AFTER_START = [300, 3000];
+/** ms. While a runtime is still at work on a container there is no event for its end: it is looked for, ever more rarely. */
+const FIRST_RETRY = 10;
+const LAST_RETRY = 30_000;
+
+export interface ContainerEvents {
+  /** Some container has started, or ended. */
+  readonly onChange: () => void;
+  /** The mount table of a starting process has changed. */
+  readonly onMounts: (pid: number) => void;
+}
+
+/** Says when to look for containers that mount device classes. Costs nothing where there are no classes, nor while nothing starts. */
+export class ContainerWatch {
+  readonly #log: Logger;
+  readonly #events: ContainerEvents;
+  #wakeups: Wakeups | undefined;
+  #starts: Starts[] = [];
+  #looks: NodeJS.Timeout[] = [];
+  #retry: NodeJS.Timeout | undefined;
+  #delay = FIRST_RETRY;
+
+  constructor(log: Logger, events: ContainerEvents) {
+    this.#log = log;
+    this.#events = events;
+  }
+
+  setActive(isActive: boolean): void {
+    if (!isActive) void this.close();
+    if (!isActive || this.#starts.length > 0) return;
+    const { v1, v2 } = findHierarchies();
+    const roots = [v1, v2].flatMap((hierarchy) => hierarchy?.directory ?? []);
+    if (roots.length === 0) {
+      this.#log.error(
+        'no cgroup hierarchy with the devices of containers is to be seen: give the pod `hostPID: true` and `privileged: true`',
+      );
+      return;
+    }
+    const wakeups = new Wakeups();
+    const lookSoon = (): void => this.#lookSoon();
+    this.#wakeups = wakeups;
+    this.#starts = roots.map((root) => new Starts(root, wakeups, lookSoon, this.#events.onMounts, lookSoon));
+  }
+
+  /** Whether a runtime is still at work on some container that mounts a class. */
+  setStarting(isStarting: boolean): void {
+    if (!isStarting) {
+      clearTimeout(this.#retry);
+      this.#retry = undefined;
+      this.#delay = FIRST_RETRY;
+    }
+    if (!isStarting || this.#retry) return;
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#events.onChange();
+    }, this.#delay).unref();
+    this.#delay = Math.min(this.#delay * 2, LAST_RETRY);
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#retry);
+    for (const timer of this.#looks) clearTimeout(timer);
+    for (const starts of this.#starts) starts.close();
+    this.#starts = [];
+    const wakeups = this.#wakeups;
+    this.#wakeups = undefined;
+    await wakeups?.close();
+  }
+
+  #lookSoon(): void {
+    for (const timer of this.#looks) clearTimeout(timer);
+    this.#looks = LOOKS_AFTER_START.map((delay) => setTimeout(() => this.#events.onChange(), delay).unref());
+  }
+}

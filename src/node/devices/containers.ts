@@ -1,0 +1,162 @@
+import { readFileSync, readlinkSync } from 'node:fs';
+import { findHierarchies, type Hierarchies } from '../../linux/device-cgroup/hierarchy.ts';
+import { type DeviceCgroup, deviceCgroupOf } from '../../linux/device-cgroup/index.ts';
+import { parseMountinfo } from '../../linux/mountinfo.ts';
+import { namespaceOf, processIds } from '../../linux/namespaces.ts';
+import { startTimeOf } from '../../linux/pidfd.ts';
+import { DEVICES } from './nodes.ts';
+
+/** A mount namespace in which device classes are mounted, and the cgroups of the processes in it. */
+export interface Mounter {
+  readonly namespace: string;
+  readonly classes: ReadonlySet<string>;
+  /** By path. */
+  readonly cgroups: ReadonlyMap<string, DeviceCgroup>;
+  /** A process of each cgroup, and what proves later that it is still the same one. */
+  readonly witnesses: ReadonlyMap<string, Witness>;
+  /** The runtime is still at work on some container in it: what holds for its cgroup may not be the last word yet. */
+  readonly isStarting: boolean;
+}
+
+interface Witness {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+/** Finds the containers that mount device classes of one run dir, by what the kernel says: nobody else is asked. */
+export class Containers {
+  /** `major:minor` of the run dir's file system. */
+  readonly #device: string;
+  #known = new Map<string, Mounter>();
+
+  constructor(device: string) {
+    this.#device = device;
+  }
+
+  get known(): Iterable<Mounter> {
+    return this.#known.values();
+  }
+
+  /** Looks at all processes of the node. Takes some 20 ms where there are a thousand. */
+  lookAtAll(): void {
+    const node = nodeNamespaces();
+    const processes = new Map<string, number[]>();
+    for (const pid of processIds()) {
+      const id = namespaceOf(pid);
+      if (id === undefined || node.has(id)) continue;
+      const others = processes.get(id);
+      if (others) others.push(pid);
+      else processes.set(id, [pid]);
+    }
+    const hierarchies = findHierarchies();
+    const found = new Map<string, Mounter>();
+    for (const [namespace, pids] of processes) {
+      const mounter = this.#read(namespace, pids, hierarchies);
+      if (mounter) found.set(namespace, mounter);
+    }
+    this.#known = found;
+  }
+
+  /** Looks at one process, which has just changed its mounts. What is known of others that share its namespace stays. */
+  lookAt(pid: number): boolean {
+    const namespace = namespaceOf(pid);
+    if (namespace === undefined || nodeNamespaces().has(namespace)) return false;
+    const mounter = this.#read(namespace, [pid], findHierarchies());
+    const known = this.#known.get(namespace);
+    if (mounter) this.#known.set(namespace, known ? unite(known, mounter) : mounter);
+    return mounter !== undefined;
+  }
+
+  /** Forgets the cgroups of which the process that was seen there has ended since: a whole look may find others in them. */
+  verify(): void {
+    for (const [namespace, mounter] of this.#known) {
+      const alive = [...mounter.cgroups].filter(([path]) => isAlive(namespace, mounter.witnesses.get(path)));
+      if (alive.length === mounter.cgroups.size) continue;
+      this.#known.set(namespace, { ...mounter, cgroups: new Map(alive) });
+    }
+  }
+
+  #read(namespace: string, pids: readonly number[], hierarchies: Hierarchies): Mounter | undefined {
+    const classes = this.#classesIn(namespace, pids);
+    if (classes.size === 0) return undefined;
+    const cgroups = new Map<string, DeviceCgroup>();
+    const witnesses = new Map<string, Witness>();
+    let isStarting = false;
+    for (const pid of pids) {
+      const startTime = startTimeOf(pid);
+      const cgroup = startTime === undefined ? undefined : deviceCgroupOf(pid, hierarchies);
+      // Between two looks at the process that see the same one, in the namespace, its cgroup is its own.
+      if (!cgroup || startTime === undefined || !isAlive(namespace, { pid, startTime })) continue;
+      const isOfRuntime = isRunc(pid);
+      isStarting ||= isOfRuntime;
+      if (cgroups.has(cgroup.path) || (isOfRuntime && cgroup.version === 1)) continue;
+      cgroups.set(cgroup.path, cgroup);
+      witnesses.set(cgroup.path, { pid, startTime });
+    }
+    return { namespace, classes, cgroups, witnesses, isStarting };
+  }
+
+  /** By a process that sees the whole namespace, where there is one: who has changed its root sees less. */
+  #classesIn(namespace: string, pids: readonly number[]): Set<string> {
+    let classes = new Set<string>();
+    for (const pid of pids) {
+      const seen = this.#classesSeenBy(namespace, pid);
+      if (!seen) continue;
+      classes = classes.union(seen.classes);
+      if (seen.isWhole) break;
+    }
+    return classes;
+  }
+
+  #classesSeenBy(namespace: string, pid: number): { classes: Set<string>; isWhole: boolean } | undefined {
+    try {
+      const isWhole = readlinkSync(`/proc/${pid}/root`) === '/';
+      const text = readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
+      if (namespaceOf(pid) !== namespace) return undefined;
+      return { classes: classesInTable(text, this.#device), isWhole };
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** The classes of which the directory itself is mounted somewhere, from the text of a mount table. */
+export function classesInTable(text: string, device: string): Set<string> {
+  const marker = ` ${device} /${DEVICES}/`;
+  // Nearly no table has it: looking for it spares parsing.
+  if (!text.includes(marker)) return new Set();
+  const lines = text.split('\n').filter((line) => line.includes(marker));
+  const roots = parseMountinfo(lines.join('\n')).map(({ root }) => root.split('/'));
+  return new Set(
+    roots.flatMap(([, tree, name, ...rest]) => (tree === DEVICES && name && rest.length === 0 ? name : [])),
+  );
+}
+
+function unite(a: Mounter, b: Mounter): Mounter {
+  return {
+    namespace: a.namespace,
+    classes: b.classes,
+    cgroups: new Map([...a.cgroups, ...b.cgroups]),
+    witnesses: new Map([...a.witnesses, ...b.witnesses]),
+    isStarting: a.isStarting || b.isStarting,
+  };
+}
+
+/** Of the node itself: neither what runs in its own namespace nor this daemon is a container. */
+const nodeNamespaces = (): Set<string | undefined> => new Set([namespaceOf('self'), namespaceOf(1)]);
+
+const isAlive = (namespace: string, witness: Witness | undefined): boolean =>
+  witness !== undefined && namespaceOf(witness.pid) === namespace && startTimeOf(witness.pid) === witness.startTime;
+
+/**
+ * Whether runc is still at work in the process, `runc:[2:INIT]` (libcontainer/nsenter). One of its last steps is to write the container's
+ * device list, and on cgroup v1 it gives up where that then reads otherwise than what it wrote (libcontainer/cgroups/fs/devices.go): so
+ * there, nothing is granted before the container's own program runs.
+ */
+function isRunc(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'latin1').startsWith('runc:[');
+  } catch {
+    return false;
+  }
+}

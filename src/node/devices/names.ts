@@ -1,0 +1,59 @@
+import type { Device } from '../../linux/device.ts';
+import { safeName } from '../media/names.ts';
+
+/** Of each class: links to the nodes by what the hardware says of itself. */
+export const BY_ID = 'by-id';
+
+/** As the kernel's own names are. What it takes from a driver or a device may be anything. */
+const SAFE = /^[A-Za-z0-9][-A-Za-z0-9_.+:@=,]{0,63}$/;
+const MAX_DEPTH = 6;
+
+/**
+ * Where the node of a device is, below the directory of its class: as below /dev, `ttyUSB0`, `bus/usb/001/002`. A device whose name is
+ * not plainly safe goes by its number, which no name can look like. So two devices never have one name.
+ */
+export function nodeName({ name, type, major, minor }: Pick<Device, 'name' | 'type' | 'major' | 'minor'>): string {
+  const parts = name.split('/');
+  const isSafe = parts.every((part) => SAFE.test(part)) && parts.length <= MAX_DEPTH && parts[0] !== BY_ID;
+  return isSafe ? name : `_${type}-${major}-${minor}`;
+}
+
+type Identified = Pick<Device, 'name' | 'bus' | 'vendor' | 'model' | 'serial' | 'part' | 'port'>;
+
+/**
+ * The names below `by-id` of the devices of one class; none for a device that says nothing of itself. They depend on nothing but what
+ * is plugged in now: neither on the order in which it was, nor on what was there before. Hardware with a serial number keeps its name in
+ * any port. Without one, or where the number is another's too, the port is part of the name: of equal adapters, each has its own.
+ */
+export function byIdNames<T extends Identified>(devices: readonly T[]): Map<string, T> {
+  const climbers = devices.flatMap((device) => {
+    const ladder = namesOf(device);
+    return ladder ? [{ device, ladder, rung: 0 }] : [];
+  });
+  for (;;) {
+    const groups = Map.groupBy(climbers, ({ ladder, rung }) => ladder[rung] as string);
+    // All that share a name leave it: which of them kept it would depend on chance, or be for a device to choose that calls itself so.
+    const sharers = [...groups.values()].filter((group) => group.length > 1).flat();
+    const able = sharers.filter(({ ladder, rung }) => rung + 1 < ladder.length);
+    for (const climber of able) climber.rung++;
+    if (able.length > 0) continue;
+    const alone = [...groups].filter(([, group]) => group.length === 1);
+    return new Map(alone.map(([name, [only]]) => [name, only?.device as T]));
+  }
+}
+
+/** From the shortest name of a device to one that no other can have; undefined for one that says nothing of itself. */
+function namesOf({ name, bus, vendor, model, serial, part, port }: Identified): string[] | undefined {
+  const words = [vendor, model, serial].map(clean).filter(Boolean);
+  if (words.length === 0) return undefined;
+  const join = (...parts: readonly string[]): string => parts.filter(Boolean).join('-');
+  const base = `${clean(bus) || 'unknown'}-${words.join('_')}`;
+  const withPort = join(base, clean(port), clean(part));
+  // Several nodes of one function have the same id, such as those of an input device.
+  const withName = join(withPort, clean(name));
+  return clean(serial) ? [join(base, clean(part)), withPort, withName] : [withPort, withName];
+}
+
+/** Bytes of each word: a name has room for seven. */
+const MAX_WORD = 32;
+const clean = (text: string): string => safeName(text, MAX_WORD) ?? '';

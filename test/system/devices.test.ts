@@ -1,0 +1,210 @@
+import { existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { findHierarchies } from '../../src/linux/device-cgroup/hierarchy.ts';
+import { getAttribute } from '../../src/linux/xattr.ts';
+import type { ContainerOptions } from './support/container.ts';
+import { Daemon } from './support/daemon.ts';
+import { devicePod, devicePolicy, deviceState, deviceStatus, opens, untilOpens } from './support/devices.ts';
+import { LoopDisk, ZramDisk } from './support/disks.ts';
+import { Rig, run, until } from './support/rig.ts';
+import { describeSystem } from './support/suite.ts';
+import { hasTaps, TapDevice } from './support/tap.ts';
+
+/** MiB: by their sizes the disks of one test are told apart from those of others on this machine. */
+const SIZE = 17;
+const OTHER_SIZE = 18;
+const raw = (more = ''): string =>
+  `- {name: raw, match: [{subsystem: [block], bus: [zram], minSize: ${SIZE}Mi, maxSize: ${SIZE}Mi}]${more}}`;
+
+const VERSIONS: readonly (readonly [string, ContainerOptions])[] = findHierarchies().v1
+  ? [
+      ['cgroup v1', {}],
+      ['cgroup v2', { unified: true }],
+    ]
+  : [['cgroup v2', {}]];
+
+describeSystem('a device plugged in while a container runs', ['runc', 'busybox', 'zram'], () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig();
+  });
+  afterEach(() => rig.close());
+
+  const start = (classes: string): Promise<Daemon> => new Daemon(rig, { policy: devicePolicy(rig, classes) }).start();
+  const plug = (size = SIZE): ZramDisk => new ZramDisk(rig, { size });
+
+  describe.each(VERSIONS)('on %s', (_, version) => {
+    it.each([
+      ['an unprivileged container', {}],
+      ['a container with users of its own', { userNamespace: true }],
+    ])(
+      'a disk is opened, read and written in %s, and no other device; unplugged, all is as before',
+      async (_name, more) => {
+        const daemon = await start(raw());
+        const container = devicePod(rig, daemon, ['raw'], { ...version, ...more });
+        const bystander = devicePod(rig, daemon, [], { ...version });
+        const [before, bystanders] = [deviceState(container), deviceState(bystander)];
+        const other = plug(OTHER_SIZE);
+        const disk = plug();
+
+        await untilOpens(container, `raw/${disk.name}`, 'rw');
+        const path = `/devices/raw/${disk.name}`;
+        container.sh(`echo from the container | dd of=${path} bs=512 seek=3 conv=notrunc 2>&1`);
+        expect(container.sh(`dd if=${path} bs=512 skip=3 count=1 2>/dev/null | head -n 1`)).toBe('from the container');
+        expect(deviceState(bystander)).toEqual(bystanders);
+        expect(container.sh('ls /devices/raw')).toBe(disk.name);
+        expect(opens(container, `raw/${other.name}`)).toBe('gone');
+        const status = await deviceStatus(daemon, `raw/${disk.name}`);
+        expect(status).toMatchObject({ device: disk.name, class: 'raw', access: 'rw', bus: 'zram' });
+        expect(status.containers).toMatchObject([{ cgroup: container.cgroup, state: 'granted' }]);
+
+        disk.unplug();
+        await untilOpens(container, `raw/${disk.name}`, 'gone');
+        await until('what was granted is taken back', () => expect(deviceState(container)).toEqual(before) ?? true);
+        expect(deviceState(bystander)).toEqual(bystanders);
+      },
+    );
+
+    it('is for reading alone where the class says so', async () => {
+      const daemon = await start(raw(', access: r'));
+      const container = devicePod(rig, daemon, ['raw'], version);
+      const disk = plug();
+      await untilOpens(container, `raw/${disk.name}`, 'r');
+      expect((await deviceStatus(daemon, `raw/${disk.name}`)).access).toBe('r');
+    });
+
+    it('is there for a container that starts after it, and for one that is started anew', async () => {
+      const daemon = await start(raw());
+      const disk = plug();
+      await deviceStatus(daemon, `raw/${disk.name}`);
+      for (let i = 0; i < 3; i++) {
+        const container = devicePod(rig, daemon, ['raw'], version);
+        await untilOpens(container, `raw/${disk.name}`, 'rw');
+        container.stop();
+      }
+      await until('they are forgotten', async () => {
+        return (await deviceStatus(daemon, `raw/${disk.name}`)).containers.length === 0;
+      });
+    });
+
+    it('stays usable while the daemon is killed and started again, and goes when it was unplugged meanwhile', async () => {
+      const daemon = await start(raw());
+      const container = devicePod(rig, daemon, ['raw'], version);
+      const before = deviceState(container);
+      const disk = plug();
+      await untilOpens(container, `raw/${disk.name}`, 'rw');
+      const granted = deviceState(container);
+      await daemon.kill();
+      expect(opens(container, `raw/${disk.name}`)).toBe('rw');
+      await daemon.start();
+      expect(deviceState(container), 'what is right is not touched').toEqual(granted);
+      expect(opens(container, `raw/${disk.name}`)).toBe('rw');
+
+      await daemon.kill();
+      disk.unplug();
+      await daemon.start();
+      expect(deviceState(container)).toEqual(before);
+      expect(opens(container, `raw/${disk.name}`)).toBe('gone');
+      expect(daemon.log).toContain('access to a device taken back');
+    });
+
+    it('is another device where its number came to be used again while no daemon ran', async () => {
+      const daemon = await start(raw());
+      const container = devicePod(rig, daemon, ['raw'], version);
+      const before = deviceState(container);
+      const disk = plug();
+      await untilOpens(container, `raw/${disk.name}`, 'rw');
+      const node = `${daemon.runDir}/devices/raw/${disk.name}`;
+      const record = getAttribute(node, 'trusted.hotmount.device');
+      await daemon.kill();
+      disk.unplug();
+      const successor = plug();
+      expect(successor.name, 'zram gives the number anew').toBe(disk.name);
+      const lines = daemon.log.split('\n').length;
+      await daemon.start();
+      await untilOpens(container, `raw/${disk.name}`, 'rw');
+      expect(getAttribute(node, 'trusted.hotmount.device')).not.toBe(record);
+      const changes = daemon.log
+        .split('\n')
+        .slice(lines - 1)
+        .flatMap((line) => /access to a device (\w+)/.exec(line)?.[1] ?? []);
+      expect(changes).toEqual(['taken', 'granted']);
+
+      await daemon.kill();
+      successor.unplug();
+      const stranger = plug(OTHER_SIZE);
+      expect(stranger.name).toBe(disk.name);
+      await daemon.start();
+      expect(opens(container, `raw/${disk.name}`)).toBe('gone');
+      expect(deviceState(container)).toEqual(before);
+    });
+
+    it('comes and goes with its class, whose directory stays', async () => {
+      const daemon = await start(raw());
+      const container = devicePod(rig, daemon, ['raw'], version);
+      const before = deviceState(container);
+      const disk = plug();
+      await untilOpens(container, `raw/${disk.name}`, 'rw');
+
+      daemon.setPolicy(devicePolicy(rig, raw(', access: r, mode: "0640", gid: 7')));
+      await untilOpens(container, `raw/${disk.name}`, 'r');
+      const { mode, gid } = lstatSync(`${daemon.runDir}/devices/raw/${disk.name}`);
+      expect([mode & 0o777, gid]).toEqual([0o640, 7]);
+
+      daemon.setPolicy(devicePolicy(rig, '- {name: else, match: [{subsystem: [none]}]}'));
+      await untilOpens(container, `raw/${disk.name}`, 'gone');
+      expect(deviceState(container)).toEqual(before);
+      expect(existsSync(`${daemon.runDir}/devices/raw`)).toBe(true);
+
+      daemon.setPolicy(devicePolicy(rig, raw()));
+      await untilOpens(container, `raw/${disk.name}`, 'rw');
+      expect(await daemon.stop()).toBe(0);
+      run(process.execPath, 'src/cli.ts', 'node', '--cleanup', '--run-dir', daemon.runDir);
+      expect(deviceState(container)).toEqual(before);
+      expect(opens(container, `raw/${disk.name}`)).toBe('gone');
+    });
+
+    it.skipIf(!hasTaps())('is opened and written where it is a character device (macvtap)', async () => {
+      const tap = new TapDevice(rig);
+      const daemon = await start(`- {name: taps, match: [{subsystem: [macvtap], devname: ["${tap.name}"]}]}`);
+      const container = devicePod(rig, daemon, ['taps'], version);
+      const path = `taps/${tap.name}`;
+      await untilOpens(container, path, 'rw');
+      // An Ethernet frame of zeros, with its virtio header.
+      container.sh(`yes '' | tr '\\n' '\\0' | dd of=/devices/${path} bs=74 count=1 2>&1`);
+      tap.unplug();
+      await untilOpens(container, path, 'gone');
+    });
+
+    it('is given to all containers that share a cgroup, with what each of them mounts', async () => {
+      const classes = `${raw()}\n- {name: big, access: r, match: [{bus: [zram], minSize: ${OTHER_SIZE}Mi, maxSize: ${OTHER_SIZE}Mi}]}`;
+      const daemon = await start(classes);
+      const first = devicePod(rig, daemon, ['raw'], version);
+      const shared = first.cgroup.slice(first.cgroup.indexOf('/hotmount-'));
+      const second = devicePod(rig, daemon, ['big'], { ...version, cgroupsPath: `${shared}` });
+      const [one, two] = [plug(), plug(OTHER_SIZE)];
+      await untilOpens(first, `raw/${one.name}`, 'rw');
+      await untilOpens(second, `big/${two.name}`, 'r');
+    });
+  });
+
+  it('is left alone where the node uses it, and a raw disk is not mounted as media', async () => {
+    const uuids = `[{uuid: ["${rig.uuidPrefix}-*"]}]`;
+    const policy = (classes: string): string =>
+      `${rig.policy(`- {name: test, match: ${uuids}}`)}deviceClasses: ${classes}\n`;
+    const daemon = await new Daemon(rig, { policy: policy('[]') }).start();
+    const disk = new LoopDisk(rig, { label: 'STICK', size: 19 });
+    const media = await daemon.mounted(disk.plug());
+
+    // What a device class takes is media's no more; and as long as it is mounted, nobody gets it raw.
+    daemon.setPolicy(policy('[{name: raw, match: [{bus: [loop], minSize: 19Mi, maxSize: 19Mi}]}]'));
+    await daemon.leftFor(disk.name, 'raw_device');
+    await deviceStatus(daemon, `raw/${disk.name}`);
+    expect(existsSync(media)).toBe(false);
+
+    mkdirSync(rig.path('elsewhere'));
+    run('mount', disk.device as string, rig.path('elsewhere'));
+    await until('it is taken away', () => readdirSync(`${daemon.runDir}/devices/raw`).length === 0);
+    expect((await daemon.status())?.devicesLeft).toMatchObject([{ device: disk.name, reason: 'in_use_by_node' }]);
+  });
+});
