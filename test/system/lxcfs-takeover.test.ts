@@ -147,10 +147,11 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
       const lives = await Promise.all(
         paths.map(async (path) => {
           const descriptors = await replacer.open(FILES.map((file) => `${path}${file}`));
-          const files = new Map(
-            FILES.flatMap((file, i) => (descriptors[i] === undefined ? [] : [[file, descriptors[i]]])),
+          const device = readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string;
+          const files = FILES.flatMap((file, i) =>
+            descriptors[i] === undefined ? [] : [{ file, fd: descriptors[i] }],
           );
-          return { device: readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string, files };
+          return { device, sources: new Map(files.map(({ file, fd }) => [file, { device, fd }])) };
         }),
       );
       const home = namespaceOf('self');
@@ -159,7 +160,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
       const threads = readdirSync('/proc/self/task').length;
       for (let i = 0; i < heals; i++) {
         const live = lives[i % 2] as (typeof lives)[0];
-        reattach.setLive(live);
+        reattach.setLive(live.sources);
         const [{ readFile }] = await Promise.all([import('node:fs/promises'), reattach.heal()]);
         expect(new Set(container.lxcfsMounts().map(({ device }) => device))).toEqual(new Set([live.device]));
         // The pool's threads and this one.
