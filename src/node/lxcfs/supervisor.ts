@@ -230,10 +230,14 @@ export class Supervisor {
     }
   }
 
-  #lost({ instance }: Running, cause: Gap['cause']): void {
-    this.#restarts++;
-    this.metrics.restarted();
-    if (instance.id !== publishedId(this.#options.runDir)) return;
+  #lost(member: Running, cause: Gap['cause']): void {
+    const active = this.#active;
+    // One that was to go soon, with the pod that started it or for its successor, is no loss.
+    if (!active || !this.#instances.isCurrent(active) || this.#instances.isCurrent(member)) {
+      this.#restarts++;
+      this.metrics.restarted();
+    }
+    if (member.instance.id !== publishedId(this.#options.runDir)) return;
     this.#lostAt ??= { at: performance.now(), cause };
     this.#problem = `the active lxcfs ${cause === 'died' ? 'ended' : 'hung'} and there is no other yet`;
   }
