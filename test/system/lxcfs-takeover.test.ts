@@ -26,7 +26,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     expect(container.errors()).toEqual({ time: 0, errnos: new Set() });
   };
 
-  for (const what of ['program', 'library'] as const) {
+  for (const what of ['program', 'library', 'place'] as const) {
     it(`takes over another ${what} of lxcfs through the standby, and no reader notices`, async () => {
       const installation = new Installation(rig);
       const lxcfs = new LxcfsService(rig);
@@ -38,7 +38,8 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
       await lxcfs.healthy();
       const before = lxcfsProcesses(lxcfs.runDir);
       if (what === 'program') installation.installProgram();
-      else installation.installLibrary();
+      else if (what === 'library') installation.installLibrary();
+      else installation.removeProgram();
       await until('both are new', () => {
         const now = lxcfsProcesses(lxcfs.runDir);
         return now.length === 2 && now.every((pid) => !before.includes(pid));

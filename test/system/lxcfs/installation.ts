@@ -51,6 +51,11 @@ export class Installation {
     );
   }
 
+  /** The next one of the PATH is the machine's own. */
+  removeProgram(): void {
+    rmSync(`${this.#root}/bin/lxcfs`);
+  }
+
   /** It is one that will not do. */
   installTooOld(): void {
     this.#put('bin/lxcfs', '#!/bin/sh\necho 2.0.8\n');
