@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { MountReplacer } from '../src/linux/mount-replacer.ts';
 import { mountNamespaces, processIds } from '../src/linux/namespaces.ts';
 import { Reattach } from '../src/node/lxcfs/reattach.ts';
-import { MARKER } from '../src/node/lxcfs/reattach-plan.ts';
+import { mayHaveOurs } from '../src/node/lxcfs/reattach-plan.ts';
 import { median } from './webhook/load.ts';
 
 /** One look at a busy node: 1,000 processes, 250 mount namespaces, none of which needs anything. Root. */
@@ -11,7 +11,7 @@ const NAMESPACES = 250;
 const EACH = 4;
 
 // A look without an instance to attach takes away whatever it finds.
-if (mountNamespaces().some(({ pid }) => readFileSync(`/proc/${pid}/mountinfo`, 'latin1').includes(MARKER))) {
+if (mountNamespaces().some(({ pid }) => mayHaveOurs(readFileSync(`/proc/${pid}/mountinfo`, 'latin1')))) {
   throw new Error('hotmount lxcfs is in use on this machine: not here');
 }
 
@@ -25,7 +25,7 @@ try {
   await Promise.all(children.map((child) => new Promise((resolve) => child.stdout.once('data', resolve))));
   const replacer = new MountReplacer();
   const reattach = new Reattach(replacer);
-  reattach.setLive({ device: '0:0', files: new Map() });
+  reattach.setLive(new Map());
   const times: number[] = [];
   for (let i = 0; i < 20; i++) {
     const start = performance.now();

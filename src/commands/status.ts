@@ -110,6 +110,9 @@ function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string
     ]),
     `views: ${views.join(', ') || 'none'}${missingViews.length > 0 ? `; not served, though the policy names them: ${missingViews.join(', ')}` : ''}`,
     `${attached.files} files in ${attached.containers} containers; ${restarts} restarts`,
+    ...(attached.nodeFiles > 0
+      ? [pc.yellow(`${attached.nodeFiles} files more show the node’s values, for want of an lxcfs that serves them`)]
+      : []),
     ...(lastGap
       ? [
           `the active one ${lastGap.cause === 'hung' ? 'hung' : 'was lost'} ${ago(lastGap.at, now)} ago; ${lastGap.containers} containers were attached to another within ${(lastGap.seconds * 1000).toFixed(0)} ms`,

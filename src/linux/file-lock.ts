@@ -19,3 +19,24 @@ export function tryLock(path: string): (() => void) | undefined {
   if (failure !== EWOULDBLOCK) throw new SystemCallError('flock', failure, path);
   return undefined;
 }
+
+/** ms between two tries. */
+const POLL = 20;
+
+/**
+ * The same, waiting for another process that has it, without leaving this turn of the event loop: for moments at the start.
+ * @param patience ms
+ * @throws Error where it is not given back in time
+ */
+export function lockWithin(path: string, patience: number): () => void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (const deadline = performance.now() + patience; ; Atomics.wait(pause, 0, 0, POLL)) {
+    const unlock = tryLock(path);
+    if (unlock) return unlock;
+    if (performance.now() > deadline) {
+      throw new Error(
+        `another process has had the lock of ${path} for ${patience / 1000} s (its id is in /proc/locks)`,
+      );
+    }
+  }
+}

@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
-import { check, libc } from './libc.ts';
+import { release } from 'node:os';
+import { check, errno, libc } from './libc.ts';
 
 const SYS = {
   open_tree: 428,
@@ -24,32 +25,42 @@ const PROPAGATION = { private: 1 << 18, slave: 1 << 19, shared: 1 << 20 } as con
 export type MountAttribute = keyof typeof ATTRIBUTES;
 export type Propagation = keyof typeof PROPAGATION;
 
+/** The last of the calls used here to come into the kernel was mount_setattr(2). @throws Error where this one has not got it */
+export function requireMountApi(): void {
+  const ENOSYS = 38;
+  // A structure of no size is refused before anything else is looked at.
+  const result = libc.syscall(SYS.mount_setattr, 'int', -1, 'str', '', 'uint', 0, 'void *', null, 'size_t', 0);
+  if (Number(result) < 0 && errno() === ENOSYS) {
+    throw new Error(
+      `the kernel of this node, Linux ${release()}, has no mount_setattr(2): hotmount takes Linux 5.12 or newer, and a container in which seccomp does not hide the call`,
+    );
+  }
+}
+
 /** A mount that is attached nowhere: it lives as long as its descriptor, and leaves nothing behind when the process dies. */
 export type DetachedMount = number;
 
 /**
- * A new tmpfs, detached. `options` are those of tmpfs(5); `source` is what mountinfo will show in place of a device.
+ * A new file system, detached. `options` are those of its type, tmpfs(5) for instance; `source` is what mountinfo will show in place of
+ * a device.
  * @throws SystemCallError
  */
-export function createTmpfs(
+export function createFileSystem(
+  type: 'tmpfs' | 'proc' | 'sysfs',
   source: string,
   options: Readonly<Record<string, string>>,
   attributes: readonly MountAttribute[],
 ): DetachedMount {
-  const context = check(libc.syscall(SYS.fsopen, 'str', 'tmpfs', 'uint', 1), 'fsopen', 'tmpfs');
+  const context = check(libc.syscall(SYS.fsopen, 'str', type, 'uint', 1), 'fsopen', type);
   try {
     for (const [key, value] of Object.entries({ source, ...options })) {
       check(libc.syscall(SYS.fsconfig, 'int', context, 'uint', 1, 'str', key, 'str', value, 'int', 0), 'fsconfig', key);
     }
-    check(
-      libc.syscall(SYS.fsconfig, 'int', context, 'uint', 6, 'str', null, 'str', null, 'int', 0),
-      'fsconfig',
-      'tmpfs',
-    );
+    check(libc.syscall(SYS.fsconfig, 'int', context, 'uint', 6, 'str', null, 'str', null, 'int', 0), 'fsconfig', type);
     return check(
       libc.syscall(SYS.fsmount, 'int', context, 'uint', 1, 'uint', bits(ATTRIBUTES, attributes)),
       'fsmount',
-      'tmpfs',
+      type,
     );
   } finally {
     closeSync(context);
@@ -88,7 +99,7 @@ export function setMountAttributes(
   check(result, 'mount_setattr');
 }
 
-/** Attaches a detached mount at a directory, given as path or open descriptor; it propagates as it is. @throws SystemCallError */
+/** Attaches a detached mount at a file or directory, given as path or open descriptor; it propagates as it is. @throws SystemCallError */
 export function attachMount(mount: DetachedMount, target: string | number): void {
   const [dir, path, flags] = typeof target === 'string' ? [AT_FDCWD, target, 0x4] : [target, '', 0x4 | 0x40];
   check(

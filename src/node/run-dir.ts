@@ -1,7 +1,8 @@
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
 import { errorCode } from '../linux/errors.ts';
+import { lockWithin } from '../linux/file-lock.ts';
 import { type Mount, readMountinfo, topMount } from '../linux/mountinfo.ts';
-import { attachMount, cloneMount, createTmpfs, setMountAttributes } from '../linux/mounts.ts';
+import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAttributes } from '../linux/mounts.ts';
 import { splitNumber } from '../linux/swaps.ts';
 import type { MountRecord } from './media/actual.ts';
 
@@ -33,25 +34,42 @@ export interface RunDir {
   close(): void;
 }
 
+/** ms for which another process may take to mount it. */
+const MOUNT_DEADLINE = 10_000;
+
 /** @throws Error that says what to do */
 export function openRunDir(path: string): RunDir {
+  requireMountApi();
   mkdirSync(path, { recursive: true, mode: 0o755 });
   const real = realpathSync(path);
-  const takenOver = isOwn(real);
-  if (!takenOver) {
-    // Nothing but read-only: a flag more, and runc 1.1 cannot bind it read-only into a container with users of its own, where it would
-    // have to keep the flag and does not. Not nodev in any case: the nodes of device classes are here.
-    const fresh = createTmpfs(SOURCE, TMPFS, ['readOnly']);
-    try {
-      setMountAttributes(fresh, { propagation: 'shared' });
-      attachMount(fresh, real);
-    } finally {
-      closeSync(fresh);
-    }
-  }
+  const takenOver = isOwn(real) || !mountRunDir(real);
   const published = openSync(real, O_PATH | O_DIRECTORY);
   setMountAttributes(published, { set: ['readOnly'], propagation: 'shared' });
   return handle(real, published, takenOver);
+}
+
+/**
+ * On a node that boots, the daemon and the supervisor of lxcfs start at once, each in a container: the lock is that of the directory
+ * beneath, which both have from the node.
+ * @returns false where another process was faster
+ */
+function mountRunDir(path: string): boolean {
+  const unlock = lockWithin(path, MOUNT_DEADLINE);
+  try {
+    if (isOwn(path)) return false;
+    // Nothing but read-only: a flag more, and runc 1.1 cannot bind it read-only into a container with users of its own, where it would
+    // have to keep the flag and does not. Not nodev in any case: the nodes of device classes are here.
+    const fresh = createFileSystem('tmpfs', SOURCE, TMPFS, ['readOnly']);
+    try {
+      setMountAttributes(fresh, { propagation: 'shared' });
+      attachMount(fresh, path);
+    } finally {
+      closeSync(fresh);
+    }
+    return true;
+  } finally {
+    unlock();
+  }
 }
 
 /** The run dir that a daemon has made, whether or not one is running; undefined where there is none. Changes nothing. */

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { type Mount, readMountinfo } from '../linux/mountinfo.ts';
-import { attachMount, createTmpfs, detachMount, openBeneath, setMountAttributes } from '../linux/mounts.ts';
+import { attachMount, createFileSystem, detachMount, openBeneath, setMountAttributes } from '../linux/mounts.ts';
 import { ensureDirectory, type RunDir, removeDirectory } from './run-dir.ts';
 
 const DIRECTORY = '.self-test';
@@ -21,7 +21,7 @@ export async function testPropagation(runDir: RunDir): Promise<string | undefine
   });
   const gone = once(receiver, 'exit').catch(() => undefined);
   ensureDirectory(runDir, DIRECTORY);
-  const probe = createTmpfs(SOURCE, { size: '4k' }, ['readOnly', 'noDev', 'noSuid', 'noExec']);
+  const probe = createFileSystem('tmpfs', SOURCE, { size: '4k' }, ['readOnly', 'noDev', 'noSuid', 'noExec']);
   let attached = false;
   try {
     const ready = await Promise.race([

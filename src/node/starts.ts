@@ -2,6 +2,7 @@ import { closeSync, type FSWatcher, openSync, readdirSync, readFileSync, watch }
 import { basename } from 'node:path';
 import { namespaceOf } from '../linux/namespaces.ts';
 import type { Wakeups } from '../linux/wakeups.ts';
+import { Timers } from './timers.ts';
 
 /** ms after its cgroup has been made at which a container's processes are looked for: the runtime takes its time. */
 const LOOKS = [2, 5, 10, 20, 40, 80, 150, 300, 600, 1200, 2500, 5000];
@@ -20,7 +21,7 @@ export class Starts {
   readonly #onEnd: () => void;
   readonly #watchers = new Map<string, FSWatcher>();
   readonly #followed = new Map<number, () => void>();
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new Timers();
 
   /**
    * @param onStart a cgroup has been made
@@ -45,7 +46,7 @@ export class Starts {
     for (const watcher of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
     for (const end of [...this.#followed.values()]) end();
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
   }
 
   #watchTree(path: string): void {
@@ -79,7 +80,7 @@ export class Starts {
     }
     this.#watchTree(path);
     this.#onStart();
-    for (const delay of LOOKS) this.#after(delay, () => this.#followProcesses(path));
+    for (const delay of LOOKS) this.#timers.after(delay, () => this.#followProcesses(path));
   }
 
   #forget(path: string): void {
@@ -110,19 +111,10 @@ export class Starts {
         unwatch();
         closeSync(table);
       });
-      this.#after(FOLLOW, () => this.#followed.get(pid)?.());
+      this.#timers.after(FOLLOW, () => this.#followed.get(pid)?.());
       this.#onMounts(pid);
     } catch {
       // It has ended.
     }
-  }
-
-  #after(delay: number, job: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      job();
-    }, delay);
-    timer.unref();
-    this.#timers.add(timer);
   }
 }

@@ -1,13 +1,15 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MountReplacer } from '../../src/linux/mount-replacer.ts';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import { namespaceOf } from '../../src/linux/namespaces.ts';
 import { Reattach } from '../../src/node/lxcfs/reattach.ts';
 import { FILES } from '../../src/node/lxcfs/reattach-plan.ts';
+import { Installation } from './lxcfs/installation.ts';
 import { ReadingContainer } from './lxcfs/reading.ts';
-import { CLI, endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
+import { endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
+import { CLI } from './support/cli-process.ts';
 import { Daemon } from './support/daemon.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem, SOAK } from './support/suite.ts';
@@ -24,35 +26,43 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     expect(container.errors()).toEqual({ time: 0, errnos: new Set() });
   };
 
-  it('takes over another lxcfs through the standby, and no reader notices', async () => {
-    const bin = rig.path('bin');
-    mkdirSync(bin);
-    const lxcfs = new LxcfsService(rig);
-    const install = (): void => {
-      copyFileSync(run('sh', '-c', 'command -v lxcfs'), `${bin}/new`);
-      run('chmod', '755', `${bin}/new`);
-      renameSync(`${bin}/new`, `${bin}/lxcfs`);
-    };
-    install();
-    lxcfs.path = `${bin}:`;
-    await lxcfs.start();
-    const containers = [0, 1, 2].map((i) =>
-      new ReadingContainer(rig, { source: lxcfs.source, userNamespace: i === 2 }).start(),
-    );
-    await lxcfs.healthy();
-    const before = lxcfsProcesses(lxcfs.runDir);
-    install();
-    await until('both are new', () => {
-      const now = lxcfsProcesses(lxcfs.runDir);
-      return now.length === 2 && now.every((pid) => !before.includes(pid));
+  for (const what of ['program', 'library', 'place'] as const) {
+    it(`takes over another ${what} of lxcfs through the standby, and no reader notices`, async () => {
+      const installation = new Installation(rig);
+      const lxcfs = new LxcfsService(rig);
+      lxcfs.path = installation.path;
+      await lxcfs.start();
+      const containers = [0, 1, 2].map((i) =>
+        new ReadingContainer(rig, { source: lxcfs.source, userNamespace: i === 2 }).start(),
+      );
+      await lxcfs.healthy();
+      const before = lxcfsProcesses(lxcfs.runDir);
+      if (what === 'program') installation.installProgram();
+      else if (what === 'library') installation.installLibrary();
+      else installation.removeProgram();
+      await until('both are new', () => {
+        const now = lxcfsProcesses(lxcfs.runDir);
+        return now.length === 2 && now.every((pid) => !before.includes(pid));
+      });
+      await lxcfs.healthy();
+      for (const container of containers) {
+        await until('it reads', () => container.last().size === container.files.length);
+        expectNoError(container);
+        expect(new Set(container.lxcfsMounts().map(({ device }) => device)).size).toBe(1);
+      }
+      expect((await lxcfs.status())?.restarts).toBe(0);
     });
-    await lxcfs.healthy();
-    await sleep(200);
-    for (const container of containers) {
-      expectNoError(container);
-      expect(new Set(container.lxcfsMounts().map(({ device }) => device)).size).toBe(1);
-    }
-    expect((await lxcfs.status())?.restarts).toBe(0);
+  }
+
+  it('is not disturbed by an lxcfs that someone tells to load its library again', async () => {
+    const lxcfs = await new LxcfsService(rig).start();
+    const container = new ReadingContainer(rig, { source: lxcfs.source }).start();
+    const before = await lxcfs.healthy();
+    for (const pid of lxcfsProcesses(lxcfs.runDir)) process.kill(pid, 'SIGUSR1');
+    await until('both have', () => (lxcfs.log.match(/lxcfs: Closed liblxcfs.so/g) ?? []).length >= 2);
+    await until('it reads', () => container.last().size === container.files.length);
+    expectNoError(container);
+    expect((await lxcfs.healthy()).instances).toEqual(before.instances);
   });
 
   it('hands over to another supervisor, and goes on when that one ends', async () => {
@@ -109,6 +119,46 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     await daemon.kill();
   });
 
+  it('is taken over by a daemon, when the supervisor of another pod that it left it to has gone', async () => {
+    const policy = rig.path('run-policy.yaml');
+    const daemon = new Daemon(rig, { args: ['--lxcfs', 'auto'] });
+    const lxcfs = await new LxcfsService(rig, ['--policy', policy]).start();
+    const container = new ReadingContainer(rig, { source: lxcfs.source }).start();
+    const { instances } = await lxcfs.healthy();
+    await daemon.start();
+    expect((await lxcfs.status())?.supervisor.pid).toBe(lxcfs.pid);
+    await lxcfs.stop();
+    const next = await until('the daemon has started one', async () => {
+      const status = await lxcfs.status();
+      return status?.settled && status.supervisor.pid !== lxcfs.pid ? status : undefined;
+    });
+    expect(next.instances).toEqual(instances);
+    await until('it reads', () => container.last().size === container.files.length);
+    expectNoError(container);
+    await daemon.kill();
+    process.kill(next.supervisor.pid, 'SIGKILL');
+  });
+
+  it('is taken out of all containers by --cleanup, and they read the node’s values', async () => {
+    const lxcfs = await new LxcfsService(rig).start();
+    const containers = [false, true].map((userNamespace) =>
+      new ReadingContainer(rig, { source: lxcfs.source, userNamespace }).start(),
+    );
+    await lxcfs.healthy();
+    const before = containers.map((container) => container.otherMounts());
+    const cleanUp = () => run(process.execPath, CLI, 'node', '--cleanup', '--run-dir', lxcfs.runDir);
+    expect(cleanUp).toThrow(/hotmount lxcfs is running on .*: stop it first/);
+    await lxcfs.stop();
+    cleanUp();
+    for (const container of containers) {
+      await until('it reads the node’s', () => container.last().get('/proc/meminfo') === totalmem() / 1024);
+      expect(container.mounts().filter(({ source }) => source === 'hotmount')).toEqual([]);
+    }
+    expect(containers.map((container) => container.otherMounts())).toEqual(before);
+    expect(lxcfsProcesses(lxcfs.runDir)).toEqual([]);
+    expect(readMountinfo().filter(({ mountPoint }) => mountPoint.startsWith(lxcfs.runDir))).toEqual([]);
+  });
+
   it('ends with the run dir', async () => {
     const lxcfs = await new LxcfsService(rig).start();
     run('umount', '-l', lxcfs.runDir);
@@ -147,10 +197,11 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
       const lives = await Promise.all(
         paths.map(async (path) => {
           const descriptors = await replacer.open(FILES.map((file) => `${path}${file}`));
-          const files = new Map(
-            FILES.flatMap((file, i) => (descriptors[i] === undefined ? [] : [[file, descriptors[i]]])),
+          const device = readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string;
+          const files = FILES.flatMap((file, i) =>
+            descriptors[i] === undefined ? [] : [{ file, fd: descriptors[i] }],
           );
-          return { device: readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string, files };
+          return { device, sources: new Map(files.map(({ file, fd }) => [file, { device, fd }])) };
         }),
       );
       const home = namespaceOf('self');
@@ -159,7 +210,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
       const threads = readdirSync('/proc/self/task').length;
       for (let i = 0; i < heals; i++) {
         const live = lives[i % 2] as (typeof lives)[0];
-        reattach.setLive(live);
+        reattach.setLive(live.sources);
         const [{ readFile }] = await Promise.all([import('node:fs/promises'), reattach.heal()]);
         expect(new Set(container.lxcfsMounts().map(({ device }) => device))).toEqual(new Set([live.device]));
         // The pool's threads and this one.

@@ -20,7 +20,7 @@ export async function cleanUpLxcfs(runDir: RunDir, log: Logger): Promise<boolean
   const wakeups = new Wakeups();
   try {
     const reattach = new Reattach(replacer);
-    reattach.setLive({ device: '', files: new Map() });
+    reattach.setLive(new Map());
     const { unhealed } = await reattach.heal();
     for (const problem of unhealed) log.error(problem, 'a file of lxcfs could not be taken out of a container');
     for (const id of instanceIds(runDir)) adoptInstance(runDir, id, wakeups, log, () => {})?.clear();

@@ -1,4 +1,6 @@
-import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, relative } from 'node:path';
+import { LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { detachMount } from '../../linux/mounts.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
@@ -11,6 +13,10 @@ import { FS_TYPE, SOURCE } from './reattach-plan.ts';
  * the link leads to an empty directory that pods' runtimes can read only: they fail instead of making what is missing.
  */
 const INSTANCES = '.lxcfs';
+/** Where the node's own files lie ready, laid out as an instance's. */
+export const NODE_FILES = `${INSTANCES}/node`;
+/** Where those are made. */
+export const STAGE = `${INSTANCES}/stage`;
 const PUBLISHED = 'lxcfs';
 const RECORD = 'trusted.hotmount.lxcfs';
 
@@ -81,16 +87,36 @@ export function removeInstance(runDir: RunDir, id: string): void {
 /** The id of the published instance; it may be dead, or gone. */
 export function publishedId({ work }: RunDir): string | undefined {
   try {
-    return new RegExp(`^${INSTANCES}/(\\d+)/mnt$`).exec(readlinkSync(`${work}/${PUBLISHED}`))?.[1];
+    return new RegExp(`^${INSTANCES}/(\\d+)/`).exec(readlinkSync(`${work}/${PUBLISHED}`))?.[1];
   } catch {
     return undefined;
   }
 }
 
-/** From here on, who looks up `<run-dir>/lxcfs` ends up with this instance. */
-export function publish({ work }: RunDir, id: string): void {
-  const next = `${work}/.${PUBLISHED}.next`;
+/**
+ * From here on, who looks up `<run-dir>/lxcfs` ends up with this instance. Where it does not serve all views that is a directory of
+ * links, to its files and to the node's own: else pods that ask for a view that it has not got would wait for ever.
+ */
+export function publish(runDir: RunDir, id: string, notServed: readonly LxcfsView[]): void {
+  const next = `${runDir.work}/.${PUBLISHED}.next`;
   rmSync(next, { force: true });
-  symlinkSync(`${INSTANCES}/${id}/mnt`, next);
-  renameSync(next, `${work}/${PUBLISHED}`);
+  symlinkSync(`${INSTANCES}/${id}/${notServed.length > 0 ? linkViews(runDir, id, notServed) : 'mnt'}`, next);
+  renameSync(next, `${runDir.work}/${PUBLISHED}`);
+}
+
+/** The name tells what is in it: one that is there is right. */
+function linkViews(runDir: RunDir, id: string, notServed: readonly LxcfsView[]): string {
+  const name = ['views-without', ...notServed].join('-');
+  const directory = instanceWork(runDir, id, name);
+  if (existsSync(directory)) return name;
+  const fresh = `${directory}.new`;
+  rmSync(fresh, { recursive: true, force: true });
+  for (const [view, file] of Object.entries(LXCFS_VIEWS)) {
+    const link = `${fresh}${file}`;
+    const target = (notServed as readonly string[]).includes(view) ? NODE_FILES : `${INSTANCES}/${id}/mnt`;
+    mkdirSync(dirname(link), { recursive: true, mode: 0o755 });
+    symlinkSync(relative(dirname(link), `${runDir.work}/${target}${file}`), link);
+  }
+  renameSync(fresh, directory);
+  return name;
 }

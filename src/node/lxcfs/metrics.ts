@@ -52,6 +52,11 @@ export function createLxcfsMetrics(status: () => LxcfsStatus): LxcfsMetrics {
     ({ attached }) => attached.files,
   );
   gauge(
+    'hotmount_lxcfs_node_files',
+    'Files in containers that show the node’s values, since no lxcfs serves them, at the last look.',
+    ({ attached }) => attached.nodeFiles,
+  );
+  gauge(
     'hotmount_lxcfs_unhealed_files',
     'Files in containers that could not be put in place; the status says why.',
     ({ unhealed }) => unhealed.length,

@@ -72,7 +72,7 @@ export function argumentsFor(
  * process started, there is a new lxcfs to be taken over.
  */
 export function fingerprint({ path }: Program, pid: number): string {
-  const files = new Set([realpathSync(path)]);
+  const files = new Set([target(path)]);
   for (const line of readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n')) {
     const file = /\s(\/.*\/lib(?:lxcfs|fuse3?)\.so[^ ]*)/.exec(line)?.[1];
     if (file) files.add(file);
@@ -82,13 +82,21 @@ export function fingerprint({ path }: Program, pid: number): string {
 
 /** The same, of the files that an earlier fingerprint names. */
 export const fingerprintNow = ({ path }: Program, earlier: string): string => {
-  const [real] = [realpathSync(path)];
   const libraries = earlier
     .split(' ')
     .map((entry) => entry.split('=')[0] as string)
     .filter((file) => /\.so/.test(file));
-  return [...new Set([real, ...libraries])].sort().map(describe).join(' ');
+  return [...new Set([target(path), ...libraries])].sort().map(describe).join(' ');
 };
+
+/** Where a link leads to; itself where it leads nowhere any more. */
+function target(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
 
 function describe(file: string): string {
   const stat = statSync(file, { throwIfNoEntry: false, bigint: true });

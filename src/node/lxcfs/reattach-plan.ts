@@ -12,18 +12,27 @@ export const FILES: readonly string[] = [
 
 /** What mountinfo shows for every lxcfs of ours, and for nobody else's. */
 export const FS_TYPE = 'fuse.lxcfs';
+/** Also that of the node's own files, where these stand in for lxcfs's. */
 export const SOURCE = 'hotmount';
 
-/** In the text of a table without a mount of ours this does not occur: looking for it spares parsing. */
-export const MARKER = ` - ${FS_TYPE} ${SOURCE} `;
+/** The file systems that files of ours are on, and where the root of each belongs. */
+const ROOTS: Readonly<Record<string, string>> = { [FS_TYPE]: '', proc: '/proc', sysfs: '/sys' };
+/** In the text of a table without a mount of ours none of these occurs: looking for them spares parsing. */
+const MARKERS = Object.keys(ROOTS).map((type) => ` - ${type} ${SOURCE} `);
 
-/** The instance that containers ought to read from. */
-export interface LiveInstance {
+/** Whether a table may have files of ours in it. */
+export const mayHaveOurs = (mountinfo: string): boolean => MARKERS.some((marker) => mountinfo.includes(marker));
+
+/** What containers ought to have in place of one file. */
+export interface Source {
   /** `major:minor` of its file system. */
   readonly device: string;
-  /** `O_PATH` descriptors by path below its root, `/proc/meminfo`: what it serves. */
-  readonly files: ReadonlyMap<string, number>;
+  /** `O_PATH` descriptor of it. */
+  readonly fd: number;
 }
+
+/** By path below lxcfs's root, `/proc/meminfo`. What is not in it is taken away. */
+export type Sources = ReadonlyMap<string, Source>;
 
 /** One path in one namespace that needs something done. */
 export interface Repair {
@@ -37,53 +46,61 @@ export interface Repair {
   /** `MOUNT_ATTR_*` that the one on top has, and those that it has not. */
   readonly set: number;
   readonly clear: number;
-  /** False: the published instance does not serve the file, so it is taken away. */
-  readonly isServed: boolean;
+  /** Undefined: there is none, so the file is taken away. */
+  readonly source: Source | undefined;
 }
 
 /**
  * What has to be done in a namespace, from its mount table alone: each path should show exactly one mount of ours, the live one. Left
  * alone are mounts that are covered by someone else's, whole lxcfs trees (those of the node and of namespaces that copied the node's
- * table), and the `locked`, by mount id: the kernel has said that it will not part with them, so one live mount on top is right.
+ * table), the node's own files where they lie ready in the run dir, and the `locked`, by mount id: the kernel has said that it will not
+ * part with them, so one live mount on top is right.
  */
 export function planRepairs(
   mounts: readonly Mount[],
-  { device, files }: LiveInstance,
+  sources: Sources,
   locked: ReadonlySet<number> = new Set(),
 ): Repair[] {
   if (!mounts.some(isOurs)) return [];
   const table = new MountTable(mounts);
   const repairs: Repair[] = [];
   for (const top of mounts) {
-    if (!isOurs(top) || !table.isVisible(top)) continue;
-    const all = table.stackEndingIn(top);
-    const stack = all
-      .filter(({ id }) => !locked.has(id))
-      .map((mount) => ({ id: mount.id, isLive: mount.device === device }));
+    if (!isOurs(top) || table.isInRunDir(top) || !table.isVisible(top)) continue;
     const file = fileOf(top);
-    const isServed = files.has(file);
-    if (stack.length === 0 && !isServed) continue;
+    const source = sources.get(file);
+    const stack = table
+      .stackEndingIn(top)
+      .filter(({ id }) => !locked.has(id))
+      .map((mount) => ({ id: mount.id, isLive: mount.device === source?.device }));
+    if (stack.length === 0 && !source) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
     const set = attributesOf(top.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
-    repairs.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, isServed });
+    repairs.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
   }
   return repairs;
 }
 
-/** How many files of a table come from this instance, as a container sees them. */
-export function countLive(mounts: readonly Mount[], device: string): number {
-  return mounts.filter((mount) => isOurs(mount) && mount.device === device).length;
+/** How many files of a table are as they should be: from lxcfs, or the node's own in their place. */
+export function countLive(mounts: readonly Mount[], sources: Sources): { lxcfs: number; node: number } {
+  const table = new MountTable(mounts);
+  const live = mounts.filter(
+    (mount) => isOurs(mount) && !table.isInRunDir(mount) && mount.device === sources.get(fileOf(mount))?.device,
+  );
+  const lxcfs = live.filter(({ fsType }) => fsType === FS_TYPE).length;
+  return { lxcfs, node: live.length - lxcfs };
 }
 
 const isOurs = (mount: Mount): boolean =>
-  mount.fsType === FS_TYPE && mount.source === SOURCE && FILES.includes(fileOf(mount));
+  mount.source === SOURCE && Object.hasOwn(ROOTS, mount.fsType) && FILES.includes(fileOf(mount));
 
 /**
  * The file of lxcfs that is mounted. A lookup through a dead lxcfs makes the kernel drop the name, and then the table calls the file
  * deleted (fuse_dentry_revalidate, dentry_path).
  */
-const fileOf = ({ root }: Mount): string => (root.endsWith(DELETED) ? root.slice(0, -DELETED.length) : root);
+function fileOf({ fsType, root }: Mount): string {
+  return `${ROOTS[fsType]}${root.endsWith(DELETED) ? root.slice(0, -DELETED.length) : root}`;
+}
 const DELETED = '//deleted';
 
 /** By mountinfo's word (fs/proc_namespace.c); `relatime` is what is left when none of the times' bits is set. */
@@ -134,6 +151,12 @@ class MountTable {
       below = parent;
     }
     return true;
+  }
+
+  /** Whether it lies in a run dir, or in a copy of one that the namespace has from the node. */
+  isInRunDir(mount: Mount): boolean {
+    const parent = this.#byId.get(mount.parent);
+    return parent?.fsType === 'tmpfs' && parent.source === SOURCE;
   }
 
   /** Those of ours that lie on one another at one path, without a gap, the last one being `top`; the bottom first. */

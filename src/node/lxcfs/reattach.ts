@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
-import { parseMountinfo } from '../../linux/mountinfo.ts';
+import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
 import { type MountNamespace, mountNamespaces, namespaceOf } from '../../linux/namespaces.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers.ts';
-import { countLive, type LiveInstance, MARKER, planRepairs, type Repair } from './reattach-plan.ts';
+import { countLive, mayHaveOurs, planRepairs, type Repair, type Sources } from './reattach-plan.ts';
 
 /** A file that a container should read from lxcfs, and does not. */
 export interface Unhealed extends ContainerIdentity {
@@ -19,14 +19,14 @@ export interface Healed {
   readonly files: number;
   readonly namespaces: number;
   readonly unhealed: readonly Unhealed[];
-  /** Views that containers had and that this lxcfs does not serve: taken away. */
-  readonly missing: ReadonlySet<string>;
 }
 
 /** What a look finds in place. */
 export interface Attached {
   readonly containers: number;
   readonly files: number;
+  /** Files besides that show the node's values, for want of an lxcfs that serves them. */
+  readonly nodeFiles: number;
 }
 
 /** Containers that start and stop all the time must not keep a heal from ending; what is left is done by the next. */
@@ -38,23 +38,36 @@ const HANGING_RETRY = 60_000;
 /** Puts the files of the published lxcfs in place in every mount namespace of the node that has files of an earlier one of ours. */
 export class Reattach {
   readonly #replacer: MountReplacer;
-  #live: LiveInstance | undefined;
+  readonly #openNodeFiles: () => Promise<Sources>;
+  #live: Sources | undefined;
+  /** The node's own, once they were needed. */
+  #node: Sources | undefined;
+  /** Both: the live one's come first. */
+  #sources: Sources = new Map();
   /** Where files of ours were seen last: a heal goes there first. */
   #known = new Map<string, MountNamespace>();
   readonly #locked = new Set<number>();
   /** Namespaces that did not let the worker go, and when they may be entered again, in ms of `performance.now()`. */
   readonly #hanging = new Map<string, number>();
   #queue: Promise<unknown> = Promise.resolve();
-  attached: Attached = { containers: 0, files: 0 };
+  attached: Attached = { containers: 0, files: 0, nodeFiles: 0 };
   unhealed: readonly Unhealed[] = [];
 
-  constructor(replacer: MountReplacer) {
+  /** @param openNodeFiles what takes the place of files that are not served; nothing does where it gives none */
+  constructor(replacer: MountReplacer, openNodeFiles: () => Promise<Sources> = async () => new Map()) {
     this.#replacer = replacer;
+    this.#openNodeFiles = openNodeFiles;
   }
 
-  /** The instance that containers ought to read from, from now on. */
-  setLive(live: LiveInstance | undefined): void {
+  /** What containers ought to read from, from now on. */
+  setLive(live: Sources): void {
     this.#live = live;
+    this.#sources = new Map([...(this.#node ?? []), ...live]);
+  }
+
+  close(): void {
+    for (const { fd } of this.#node?.values() ?? []) closeSync(fd);
+    this.#node = undefined;
   }
 
   /** Looks at the whole node until a look finds nothing to do. */
@@ -97,29 +110,28 @@ export class Reattach {
   async #look(): Promise<Round> {
     const round = new Round();
     const known = new Map<string, MountNamespace>();
-    let files = 0;
+    const count = { files: 0, nodeFiles: 0 };
     for (const namespace of mountNamespaces()) {
       if (this.#isNode(namespace.id)) continue;
-      const count = await this.#visit(namespace, round);
-      if (count === undefined) continue;
+      const found = await this.#visit(namespace, round);
+      if (!found) continue;
       known.set(namespace.id, namespace);
-      files += count;
+      count.files += found.lxcfs;
+      count.nodeFiles += found.node;
     }
     this.#known = known;
-    this.attached = { containers: known.size, files };
+    this.attached = { containers: known.size, ...count };
     return round;
   }
 
-  /** @returns how many live files it has by what its table said, undefined where it has none of ours at all */
-  async #visit(namespace: MountNamespace, round: Round): Promise<number | undefined> {
-    const live = this.#live;
+  /** @returns how many files it has as they should be, by what its table said; undefined where it has none of ours at all */
+  async #visit(namespace: MountNamespace, round: Round): Promise<{ lxcfs: number; node: number } | undefined> {
     const text = readTable(namespace.pid);
-    if (!live || !text.includes(MARKER)) return undefined;
+    if (!this.#live || !mayHaveOurs(text)) return undefined;
     const mounts = parseMountinfo(text);
-    const repairs = planRepairs(mounts, live, this.#locked);
-    const count = countLive(mounts, live.device);
-    if (repairs.length === 0) return count || undefined;
-    for (const { file, isServed } of repairs) if (!isServed) round.missing.add(file);
+    const repairs = await this.#plan(mounts, namespace, round);
+    const count = countLive(mounts, this.#sources);
+    if (repairs.length === 0) return count.lxcfs + count.node > 0 ? count : undefined;
     if ((this.#hanging.get(namespace.id) ?? 0) > performance.now()) {
       for (const repair of repairs) round.fail(namespace, repair, 'entering its mount namespace hung before');
       return count;
@@ -128,7 +140,7 @@ export class Reattach {
     try {
       results = await this.#replacer.replace(
         namespace,
-        repairs.map((repair) => ({ ...repair, source: repair.isServed ? live.files.get(repair.file) : undefined })),
+        repairs.map((repair) => ({ ...repair, source: repair.source?.fd })),
       );
     } catch (error) {
       if (!(error instanceof NamespaceHangs)) throw error;
@@ -141,7 +153,22 @@ export class Reattach {
     const before = round.files;
     for (const [i, result] of results.entries()) this.#note(namespace, repairs[i] as Repair, result, round);
     if (round.files > before) round.namespaces++;
-    return count + round.files - before;
+    return count;
+  }
+
+  /** The node's files are opened when the first container needs one. Without them nothing is taken away: they may be had next time. */
+  async #plan(mounts: readonly Mount[], namespace: MountNamespace, round: Round): Promise<Repair[]> {
+    const repairs = planRepairs(mounts, this.#sources, this.#locked);
+    if (this.#node || repairs.every(({ source }) => source)) return repairs;
+    try {
+      this.#node = await this.#openNodeFiles();
+      this.setLive(this.#live ?? new Map());
+      return planRepairs(mounts, this.#sources, this.#locked);
+    } catch (error) {
+      const reason = `the node's own file cannot be put there: ${(error as Error).message}`;
+      for (const repair of repairs) if (!repair.source) round.fail(namespace, repair, reason);
+      return repairs.filter(({ source }) => source);
+    }
   }
 
   #note(
@@ -169,13 +196,11 @@ class Round implements Healed {
   /** Paths at which anything was changed. */
   actions = 0;
   unhealed: Unhealed[] = [];
-  readonly missing = new Set<string>();
 
   add(other: Round): void {
     this.files += other.files;
     this.namespaces += other.namespaces;
     this.actions += other.actions;
-    for (const file of other.missing) this.missing.add(file);
   }
 
   fail({ pid }: MountNamespace, { mountPoint }: Repair, reason: string): void {

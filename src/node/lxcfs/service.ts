@@ -100,7 +100,7 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
     log.error({ runDir: runDir.path }, 'the run dir has been unmounted: ending every lxcfs');
     isClosed = true;
     process.exitCode = 1;
-    void (supervisor?.end() ?? Promise.resolve()).then(end);
+    void (supervisor?.close(true) ?? Promise.resolve()).then(end);
   });
 
   return {

@@ -18,7 +18,7 @@ export interface LxcfsStatus {
   readonly program?: { readonly path: string; readonly version: string };
   /** Views that the active one serves. */
   readonly views: readonly string[];
-  /** Views that the policy names and the active one does not serve: pods that ask for them wait. */
+  /** Views that the policy names and the active one does not serve: pods that ask for them read the node's. */
   readonly missingViews: readonly string[];
   readonly instances: readonly LxcfsInstanceStatus[];
   /** Instances that ended, or hung and were ended, since the supervisor started. */

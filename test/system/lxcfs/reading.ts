@@ -9,6 +9,8 @@ export interface ReadingOptions {
   readonly source: string;
   /** Paths in the container, read from the same below `source`. */
   readonly files?: readonly string[];
+  /** Those of them that it reads; all, where this is left out. */
+  readonly read?: readonly string[];
   /** MiB. */
   readonly memory?: number;
   /** CPUs' worth of quota. */
@@ -48,6 +50,7 @@ export class ReadingContainer {
   constructor(rig: Rig, options: ReadingOptions) {
     const { source, memory = 64, cpus = 1, userNamespace = false, pause = 2000, shared } = options;
     this.files = options.files ?? VIEWS;
+    const { read = this.files } = options;
     this.memTotal = memory * 1024;
     // runc 1.1 cannot bind an lxcfs file read-only into a container with users of its own.
     this.readOnly = options.readOnlyMounts ?? !userNamespace;
@@ -68,7 +71,7 @@ export class ReadingContainer {
       ociVersion: '1.0.2',
       process: {
         user: { uid: 0, gid: 0 },
-        args: ['/reader', String(pause), ...this.files.filter((file) => !directories(file))],
+        args: ['/reader', String(pause), ...read.filter((file) => !directories(file))],
         cwd: '/',
         noNewPrivileges: true,
       },

@@ -1,26 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { fetchLxcfsStatus } from '../../../src/node/lxcfs/control.ts';
 import type { LxcfsInstanceStatus, LxcfsStatus } from '../../../src/node/lxcfs/status.ts';
+import { CliProcess } from '../support/cli-process.ts';
 import { type Rig, until } from '../support/rig.ts';
-
-export const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
 
 /** s. On a machine that is slow by nature, readers take longer to start than lxcfs may take to answer. */
 const CHECK_EVERY = process.env['HOTMOUNT_PATIENCE'] ? '60' : '0.5';
 
 /** `hotmount lxcfs`, as it is started on a node, on a run dir of the test's own. */
-export class LxcfsService {
+export class LxcfsService extends CliProcess {
   readonly runDir: string;
   readonly #args: readonly string[];
-  #child: ChildProcess | undefined;
-  log = '';
   /** Put before the environment's PATH. */
   path = '';
 
   constructor(rig: Rig, args: readonly string[] = []) {
+    super();
     this.runDir = rig.path('run');
     this.#args = args;
     mkdirSync(this.runDir, { recursive: true });
@@ -35,10 +30,6 @@ export class LxcfsService {
     return `${this.runDir}/lxcfs`;
   }
 
-  get pid(): number {
-    return this.#child?.pid as number;
-  }
-
   spawn(): this {
     const args = [
       'lxcfs',
@@ -50,11 +41,7 @@ export class LxcfsService {
       'debug',
       ...this.#args,
     ];
-    const env = { ...process.env, PATH: `${this.path}${process.env['PATH']}` };
-    this.#child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env });
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.log += text;
-    });
+    this.launch(args, { ...process.env, PATH: `${this.path}${process.env['PATH']}` });
     return this;
   }
 
@@ -81,26 +68,6 @@ export class LxcfsService {
     return until(`an instance that is ${role}`, async () =>
       (await this.status())?.instances.find((instance) => instance.role === role),
     );
-  }
-
-  /** Waits until it has ended by itself. */
-  async ended(): Promise<number | null> {
-    const child = this.#child as ChildProcess;
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-    return child.exitCode;
-  }
-
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    await exited;
-    return child.exitCode;
-  }
-
-  kill(): Promise<number | null> {
-    return this.stop('SIGKILL');
   }
 }
 

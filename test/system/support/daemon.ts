@@ -1,13 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { readMountinfo } from '../../../src/linux/mountinfo.ts';
 import { fetchStatus } from '../../../src/node/server.ts';
 import type { NodeStatus } from '../../../src/node/status.ts';
+import { CliProcess } from './cli-process.ts';
 import { type Rig, until } from './rig.ts';
-
-const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
 
 export interface DaemonOptions {
   readonly policy?: string;
@@ -17,16 +13,14 @@ export interface DaemonOptions {
 }
 
 /** `hotmount node`, as it is started on a node, on a run dir of the test's own. */
-export class Daemon {
+export class Daemon extends CliProcess {
   readonly rig: Rig;
   readonly runDir: string;
   readonly policyFile: string;
   readonly #args: readonly string[];
-  #child: ChildProcess | undefined;
-  /** All that it wrote to its log, over all its lives. */
-  log = '';
 
   constructor(rig: Rig, { policy = rig.policy(), runDir = 'run', args = [] }: DaemonOptions = {}) {
+    super();
     this.rig = rig;
     this.runDir = rig.path(runDir);
     this.policyFile = rig.path(`${runDir}-policy.yaml`);
@@ -34,10 +28,6 @@ export class Daemon {
     mkdirSync(this.runDir, { recursive: true });
     this.setPolicy(policy);
     rig.onClose('process', () => this.kill());
-  }
-
-  get pid(): number {
-    return this.#child?.pid as number;
   }
 
   spawn(): void {
@@ -52,16 +42,7 @@ export class Daemon {
       '--lxcfs',
       'off',
     ];
-    this.#child = spawn(
-      process.execPath,
-      [CLI, ...args, '--host', '127.0.0.1', '--log-level', 'debug', ...this.#args],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      },
-    );
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.log += text;
-    });
+    this.launch([...args, '--host', '127.0.0.1', '--log-level', 'debug', ...this.#args]);
   }
 
   /** Resolves when it has looked at every disk once and says that it is ready. */
@@ -72,7 +53,7 @@ export class Daemon {
   }
 
   #throwIfEnded(): false {
-    if (this.#child?.exitCode !== null) throw new Error(`the daemon has ended: ${this.log}`);
+    if (this.hasEnded) throw new Error(`the daemon has ended: ${this.log}`);
     return false;
   }
 
@@ -115,19 +96,6 @@ export class Daemon {
   setPolicy(policy: string): void {
     writeFileSync(`${this.policyFile}.new`, policy);
     renameSync(`${this.policyFile}.new`, this.policyFile);
-  }
-
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    await exited;
-    return child.exitCode;
-  }
-
-  kill(): Promise<number | null> {
-    return this.stop('SIGKILL');
   }
 
   /** kB of resident memory. */

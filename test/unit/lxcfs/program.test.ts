@@ -41,6 +41,7 @@ describe('the lxcfs that is found', () => {
     const before = fingerprintNow(program, '');
     expect(fingerprintNow(program, before)).toBe(before);
     rmSync(program.path);
+    expect(fingerprintNow(program, before)).toBe(`${program.path}=gone`);
     fakeLxcfs('6.0.0');
     expect(fingerprintNow(program, before)).not.toBe(before);
   });

@@ -1,17 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Mount, parseMountinfo } from '../../../src/linux/mountinfo.ts';
-import { FILES, planRepairs } from '../../../src/node/lxcfs/reattach-plan.ts';
+import { countLive, FILES, planRepairs, type Sources } from '../../../src/node/lxcfs/reattach-plan.ts';
 
-const LIVE = { device: '0:50', files: new Map(FILES.map((file, i) => [file, 100 + i])) };
+const LIVE: Sources = new Map(FILES.map((file, i) => [file, { device: '0:50', fd: 100 + i }]));
 const CONTAINER = [
   '500 400 0:60 / / rw,relatime - overlay overlay rw',
   '501 500 0:61 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw',
 ];
-const plan = (lines: readonly string[], locked?: ReadonlySet<number>) =>
-  planRepairs(parseMountinfo([...CONTAINER, ...lines, ''].join('\n')), LIVE, locked);
+const table = (lines: readonly string[]): Mount[] => parseMountinfo([...CONTAINER, ...lines, ''].join('\n'));
+const plan = (lines: readonly string[], locked?: ReadonlySet<number>) => planRepairs(table(lines), LIVE, locked);
 const file = (id: number, parent: number, device: string, rest = '', options = 'ro,nosuid,nodev,relatime') =>
   `${id} ${parent} ${device} /proc/meminfo${rest} /proc/meminfo ${options} - fuse.lxcfs hotmount rw,user_id=0`;
+const nodeFile = (id: number, parent: number) =>
+  `${id} ${parent} 0:23 /meminfo /proc/meminfo ro,nosuid,nodev,relatime - proc hotmount rw`;
 
 describe('what a container needs', () => {
   it('is nothing where it has the live file, once', () => {
@@ -26,7 +28,7 @@ describe('what a container needs', () => {
         file: '/proc/meminfo',
         stack: [{ id: 510, isLive: false }],
         set: 0x1 | 0x2 | 0x4,
-        isServed: true,
+        source: { device: '0:50', fd: 100 + FILES.indexOf('/proc/meminfo') },
       },
     ]);
     const [writable] = plan([file(510, 501, '0:49', '', 'rw,noexec,noatime')]);
@@ -60,10 +62,22 @@ describe('what a container needs', () => {
     ]);
   });
 
-  it('is to have a file taken away that the live lxcfs does not serve', () => {
-    const live = { device: '0:50', files: new Map() };
+  it('is to have a file taken away that nothing is there for', () => {
     const mounts = parseMountinfo([...CONTAINER, file(510, 501, '0:49'), ''].join('\n'));
-    expect(planRepairs(mounts, live)).toMatchObject([{ isServed: false, stack: [{ id: 510, isLive: false }] }]);
+    expect(planRepairs(mounts, new Map())).toMatchObject([{ source: undefined, stack: [{ id: 510, isLive: false }] }]);
+  });
+
+  it('is the live file in place of the node’s own, and the node’s own in place of one that is not served', () => {
+    expect(plan([nodeFile(510, 501)])).toMatchObject([{ file: '/proc/meminfo', stack: [{ id: 510, isLive: false }] }]);
+    const cpu = '510 502 0:22 /devices/system/cpu /sys/devices/system/cpu ro - sysfs hotmount rw';
+    expect(plan([cpu])).toMatchObject([{ file: '/sys/devices/system/cpu', stack: [{ id: 510, isLive: false }] }]);
+    const node: Sources = new Map([['/proc/meminfo', { device: '0:23', fd: 9 }]]);
+    expect(planRepairs(table([nodeFile(510, 501)]), node)).toEqual([]);
+    expect(planRepairs(table([file(510, 501, '0:50')]), node)).toMatchObject([
+      { source: { fd: 9 }, set: 0x1 | 0x2 | 0x4 },
+    ]);
+    expect(countLive(table([nodeFile(510, 501)]), node)).toEqual({ lxcfs: 0, node: 1 });
+    expect(countLive(table([file(510, 501, '0:50')]), LIVE)).toEqual({ lxcfs: 1, node: 0 });
   });
 });
 
@@ -72,9 +86,21 @@ describe('left alone', () => {
     'an lxcfs of someone else': file(510, 501, '0:49').replace(' hotmount ', ' lxcfs '),
     'another file system of ours': file(510, 501, '0:49').replace('fuse.lxcfs', 'tmpfs'),
     'a whole lxcfs': '510 501 0:49 / /run/hotmount/.lxcfs/3/mnt rw - fuse.lxcfs hotmount rw',
+    'a procfs, whole, with our name': '510 501 0:49 / /proc rw - proc hotmount rw',
+    'a file of someone else’s procfs': '510 501 0:23 /meminfo /proc/meminfo ro - proc proc rw',
     'a path of it that no container mounts': '510 501 0:49 /sys /somewhere rw - fuse.lxcfs hotmount rw',
   };
   for (const [what, line] of Object.entries(others)) it(what, () => expect(plan([line])).toEqual([]));
+
+  it('the files of the node’s that lie ready in a run dir, wherever it is seen', () => {
+    const runDir = '520 500 0:80 / /host/run/hotmount rw shared:5 - tmpfs hotmount rw';
+    const inIt = '521 520 0:23 /meminfo /host/run/hotmount/.lxcfs/node/proc/meminfo ro shared:6 - proc hotmount rw';
+    expect(plan([runDir, inIt])).toEqual([]);
+    expect(countLive(table([runDir, inIt]), new Map([['/proc/meminfo', { device: '0:23', fd: 9 }]]))).toEqual({
+      lxcfs: 0,
+      node: 0,
+    });
+  });
 
   it('what someone else has mounted over', () => {
     expect(plan([file(510, 501, '0:49'), '511 510 0:70 / /proc/meminfo rw - tmpfs tmpfs rw'])).toEqual([]);

@@ -1,0 +1,77 @@
+import { closeSync } from 'node:fs';
+import { LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
+import type { MountReplacer } from '../../linux/mount-replacer.ts';
+import type { Cgroups } from './cgroups.ts';
+import type { Instance } from './instance.ts';
+import { probeInstance } from './probe.ts';
+import { FILES, type Sources } from './reattach-plan.ts';
+import type { Member } from './supervision.ts';
+
+/** An instance, and what its supervisor knows of it. */
+export class Running {
+  readonly instance: Instance;
+  phase: Member['phase'] = 'unproven';
+  /** What it serves, open: a mount of a file is made from a descriptor, and nothing has to be looked up when it counts. */
+  files: Sources = new Map();
+  /** Published no more since then, in ms of `performance.now()`. */
+  leftAt?: number;
+
+  constructor(instance: Instance) {
+    this.instance = instance;
+  }
+
+  /** Of the views that pods may ask for. */
+  get views(): LxcfsView[] {
+    return LXCFS_VIEW_NAMES.filter((view) => this.files.has(LXCFS_VIEWS[view]));
+  }
+
+  get missingViews(): LxcfsView[] {
+    return LXCFS_VIEW_NAMES.filter((view) => !this.files.has(LXCFS_VIEWS[view]));
+  }
+
+  /**
+   * Lets a reader compare, and keeps hold of the files that are served.
+   * @param isAdopted it serves already, and is not ended because no test could be made
+   * @returns what is wrong with it, undefined where it is ready, or has ended meanwhile
+   */
+  async prove(cgroups: Cgroups, replacer: MountReplacer, isAdopted: boolean): Promise<string | undefined> {
+    const result = await probeInstance(this.instance.mountPoint, cgroups);
+    if (this.phase === 'dead') return undefined;
+    if (result.outcome === 'ready' || (result.outcome === 'failed' && isAdopted)) {
+      try {
+        await this.openFiles(replacer, result.outcome === 'ready' ? result.files : FILES);
+        if ((this.phase as Member['phase']) === 'dead') this.closeFiles();
+        else this.phase = 'ready';
+        return undefined;
+      } catch {
+        // Hung, since it was read from a moment ago.
+      }
+    }
+    return `lxcfs ${this.instance.record.version} is not fit: ${'detail' in result ? result.detail : 'a reader had to wait for ever'}`;
+  }
+
+  /** @throws NamespaceHangs */
+  async openFiles(replacer: MountReplacer, files: readonly string[]): Promise<void> {
+    const { mountPoint, device } = this.instance;
+    const descriptors = await replacer.open(files.map((file) => `${mountPoint}${file}`));
+    this.files = new Map(
+      files.flatMap((file, i) => (descriptors[i] === undefined ? [] : [[file, { device, fd: descriptors[i] }]])),
+    );
+  }
+
+  closeFiles(): void {
+    closeAll(this.files);
+    this.files = new Map();
+  }
+
+  /** Stops looking after it. It goes on running. */
+  release(): void {
+    this.phase = 'dead';
+    this.instance.release();
+    this.closeFiles();
+  }
+}
+
+export function closeAll(files: Sources): void {
+  for (const { fd } of files.values()) closeSync(fd);
+}

@@ -1,0 +1,78 @@
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Rig, run } from '../support/rig.ts';
+
+/** Where Debian's lxcfs has been told that its library lies. */
+const LIBDIR = '/usr/lib/x86_64-linux-gnu';
+
+/**
+ * An lxcfs of the test's own, to be found first in the `PATH` of a supervisor, and to be replaced, broken and mended: the machine's
+ * program and library, copied, and the program taught to load that library.
+ */
+export class Installation {
+  /** To be put before a PATH. */
+  readonly path: string;
+  readonly #root: string;
+
+  constructor(rig: Rig) {
+    // In place of a string in the program, so it cannot be longer than that.
+    this.#root = mkdtempSync(join(tmpdir(), 'hm-'));
+    rig.onClose('disk', () => rmSync(this.#root, { recursive: true, force: true }));
+    mkdirSync(`${this.#root}/lxcfs`);
+    mkdirSync(`${this.#root}/bin`);
+    this.path = `${this.#root}/bin:`;
+    this.installLibrary();
+    this.installProgram();
+  }
+
+  installProgram(): void {
+    const program = readFileSync(run('sh', '-c', 'command -v lxcfs'));
+    replace(program, `${LIBDIR}\0`, this.#root.padEnd(LIBDIR.length + 1, '\0'));
+    this.#put('bin/lxcfs', program);
+  }
+
+  /** @param without a view that it does not serve, as those before it was thought of: its name is another there */
+  installLibrary({ without }: { without?: string } = {}): void {
+    const library = readFileSync(`${LIBDIR}/lxcfs/liblxcfs.so`);
+    if (without !== undefined) {
+      replace(library, `\0/proc/${without}\0`, `\0/proc/${without.replace(/.$/, '_')}\0`);
+      replace(library, `\0${without}\0`, `\0${without.replace(/.$/, '_')}\0`);
+    }
+    this.#put('lxcfs/liblxcfs.so', library);
+  }
+
+  /** It is what it was to those who ask what it is, and ends as soon as it is to serve. */
+  breakProgram(): void {
+    const real = run('sh', '-c', 'command -v lxcfs');
+    this.#put(
+      'bin/lxcfs',
+      `#!/bin/sh\ncase $1 in --version | --help) exec ${real} "$1" ;; esac\necho 'no luck' >&2\nexit 1\n`,
+    );
+  }
+
+  /** The next one of the PATH is the machine's own. */
+  removeProgram(): void {
+    rmSync(`${this.#root}/bin/lxcfs`);
+  }
+
+  /** It is one that will not do. */
+  installTooOld(): void {
+    this.#put('bin/lxcfs', '#!/bin/sh\necho 2.0.8\n');
+  }
+
+  /** As package managers do: nobody sees half a file. */
+  #put(name: string, content: Buffer | string): void {
+    const path = join(this.#root, name);
+    writeFileSync(`${path}.new`, content);
+    chmodSync(`${path}.new`, 0o755);
+    renameSync(`${path}.new`, path);
+  }
+}
+
+/** @throws where it does not occur */
+function replace(binary: Buffer, from: string, to: string): void {
+  const at = binary.indexOf(from, 0, 'latin1');
+  if (at < 0) throw new Error(`${JSON.stringify(from)} is not in it`);
+  binary.write(to, at, 'latin1');
+}

@@ -1,0 +1,63 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { tryLock } from '../../src/linux/file-lock.ts';
+import { readMountinfo } from '../../src/linux/mountinfo.ts';
+import { Rig, run, until } from './support/rig.ts';
+import { describeSystem } from './support/suite.ts';
+
+const source = (path: string): string => fileURLToPath(new URL(`../../src/${path}`, import.meta.url));
+
+describeSystem('the run dir', ['gcc'], () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig();
+  });
+  afterEach(() => rig.close());
+
+  it('is mounted once, however many open it at the same time', async () => {
+    const runDir = rig.path('run');
+    mkdirSync(runDir);
+    const unlock = tryLock(runDir) as () => void;
+    const script = `
+      import { openRunDir } from ${JSON.stringify(source('node/run-dir.ts'))};
+      process.stdout.write('waits,');
+      process.stdout.write(String(openRunDir(${JSON.stringify(runDir)}).takenOver));`;
+    const openers = Array.from({ length: 4 }, () => {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      rig.onClose('process', () => child.kill('SIGKILL'));
+      const opener = { said: '', ended: once(child, 'close') };
+      child.stdout.on('data', (data) => {
+        opener.said += data;
+      });
+      return opener;
+    });
+    await until('all are about to', () => openers.every(({ said }) => said === 'waits,'));
+    expect(readMountinfo().some(({ mountPoint }) => mountPoint === runDir)).toBe(false);
+    unlock();
+    await Promise.all(openers.map(({ ended }) => ended));
+    expect(openers.map(({ said }) => said).sort()).toEqual(['waits,false', 'waits,true', 'waits,true', 'waits,true']);
+    expect(readMountinfo().filter(({ mountPoint }) => mountPoint === runDir)).toHaveLength(1);
+  });
+
+  it('is refused by a kernel that is too old, with the version that it takes, and nothing is left mounted', () => {
+    const runDir = rig.path('run');
+    const fakeOldKernel = rig.path('fake-old-kernel');
+    run('gcc', '-O1', '-o', fakeOldKernel, join(import.meta.dirname, 'support/fake-old-kernel.c'));
+    for (const command of [['node', '--lxcfs', 'off', '--metrics-port', '0'], ['lxcfs']]) {
+      const { status, stderr } = spawnSync(
+        fakeOldKernel,
+        [process.execPath, source('cli.ts'), ...command, '--run-dir', runDir],
+        { encoding: 'utf8' },
+      );
+      expect(stderr).toContain('has no mount_setattr(2): hotmount takes Linux 5.12 or newer');
+      expect(status).toBe(1);
+    }
+    expect(readMountinfo().some(({ mountPoint }) => mountPoint === runDir)).toBe(false);
+  });
+});
