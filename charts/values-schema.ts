@@ -60,7 +60,11 @@ export const valuesSchema = z.strictObject({
   webhook: z.strictObject({
     replicas: z.int().min(0).describe('with one, annotated pods wait while its node is drained'),
     logLevel,
-    drainSeconds: z.int().min(0).max(3600).describe('how long it serves on after it was told to stop'),
+    drainSeconds: z
+      .int()
+      .min(0)
+      .max(3600)
+      .describe('how long new connections are taken after it was told to stop; idle ones are waited for'),
     defaultsNamespaceSelector: z
       .strictObject({ matchLabels: labels.optional(), matchExpressions: objects.optional() })
       .describe("namespaces whose other pods get the policy's defaults"),

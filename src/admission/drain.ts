@@ -1,38 +1,47 @@
-import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import type { Connections } from './connections.ts';
 import type { Health } from './health.ts';
 
+export interface DrainOptions {
+  /** How long clients may take to learn from the Service that we are going, in milliseconds; 0: do not wait for anybody. */
+  readonly noticeMs: number;
+  /** For how long a client may come back to a connection that it left idle, in milliseconds. */
+  readonly idleClientMs: number;
+}
+
 /**
- * Goes without failing a request. API servers keep connections for 90 s and never try a failed call again, and they learn from the
- * Service, seconds later, that a pod is not ready. So: not ready at once; every answer asks its client to close the connection; new
- * ones are still taken; and only when no API server should know us any more, close.
+ * Goes without failing a request. API servers take the connection that they used last, never try a failed call again, and cannot be told that
+ * an idle connection is about to be closed: a request that is on its way meanwhile fails. So: not ready at once; every answer asks its
+ * client to close the connection; new ones are still taken; and an idle one is left to its client, which closes it itself. Returns how many
+ * clients had not done so by the time that they must have.
  */
-export async function drain(health: Health, seconds: number, close: () => Promise<void>): Promise<void> {
+export async function drain(
+  health: Health,
+  connections: Connections,
+  { noticeMs, idleClientMs }: DrainOptions,
+): Promise<number> {
   health.notReady = 'it is shutting down';
   health.draining = true;
-  await sleep(seconds * 1000);
-  await close();
+  if (noticeMs === 0) return connections.size;
+  await sleep(noticeMs);
+  await connections.none(idleClientMs);
+  return connections.size;
 }
 
 /** What a server is given to finish its answers, in milliseconds. */
 const CLOSE_GRACE_MS = 5_000;
 
 /**
- * Returns what closes the server: no new connections; idle ones closed; answers finished, but none waited for longer than the grace, as
- * a client could keep us from ever closing by sending half a request. To be called before the server listens.
+ * Closes the server: no new connections; idle ones closed; answers finished, but none waited for longer than the grace, as a client
+ * could keep us from ever closing by sending half a request.
  */
-export function closeWithin(app: FastifyInstance, graceMs = CLOSE_GRACE_MS): () => Promise<void> {
-  const sockets = new Set<Socket>();
-  app.server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
-  return async () => {
-    const overdue = setTimeout(() => {
-      for (const socket of sockets) socket.destroy();
-    }, graceMs);
-    await app.close();
-    clearTimeout(overdue);
-  };
+export async function closeWithin(
+  app: FastifyInstance,
+  connections: Connections,
+  graceMs = CLOSE_GRACE_MS,
+): Promise<void> {
+  const overdue = setTimeout(() => connections.destroyAll(), graceMs);
+  await app.close();
+  clearTimeout(overdue);
 }

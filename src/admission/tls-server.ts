@@ -9,6 +9,8 @@ export interface ServerLimits {
   /** For the headers, and for the whole request, each from the first byte or from the start of the connection. */
   readonly request: number;
   readonly keepAlive: number;
+  /** After how long a client has closed the connections that it leaves idle, itself: less than keepAlive. */
+  readonly idleClient: number;
   /** How often overdue requests are looked for. */
   readonly check: number;
 }
@@ -22,6 +24,7 @@ export const API_SERVER_LIMITS: ServerLimits = {
   handshake: 10_000,
   request: 100_000,
   keepAlive: 100_000,
+  idleClient: 95_000,
   check: 5_000,
 };
 

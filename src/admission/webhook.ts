@@ -3,6 +3,7 @@ import { createWebhookMetrics, type WebhookMetrics } from '../observability/metr
 import { VERSION } from '../observability/version.ts';
 import type { Policy } from '../policy/index.ts';
 import type { CertificateSource } from './certificates.ts';
+import { Connections } from './connections.ts';
 import { closeWithin, drain } from './drain.ts';
 import type { Health } from './health.ts';
 import { listen } from './listen.ts';
@@ -39,8 +40,11 @@ export interface Webhook {
   readonly metricsUrl: string;
   /** What clients verify the certificate with, where its source knows: PEM. */
   readonly ca: string | undefined;
-  /** Not ready from now on; serves for so many seconds more, asking clients to go, then closes. */
-  drain(seconds: number): Promise<void>;
+  /**
+   * Not ready from now on; serves for so many seconds more, asking clients to go, and until those that are idle have gone, then closes.
+   * Resolves with the number of connections that it closed on its clients. Without any wait for 0 seconds.
+   */
+  drain(seconds: number): Promise<number>;
   /** Finishes what is being answered and closes. */
   close(): Promise<void>;
 }
@@ -72,16 +76,18 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
       listen(metricsApp, 'http', { host, port: options.metricsPort ?? 0, option: '--metrics-port' }),
     ]);
 
+    const limits = options.limits ?? API_SERVER_LIMITS;
     const { app, server } = createAdmissionApp({
       certificate: certificates.current(),
-      limits: options.limits ?? API_SERVER_LIMITS,
+      limits,
       policy: () => policy.current(),
       namespaceLabels: options.namespaceLabels ?? (() => undefined),
       health,
       metrics,
       log,
     });
-    closers.push(closeWithin(app));
+    const connections = new Connections(server);
+    closers.push(() => closeWithin(app, connections));
     certificates.onChange(() => server.setSecureContext(secureContext(certificates.current())));
     metrics.certificateExpiry(() => certificates.current().notAfter);
     const url = await listen(app, 'https', { host, port: options.port ?? 0, option: '--port' });
@@ -91,7 +97,12 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
       url,
       metricsUrl,
       ca: certificates.current().ca,
-      drain: (seconds) => drain(health, seconds, close),
+      async drain(seconds) {
+        const options = { noticeMs: seconds * 1000, idleClientMs: limits.idleClient };
+        const left = await drain(health, connections, options);
+        await close();
+        return left;
+      },
       close,
     };
   } catch (error) {

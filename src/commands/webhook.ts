@@ -27,7 +27,11 @@ export function webhookCommand(): Command {
     .option('--port <number>', 'for HTTPS; 0: any free one', '8443')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8080')
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
-    .option('--drain-seconds <seconds>', 'how long to serve on after SIGTERM or SIGINT', '10')
+    .option(
+      '--drain-seconds <seconds>',
+      'how long new connections are taken after SIGTERM or SIGINT; 0: end at once',
+      '10',
+    )
     .action(async (flags: Flags, command: Command) => {
       try {
         await serve(readSettings(flags));
@@ -120,9 +124,9 @@ async function serve(settings: Settings): Promise<void> {
 
   const signal = await signalled;
   log.info({ signal, seconds }, 'draining: not ready, still serving');
-  await webhook.drain(seconds);
+  const cut = await webhook.drain(seconds);
   inCluster?.close();
-  log.info('drained and closed');
+  log.info(cut === 0 ? {} : { cut }, 'drained and closed');
 }
 
 const needsCluster = ({ policy, tls }: Settings): boolean => policy.from === 'config map' || tls.from === 'secret';

@@ -103,11 +103,11 @@ export class Installation {
     return replica;
   }
 
-  /** As when a pod is deleted: SIGTERM, and a moment later no new connections. */
+  /** As when a pod is deleted: SIGTERM, and a moment later no new connections. Resolves when it has ended by itself, or its time was up. */
   async removeReplica(replica: Replica): Promise<void> {
     const { replicas } = this;
     replicas.splice(replicas.indexOf(replica), 1);
-    const stopped = replica.process.stop('SIGTERM', 60_000);
+    const stopped = replica.process.stop('SIGTERM', 130_000);
     await sleep(500);
     if (this.#proxy) this.#proxy.endpoints = replicas.map(({ port }) => port);
     await stopped;

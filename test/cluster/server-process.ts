@@ -35,6 +35,11 @@ export class ServerProcess {
     return this.#child.pid ?? 0;
   }
 
+  /** null: it runs, or a signal ended it. */
+  get exitCode(): number | null {
+    return this.#child.exitCode;
+  }
+
   get output(): string {
     return this.#output;
   }

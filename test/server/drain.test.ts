@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { Agent } from 'undici';
 import { expect, it } from 'vitest';
+import { API_SERVER_LIMITS } from '../../src/admission/tls-server.ts';
 import { startLoad } from './load.ts';
 import { LXCFS, onCleanup, podWith, reviewOf, send, startRig } from './support.ts';
 
@@ -42,9 +43,38 @@ it('drains under load without failing a request, on connections kept alive and o
   expect([...answers.keys()]).toEqual([200]);
   expect(stillKept).toBe(0);
 
-  await drained;
+  expect(await drained).toBe(0);
   await expect(callIdle()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   await expect(send(rig.webhook.metricsUrl, { method: 'GET' })).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+});
+
+it('leaves an idle connection to its client, which may come back to it at any time', async () => {
+  const rig = await startRig({ agent: { connections: 1, keepAliveTimeout: 60_000 } });
+  await rig.post('/mutate/pods', review);
+  let ended = false;
+  const drained = rig.webhook.drain(0.1).finally(() => {
+    ended = true;
+  });
+  // Long past the drain.
+  await sleep(1_000);
+  expect(ended).toBe(false);
+  expect(await rig.post('/mutate/pods', review)).toMatchObject({ statusCode: 200, headers: { connection: 'close' } });
+  expect(await drained).toBe(0);
+});
+
+it('closes on a client that does not go, when API servers would have gone', async () => {
+  const rig = await startRig({
+    agent: { connections: 1, keepAliveTimeout: 60_000 },
+    limits: { ...API_SERVER_LIMITS, idleClient: 300 },
+  });
+  await rig.post('/mutate/pods', review);
+  expect(await rig.webhook.drain(0.1)).toBe(1);
+});
+
+it('waits for nobody when it is given no time', async () => {
+  const rig = await startRig({ agent: { connections: 1, keepAliveTimeout: 60_000 } });
+  await rig.post('/mutate/pods', review);
+  expect(await rig.webhook.drain(0)).toBe(1);
 });
 
 it('closes although a client is silent, sends half a request, or has not finished its handshake', async () => {
