@@ -42,7 +42,11 @@ export const valuesSchema = z.strictObject({
   nameOverride: z.string().describe("instead of the chart's name, in names and labels"),
   fullnameOverride: z.string().describe('instead of the release and chart names, in names'),
   policy: policySchema.describe('who may ask for what: docs/policy.md'),
-  keepEditedPolicy: z.boolean().describe('upgrades leave the policy as it is in the cluster'),
+  editedPolicy: z
+    .enum(['auto', 'keep', 'overwrite'])
+    .describe(
+      'what upgrades do with a policy that was edited in the cluster; auto: keep it while `policy` here is unchanged',
+    ),
   certificates: z.strictObject({
     source: z
       .enum(['self', 'certManager', 'existingSecret'])

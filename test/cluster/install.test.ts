@@ -125,7 +125,7 @@ describeInCluster('the chart, installed', (cluster) => {
 
     await setPolicy(everyoneMay('{ lxcfs: true }'));
     await expect.poll(async () => (await tryMedia()).code, { timeout: 2_000, interval: 100 }).toBe(403);
-    await hotmount.helm('upgrade', hotmount.release, CHART, '--force-conflicts');
+    await hotmount.helm('upgrade', hotmount.release, CHART, '--set', 'editedPolicy=overwrite', '--force-conflicts');
   });
 
   const everyoneMay = (allow: string) =>

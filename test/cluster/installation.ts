@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '../../src/contract/json.ts';
 import type { Cluster } from './cluster.ts';
@@ -19,8 +19,13 @@ export class Replica {
     this.port = port;
     this.metricsUrl = `http://127.0.0.1:${metricsPort}`;
     const own = ['--host=127.0.0.1', `--port=${port}`, `--metrics-port=${metricsPort}`];
-    const command = [join(CHECKOUT, 'src/cli.ts'), ...args, ...own];
-    this.process = new ServerProcess('hotmount webhook', process.execPath, command, { ...process.env, ...env });
+    // As the image has it: the program's first line says how Node is started.
+    const path = { PATH: `${dirname(process.execPath)}:${process.env['PATH']}` };
+    this.process = new ServerProcess('hotmount webhook', join(CHECKOUT, 'src/cli.ts'), [...args, ...own], {
+      ...process.env,
+      ...path,
+      ...env,
+    });
   }
 
   async isReady(): Promise<boolean> {
@@ -90,7 +95,7 @@ export class Installation {
   /** Starts another, and hands it connections when it is ready, as readiness probes and kube-proxy would. */
   async addReplica(): Promise<Replica> {
     const deployment = await this.#cluster.get('deployment', `${this.release}-webhook`, '-n', this.namespace);
-    const { args, env } = deployment.spec.template.spec.containers[0];
+    const { args, env = [] } = deployment.spec.template.spec.containers[0];
     const given = Object.fromEntries(env.map(({ name, value }: { name: string; value: string }) => [name, value]));
     const replica = new Replica(
       [...args, ...(this.#options.args ?? [])],

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { defaultPolicy, parsePolicy } from '../../src/policy/index.ts';
 import type { ApiClient } from './api-client.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
 import { FakeSidecarInjector } from './fake-sidecar-injector.ts';
@@ -92,16 +93,35 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     await cluster().eventually(async () => expect(await everything(cluster(), home)).toEqual(before));
   });
 
-  test('keeps a policy that was edited by hand at an upgrade, where it is told to, and else refuses to overwrite it', async () => {
+  test('keeps a policy that was edited in the cluster at upgrades, and refuses to choose between two changes', async () => {
     const hotmount = await installed();
-    const text = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\n';
+    const edited = '# by hand\napiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\n';
     const name = ['configmap', 'hotmount-policy', '-n', hotmount.namespace];
-    const patch = JSON.stringify({ data: { 'policy.yaml': text } });
+    const policy = async () => (await cluster().get(...name)).data['policy.yaml'];
+    const upgrade = (...set: string[]) =>
+      hotmount.helm('upgrade', 'hotmount', CHART, ...set.flatMap((s) => ['--set', s]));
+    const patch = JSON.stringify({ data: { 'policy.yaml': edited } });
     await cluster().kubectl('patch', ...name, '--type=merge', '-p', patch);
-    await expect(hotmount.helm('upgrade', 'hotmount', CHART)).rejects.toThrow(/conflict with .*data\.policy\.yaml/);
-    await hotmount.helm('upgrade', 'hotmount', CHART, '--set', 'keepEditedPolicy=true,webhook.replicas=3');
-    expect((await cluster().get(...name)).data['policy.yaml']).toBe(text);
+
+    await upgrade('webhook.replicas=3');
+    expect(await policy()).toBe(edited);
     expect((await cluster().get('deployment', 'hotmount-webhook', '-n', hotmount.namespace)).spec.replicas).toBe(3);
+
+    const both = upgrade('policy.onViolation=warn');
+    await expect(both).rejects.toThrow(/was edited in the cluster, and `policy` in the values has changed as well/);
+    expect(await policy()).toBe(edited);
+    await upgrade('policy.onViolation=warn', 'editedPolicy=keep');
+    expect(await policy()).toBe(edited);
+    // That was a decision: the values have not changed since.
+    await upgrade('policy.onViolation=warn');
+    expect(await policy()).toBe(edited);
+
+    await expect(upgrade('editedPolicy=overwrite')).rejects.toThrow(/conflict with .*data\.policy\.yaml/);
+    await hotmount.helm('upgrade', 'hotmount', CHART, '--set', 'editedPolicy=overwrite', '--force-conflicts');
+    expect(parsePolicy(await policy())).toEqual(defaultPolicy());
+    // Nobody's edit, from here on.
+    await upgrade('policy.onViolation=warn');
+    expect(parsePolicy(await policy()).onViolation).toBe('warn');
   });
 
   test('passes its own test, run as the test pod would', async () => {
