@@ -75,11 +75,12 @@ async function run(
   startSavingMemory();
   // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
   const signalled = firstSignal();
-  const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }] = await Promise.all([
+  const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }, { takeTurn }] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/version.ts'),
     import('./open-policy.ts'),
     import('../node/daemon.ts'),
+    import('../node/standby.ts'),
   ]);
   const log = createLogger(logLevel);
   let daemon: NodeDaemon | undefined;
@@ -90,6 +91,11 @@ async function run(
       else log.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
     },
   });
+  const turn = await Promise.race([takeTurn({ runDir: flags.runDir, host: flags.host, port, log }), signalled]);
+  if (typeof turn === 'string') {
+    log.info({ signal: turn }, 'ending: it was never its turn');
+    process.exit();
+  }
   const initial = source.current();
   daemon = await startNode({
     runDir: flags.runDir,
@@ -110,6 +116,7 @@ async function run(
   log.info({ signal }, 'stopping; what is mounted stays');
   source.close();
   await daemon.close();
+  turn();
   // Not waiting for children of disks that hang.
   process.exit();
 }

@@ -11,13 +11,17 @@ const SOCKET = 'node.sock';
 /** ms. A server that is asked for once a minute need not look for slow clients twice in it; idle, it must not wake up at all. */
 const NO_CONNECTION_CHECKS = 2 ** 31 - 1;
 
-export interface Answers {
+/** What everybody may ask. */
+export interface PublicAnswers {
   /** Why the daemon is not ready; undefined where it is. */
   readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<string>;
-  readonly status: () => Promise<NodeStatus>;
   /** What is wrong although the daemon is ready: said in the body of /readyz. */
   readonly detail: () => Promise<string | undefined>;
+}
+
+export interface Answers extends PublicAnswers {
+  readonly status: () => Promise<NodeStatus>;
 }
 
 export interface NodeServer {
@@ -45,14 +49,10 @@ export async function startNodeServer(
   const servers = [local];
   let actualPort: number | undefined;
   if (port !== undefined) {
-    const remote = serve(publicPages(answers));
-    remote.listen(port, host);
-    try {
-      await once(remote, 'listening');
-    } catch (error) {
+    const remote = await listenForHealth(port, host, answers).catch((error) => {
       local.close();
       throw error;
-    }
+    });
     const address = remote.address();
     actualPort = typeof address === 'object' ? address?.port : undefined;
     servers.push(remote);
@@ -67,6 +67,14 @@ export async function startNodeServer(
       rmSync(`${runDir.work}/${SOCKET}`, { force: true });
     },
   };
+}
+
+/** Health and metrics on a port; 0: any free one. Rejects where it cannot be had. */
+export async function listenForHealth(port: number, host: string, answers: PublicAnswers): Promise<Server> {
+  const server = serve(publicPages(answers));
+  server.listen(port, host);
+  await once(server, 'listening');
+  return server;
 }
 
 /** ms. A daemon that is well answers in a few. */
@@ -95,7 +103,7 @@ export async function fetchStatus(runDir: string): Promise<NodeStatus | undefine
 
 type Page = (response: ServerResponse) => void | Promise<void>;
 
-function publicPages({ notReady, detail, metrics }: Answers): Record<string, Page> {
+function publicPages({ notReady, detail, metrics }: PublicAnswers): Record<string, Page> {
   return {
     '/healthz': (response) => send(response, 200, 'ok'),
     '/readyz': async (response) => {
