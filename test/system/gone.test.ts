@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
-import { mountsOfDevice } from '../../src/linux/namespaces.ts';
 import { Container, type ContainerMount } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Rig, until } from './support/rig.ts';
+import { isNowhere, Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
 describeSystem('a medium that goes while it is in use', ['runc', 'busybox'], () => {
@@ -24,8 +23,7 @@ describeSystem('a medium that goes while it is in use', ['runc', 'busybox'], () 
   const deviceAt = (path: string): string =>
     readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string;
 
-  const gone = (device: string): Promise<boolean> =>
-    until(`no mount table names ${device}`, () => mountsOfDevice(device).length === 0);
+  const gone = (device: string): Promise<boolean> => until(`no mount table names ${device}`, () => isNowhere(device));
 
   it('is gone from everywhere, and the report names who reads it and who holds a file open', async () => {
     const daemon = await new Daemon(rig).start();
