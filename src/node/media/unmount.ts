@@ -43,7 +43,7 @@ export async function unmountDisk(
   // At once: what is no medium any more is not to be taken for an empty one.
   if (remaining.length === 0)
     for (const tree of TREES) removeDirectory(runDir, mediaDirectory(tree, className, directory));
-  const holders = await findHolders(before);
+  const holders = await findHolders(before, device);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
     return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck };
@@ -105,9 +105,9 @@ const stillVisible = ({ namespace, mounts }: NamespaceMounts, detail: string): F
   finding('still_visible', { pid: String(namespace.pid), path: mounts[0]?.mountPoint ?? '', detail });
 
 /** Looks only at processes that could reach the disk before. */
-function findHolders(before: readonly NamespaceMounts[]): Promise<Holder[]> {
+function findHolders(before: readonly NamespaceMounts[], device: string): Promise<Holder[]> {
   const ids = new Set(before.flatMap(({ mounts }) => mounts.map(({ id }) => id)));
   const namespaces = new Set(before.map(({ namespace }) => namespace.id));
   const pids = processIds().filter((pid) => namespaces.has(namespaceOf(pid) ?? ''));
-  return holdersOfMounts(ids, pids);
+  return holdersOfMounts(ids, device, pids);
 }
