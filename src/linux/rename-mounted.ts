@@ -21,7 +21,7 @@ export function renameMounted(from: string, to: string): void {
   const [source, target] = [from, to].map((path) => openSync(dirname(path), O_PATH_DIRECTORY)) as [number, number];
   try {
     // Nothing but these calls, bound beforehand, between leaving and coming back: no file of anyone's is looked up meanwhile.
-    check(libc.setns(nowhere.namespace, CLONE_NEWNS), 'setns');
+    leave(nowhere.namespace);
     try {
       check(libc.renameat2(source, basename(from), target, basename(to), RENAME_NOREPLACE), 'renameat2', to);
     } finally {
@@ -55,8 +55,6 @@ function makeNowhere(): Nowhere {
     check(libc.chroot('.'), 'chroot');
     check(libc.fchdir(cwd), 'fchdir');
   };
-  // Root and working directory are shared among threads until then, and setns(CLONE_NEWNS) refuses to change them for others.
-  check(libc.unshare(CLONE_FS), 'unshare');
   check(libc.unshare(CLONE_NEWNS), 'unshare');
   try {
     const all = openSync('/', O_PATH_DIRECTORY);
@@ -73,4 +71,10 @@ function makeNowhere(): Nowhere {
   } finally {
     goHome();
   }
+}
+
+function leave(namespace: number): void {
+  // Root and working directory are shared with each thread that this one has started since, and setns(2) refuses to change them for others.
+  check(libc.unshare(CLONE_FS), 'unshare');
+  check(libc.setns(namespace, CLONE_NEWNS), 'setns');
 }

@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
+import { prepareRenameMounted } from '../linux/rename-mounted.ts';
 import { listenForUevents, type UeventBatch } from '../linux/uevents.ts';
 import { getAttribute, setAttribute } from '../linux/xattr.ts';
 import type { Logger } from '../observability/logger.ts';
@@ -52,6 +53,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const { log, version } = options;
   const startedAt = new Date().toISOString();
   const runDir = openRunDir(options.runDir);
+  prepareRenameMounted();
   const entry = new NamespaceEntry();
   const metrics = createNodeMetrics(version);
   let { policy } = options;

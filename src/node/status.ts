@@ -3,7 +3,8 @@ import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/names
 import type { HolderReport } from './containers.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
-import type { DepartureReport, Media } from './media/media.ts';
+import type { DepartureReport } from './media/departures.ts';
+import type { Media } from './media/media.ts';
 import { isGone } from './media/plan.ts';
 import { findRunDir, type RunDir } from './run-dir.ts';
 

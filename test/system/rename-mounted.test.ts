@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
-import { renameMounted } from '../../src/linux/rename-mounted.ts';
+import { prepareRenameMounted, renameMounted } from '../../src/linux/rename-mounted.ts';
 import { Rig, readText, run } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
@@ -29,11 +30,16 @@ describeSystem('renaming what something is mounted on', ['unshare'], () => {
     rig.onClose('process', () => child.kill('SIGKILL'));
     await once(child.stdout, 'data');
     const where = process.cwd();
+    prepareRenameMounted();
+    // A thread begins with the root and working directory of the one that starts it.
+    const worker = new Worker('setInterval(() => {}, 1000)', { eval: true });
+    await once(worker, 'online');
     expect(() => renameSync(rig.path('old'), rig.path('new'))).toThrow('EBUSY');
     renameMounted(rig.path('old'), rig.path('new'));
     expect(pathsOf()).toEqual([rig.path('new')]);
     expect(pathsOf(child.pid)).toEqual([rig.path('new')]);
     expect(readText(rig.path('new/file'))).toBe('content');
+    await worker.terminate();
     expect([process.cwd(), realpathSync('/proc/self/root')]).toEqual([where, '/']);
   });
 

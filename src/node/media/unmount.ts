@@ -6,7 +6,8 @@ import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { type RunDir, removeDirectory } from '../run-dir.ts';
-import { type Mounted, mediaDirectory, TREES } from './actual.ts';
+import type { Mounted } from './actual.ts';
+import { hideDirectories } from './directories.ts';
 
 /** ms. Writing back to a slow stick may take minutes; then it is detached, and goes on in the background. */
 const SYNC_DEADLINE = 30_000;
@@ -31,18 +32,17 @@ export interface Departure {
 export async function unmountDisk(
   runDir: RunDir,
   entry: NamespaceEntry,
-  { className, directory, main, twin }: Mounted,
+  mounted: Mounted,
   gone: boolean,
 ): Promise<Departure> {
-  const mounts = [...twin, ...main];
+  const mounts = [...mounted.twin, ...mounted.main];
   const device = mounts[0]?.device as string;
   const before = findMounts([device]).namespaces;
+  const directories = hideDirectories(runDir, mounted);
 
   const last = gone ? await umount(mounts, ['-l']) : await unmountGently(mounts);
   const remaining = readMountinfo().filter((mount) => mounts.some(({ id }) => id === mount.id));
-  // At once: what is no medium any more is not to be taken for an empty one.
-  if (remaining.length === 0)
-    for (const tree of TREES) removeDirectory(runDir, mediaDirectory(tree, className, directory));
+  if (remaining.length === 0) for (const directory of directories) removeDirectory(runDir, directory);
   const holders = await findHolders(before, device);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
@@ -53,8 +53,8 @@ export async function unmountDisk(
 }
 
 async function unmountGently(mounts: readonly Mount[]): Promise<ChildResult | undefined> {
-  const [first] = mounts;
-  const synced = first && (await runChild('sync', ['-f', first.mountPoint], { deadline: SYNC_DEADLINE }));
+  const [path] = pathsOf(mounts);
+  const synced = path === undefined ? undefined : await runChild('sync', ['-f', path], { deadline: SYNC_DEADLINE });
   if (synced?.timedOut) {
     const detached = await umount(mounts, ['-l']);
     return detached?.timedOut ? detached : synced;
@@ -72,10 +72,15 @@ const hangs = ({ command }: ChildResult): Finding => {
   return finding('device_hangs', { command, seconds: String(deadline / 1000) });
 };
 
+/** Where they are now, without those that are gone already. */
+function pathsOf(mounts: readonly Mount[]): string[] {
+  const present = new Map(readMountinfo().map(({ id, mountPoint }) => [id, mountPoint]));
+  return mounts.flatMap(({ id }) => present.get(id) ?? []);
+}
+
 /** Several in one child; those that are gone already are left out. */
 async function umount(mounts: readonly Mount[], flags: readonly string[]): Promise<ChildResult | undefined> {
-  const present = new Set(readMountinfo().map(({ id }) => id));
-  const paths = mounts.filter(({ id }) => present.has(id)).map(({ mountPoint }) => mountPoint);
+  const paths = pathsOf(mounts);
   if (paths.length === 0) return undefined;
   return runChild('umount', ['-n', '-c', '-i', ...flags, '--', ...paths], { deadline: UNMOUNT_DEADLINE });
 }
