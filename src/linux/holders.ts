@@ -1,31 +1,66 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { runChild } from './child.ts';
+import { pathBytes } from './mountinfo.ts';
 
-/** A process that holds something of a mount open. */
+/** A process that holds something of a file system. */
 export interface Holder {
   readonly pid: number;
   /** Its name, as in `ps -o comm`. */
   readonly command: string;
   /** One path that it holds, as it sees it. */
   readonly path: string;
+  /** A descriptor (or its working directory, or root), or a mapping into its memory, which outlives the descriptor. */
+  readonly how: 'open' | 'mapped';
 }
 
 const O_PATH = 0o10000000;
 
 /**
- * Who has files or directories open on one of these mounts (by mountinfo's mount id). It is the only name that a detached mount still
- * has: it is in no table any more, but `/proc/<pid>/fdinfo` names it. Touches no file system but procfs. Mappings are not looked at.
+ * Who has files or directories open on one of these mounts (by mountinfo's mount id), or files of the device mapped. The ids are the
+ * only name that a detached mount still has: it is in no table any more, but `/proc/<pid>/fdinfo` names it. Touches no file system but procfs.
+ * @param device `major:minor` of the file system
  * @param pids where to look
  */
-export async function holdersOfMounts(mountIds: ReadonlySet<number>, pids: Iterable<number>): Promise<Holder[]> {
+export async function holdersOfMounts(
+  mountIds: ReadonlySet<number>,
+  device: string,
+  pids: readonly number[],
+): Promise<Holder[]> {
   const holders: Holder[] = [];
+  const others: number[] = [];
   for (const pid of pids) {
     const path = heldPath(pid, mountIds);
-    if (path !== undefined) holders.push({ pid, command: commandOf(pid), path });
+    if (path === undefined) others.push(pid);
+    else holders.push({ pid, command: commandOf(pid), path, how: 'open' });
     // One process may have many thousands: others get their turn between two.
     await setImmediate();
   }
-  return holders;
+  const mapped = await mappedPaths(device, others);
+  return [
+    ...holders,
+    ...mapped.map(({ pid, path }) => ({ pid, command: commandOf(pid), path, how: 'mapped' as const })),
+  ];
+}
+
+/** ms */
+const MAPS_DEADLINE = 2000;
+
+/**
+ * The first file of the device that each process has mapped. grep(1) reads the tables: one of a process that is waiting for the dead
+ * disk in the middle of a change to its mappings cannot be read before that ends.
+ */
+async function mappedPaths(device: string, pids: readonly number[]): Promise<{ pid: number; path: string }[]> {
+  if (pids.length === 0) return [];
+  const [major, minor] = device.split(':').map((part) => Number(part).toString(16).padStart(2, '0'));
+  // address permissions offset device inode path (proc_pid_maps(5))
+  const pattern = `^[^ ]+ [^ ]+ [^ ]+ ${major}:${minor} `;
+  const args = ['-sEH', '-m1', '--line-buffered', '-e', pattern, '--', ...pids.map((pid) => `/proc/${pid}/maps`)];
+  const { stdout } = await runChild('grep', args, { deadline: MAPS_DEADLINE });
+  return [...stdout.matchAll(/^\/proc\/(\d+)\/maps:(?:\S+ +){5}(.*)$/gm)].map(([, pid, path = '']) => ({
+    pid: Number(pid),
+    path: pathBytes(path).toString('utf8'),
+  }));
 }
 
 function heldPath(pid: number, mountIds: ReadonlySet<number>): string | undefined {

@@ -13,6 +13,7 @@ const SYS = {
 };
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
 const CLOEXEC = 0x80000;
 const O_PATH = 0o10000000;
 const O_DIRECTORY = 0o200000;
@@ -72,10 +73,16 @@ export function cloneMount(path: string): DetachedMount {
   return check(libc.syscall(SYS.open_tree, 'int', AT_FDCWD, 'str', path, 'uint', 1 | CLOEXEC), 'open_tree', path);
 }
 
-/** Changes a detached mount, before anyone can see it. @throws SystemCallError */
+/** Changes a mount, detached and before anyone can see it or by a descriptor on its root. @throws SystemCallError */
 export function setMountAttributes(
   mount: DetachedMount,
-  change: { set?: readonly MountAttribute[]; clear?: readonly MountAttribute[]; propagation?: Propagation },
+  change: {
+    set?: readonly MountAttribute[];
+    clear?: readonly MountAttribute[];
+    propagation?: Propagation;
+    /** What is mounted below it, too. */
+    recursive?: boolean;
+  },
 ): void {
   const attr = new BigUint64Array([
     BigInt(bits(ATTRIBUTES, change.set ?? [])),
@@ -90,7 +97,7 @@ export function setMountAttributes(
     'str',
     '',
     'uint',
-    AT_EMPTY_PATH,
+    AT_EMPTY_PATH | (change.recursive ? AT_RECURSIVE : 0),
     'void *',
     attr,
     'size_t',

@@ -9,6 +9,8 @@ import type { MountNamespace } from './namespaces.ts';
 export interface DetachRequest {
   readonly id: number;
   readonly pid: number;
+  /** `mnt:[…]`: entered only where it is still the process's. */
+  readonly namespace: string;
   /** Zero-terminated. */
   readonly paths: readonly Uint8Array[];
 }
@@ -34,7 +36,7 @@ export class NamespaceEntry {
   /**
    * Detaches mounts in another namespace. The last reference to each is dropped by a child process: writing back to a disk that has
    * gone can take for ever.
-   * @returns what went wrong, empty where all was detached
+   * @returns what went wrong; empty where all was detached, and where that process is not there any more
    */
   async detach(namespace: MountNamespace, mounts: readonly Mount[]): Promise<Error[]> {
     const worker = await this.#start();
@@ -47,7 +49,7 @@ export class NamespaceEntry {
         clearTimeout(timer);
         resolve(answer);
       });
-      worker.postMessage({ id, pid: namespace.pid, paths } satisfies DetachRequest);
+      worker.postMessage({ id, pid: namespace.pid, namespace: namespace.id, paths } satisfies DetachRequest);
     });
     this.#waiting.delete(id);
     if (!reply) {

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { check, errno, libc } from './libc.ts';
 import type { DetachReply, DetachRequest } from './namespace-entry.ts';
@@ -18,7 +18,7 @@ check(libc.unshare(CLONE_FS), 'unshare');
 
 parentPort?.on('message', (request: DetachRequest) => parentPort?.postMessage(detach(request)));
 
-function detach({ id, pid, paths }: DetachRequest): DetachReply {
+function detach({ id, pid, namespace: wanted, paths }: DetachRequest): DetachReply {
   const held: number[] = [];
   const errors: number[] = [];
   let namespace: number;
@@ -27,8 +27,10 @@ function detach({ id, pid, paths }: DetachRequest): DetachReply {
   } catch {
     return { id, held, errors };
   }
-  if (libc.setns(namespace, CLONE_NEWNS) < 0) errors.push(errno());
-  else {
+  // The process may have ended, and another have its number.
+  const isWanted = readlinkSync(`/proc/self/fd/${namespace}`) === wanted;
+  if (isWanted && libc.setns(namespace, CLONE_NEWNS) < 0) errors.push(errno());
+  else if (isWanted) {
     for (const path of paths) {
       const fd = libc.open(path, O_PATH_NOFOLLOW_CLOEXEC);
       if (fd >= 0) held.push(fd);

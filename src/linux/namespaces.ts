@@ -25,6 +25,9 @@ export function namespaceOf(pid: number | string): string | undefined {
   }
 }
 
+/** The ids of this process's own mount namespace and of the machine's first. */
+export const nodeNamespaces = (): ReadonlySet<string | undefined> => new Set([namespaceOf('self'), namespaceOf(1)]);
+
 /**
  * All mount namespaces that some process lives in. A chrooted process shows its own view of the paths: one whose root is the
  * namespace's own speaks for it where there is one.
@@ -44,25 +47,83 @@ export function mountNamespaces(): MountNamespace[] {
   return [...found.values()].map(({ id, pid }) => ({ id, pid }));
 }
 
-/**
- * The mounts of one file system (`major:minor`) in every mount namespace, with only those namespaces that have any. When it is
- * empty, nothing on this machine can reach the file system by a path any more.
- */
-export function mountsOfDevice(device: string): NamespaceMounts[] {
-  const result: NamespaceMounts[] = [];
-  for (const namespace of mountNamespaces()) {
-    const mounts = readTable(namespace.pid, device).filter((mount) => mount.device === device);
-    if (mounts.length > 0) result.push({ namespace, mounts });
-  }
-  return result;
+export interface FoundMounts {
+  /** Only those that have any. */
+  readonly namespaces: readonly NamespaceMounts[];
+  /** False where some process could not be asked in time: what is not found may be there all the same. */
+  readonly complete: boolean;
 }
 
-function readTable(pid: number, device: string): Mount[] {
+/** Of processes that came while it was looked; each time, those have less time to come and go. */
+const MAX_PASSES = 10;
+
+/**
+ * The mounts of some file systems (each a `major:minor`) in every mount namespace. Where it is complete and finds none, no process of
+ * this machine can reach them by a path any more.
+ *
+ * Each table is read at the moment its namespace is met, and where that fails, by the next process that lives in it: whoever was
+ * asked first may have ended, or be a zombie. A process that went before its turn may have left others behind in a namespace that
+ * nobody else lives in, so those that have come meanwhile are asked, until none has gone before its turn. Not found are namespaces
+ * that only a descriptor or a bind mount keeps (`unshare --mount=FILE`), and those of single threads: the kernel lists neither.
+ */
+export function findMounts(devices: Iterable<string>): FoundMounts {
+  const wanted = new Set(devices);
+  const found = new Map<string, NamespaceMounts & { rooted: boolean }>();
+  const visit = (process: number): boolean => {
+    const pid = livingTask(process);
+    const id = pid === undefined ? undefined : namespaceOf(pid);
+    if (pid === undefined || id === undefined) return false;
+    const known = found.get(id);
+    if (known?.rooted) return true;
+    const rooted = isRooted(pid);
+    if (known && !rooted) return true;
+    const mounts = readTable(pid, wanted);
+    if (mounts) found.set(id, { namespace: { id, pid }, mounts, rooted });
+    return mounts !== undefined || known !== undefined;
+  };
+  const complete = visitProcesses(visit);
+  return { namespaces: [...found.values()].filter(({ mounts }) => mounts.length > 0), complete };
+}
+
+/** @returns whether none had gone before its turn in the end */
+function visitProcesses(visit: (pid: number) => boolean): boolean {
+  const visited = new Set<number>();
+  for (let pass = 0; pass < MAX_PASSES; pass++) {
+    const fresh = processIds().filter((pid) => !visited.has(pid));
+    for (const pid of fresh) visited.add(pid);
+    if (fresh.map(visit).every(Boolean)) return true;
+  }
+  return false;
+}
+
+/** The process, or where its first thread has ended and others have not, one of those. */
+function livingTask(pid: number): number | undefined {
+  if (namespaceOf(pid) !== undefined) return pid;
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+      .map(Number)
+      .find((task) => namespaceOf(task) !== undefined);
+  } catch {
+    return undefined;
+  }
+}
+
+function isRooted(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/root`) === '/';
+  } catch {
+    return false;
+  }
+}
+
+/** Undefined where the process has ended since. */
+function readTable(pid: number, devices: ReadonlySet<string>): Mount[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
-    // Nearly all tables do not name it: looking first spares parsing them.
-    return text.includes(` ${device} `) ? parseMountinfo(text) : [];
+    // Nearly all tables name none of them: looking first spares parsing them.
+    if (![...devices].some((device) => text.includes(` ${device} `))) return [];
+    return parseMountinfo(text).filter(({ device }) => devices.has(device));
   } catch {
-    return [];
+    return undefined;
   }
 }

@@ -41,7 +41,7 @@ export function reportHolder(holder: Holder): HolderReport {
   return { ...holder, ...parseContainerCgroup(text), cgroup };
 }
 
-export function describeHolder({ pid, command, path, podUid, containerId, cgroup }: HolderReport): string {
+export function describeHolder({ pid, command, path, how, podUid, containerId, cgroup }: HolderReport): string {
   const container = containerId ? `container ${containerId.slice(0, 12)}` : `cgroup ${cgroup}`;
-  return `${command} (process ${pid}, ${podUid ? `pod ${podUid}, ` : ''}${container}) has ${path} open`;
+  return `${command} (process ${pid}, ${podUid ? `pod ${podUid}, ` : ''}${container}) has ${path} ${how}`;
 }

@@ -3,6 +3,7 @@ import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
 import { eventKey } from '../linux/device.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
+import { prepareRenameMounted } from '../linux/rename-mounted.ts';
 import { listenForUevents, type UeventBatch, type UeventListener } from '../linux/uevents.ts';
 import { getAttribute, setAttribute } from '../linux/xattr.ts';
 import type { Logger } from '../observability/logger.ts';
@@ -57,6 +58,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const { log, version } = options;
   const startedAt = new Date().toISOString();
   const runDir = openRunDir(options.runDir);
+  prepareRenameMounted();
   const entry = new NamespaceEntry();
   const metrics = createNodeMetrics(version);
   let { policy } = options;

@@ -19,6 +19,10 @@ export class KeyedJobs<K> {
     else void this.#run(key);
   }
 
+  isRunning(key: K): boolean {
+    return this.#running.has(key);
+  }
+
   /** Resolves when nothing is running. */
   idle(): Promise<void> {
     return this.#idle.promise;

@@ -27,9 +27,15 @@ export const MEDIA_REASONS = {
   driver_missing: failed(
     'neither the kernel nor a FUSE program on this node can mount {type}: load the kernel’s module, or install {helpers}',
   ),
+  server_crashes: failed(
+    'the FUSE program that served it has died {times} times: it is mounted again in {seconds} s, or when the disk is plugged in anew',
+  ),
   twin_failed: failed('its read-only twin could not be made: {detail}'),
   unmount_failed: failed('it could not be unmounted: {detail}'),
   still_visible: failed('it is unmounted here, and process {pid} still has it at {path}: {detail}'),
+  unclear_whether_gone: failed(
+    'it is unmounted here; whether some container still has it could not be seen, for its processes came and went too fast',
+  ),
   run_dir_failed: failed('what it takes below {path} could not be made: {detail}'),
   unexpected: failed('looking at it failed: {detail}'),
 } as const;

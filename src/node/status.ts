@@ -1,10 +1,11 @@
 import { readBlockDevice } from '../linux/block.ts';
-import { mountsOfDevice, namespaceOf } from '../linux/namespaces.ts';
+import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/namespaces.ts';
 import type { HolderReport } from './containers.ts';
 import { type DevicesStatus, leftNodes } from './devices/status.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
-import type { DepartureReport, Media } from './media/media.ts';
+import type { DepartureReport } from './media/departures.ts';
+import type { Media } from './media/media.ts';
 import { isGone } from './media/plan.ts';
 import { findRunDir, type RunDir } from './run-dir.ts';
 
@@ -69,9 +70,11 @@ export function readLeftBehind(path: string): LeftBehind {
   const runDir = findRunDir(path);
   if (!runDir) return { daemon: null, runDir: path, mounted: [], devices: [] };
   try {
-    const mounted = readMounted(runDir).map((each) => {
+    const found = readMounted(runDir);
+    const seen = seenElsewhere(found);
+    const mounted = found.map((each) => {
       const { record } = each;
-      return { ...describe(record.name, each, runDir), present: !isGone(readBlockDevice(record.name), record) };
+      return { ...describe(record.name, each, runDir, seen), present: !isGone(readBlockDevice(record.name), record) };
     });
     return { daemon: null, runDir: runDir.path, mounted, devices: leftNodes(runDir) };
   } finally {
@@ -87,17 +90,30 @@ export function mediaStatus(
 ): Pick<NodeStatus, 'mounted' | 'notMounted' | 'working' | 'departed'> {
   const mounted: MountedStatus[] = [];
   const notMounted: NotMountedStatus[] = [];
+  const seen = seenElsewhere(
+    [...media.states.values()].flatMap((state) => (state.kind === 'mounted' ? [state.mounted] : [])),
+  );
   for (const [disk, state] of [...media.states].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))) {
-    if (state.kind === 'mounted') mounted.push(describe(disk, state.mounted, runDir));
+    if (state.kind === 'mounted') mounted.push(describe(disk, state.mounted, runDir, seen));
     else notMounted.push({ disk, kind: state.kind, reason: state.reason, message: state.message });
   }
   const working = [...media.working].map(([disk, work]) => ({ disk, ...work }));
   return { mounted, notMounted, working, departed: media.departures };
 }
 
-function describe(disk: string, { className, directory, record, main }: Mounted, runDir: RunDir): MountedStatus {
-  const node = new Set([namespaceOf('self'), namespaceOf(1)]);
-  const seen = mountsOfDevice(main[0]?.device ?? record.device).filter(({ namespace }) => !node.has(namespace.id));
+/** Of btrfs, the mount has a number that is not the disk's. */
+const deviceOf = ({ main, record }: Mounted): string => main[0]?.device ?? record.device;
+
+/** Where these are mounted besides the node's and the daemon's own namespaces: one look for all of them. */
+function seenElsewhere(mounted: readonly Mounted[]): NamespaceMounts[] {
+  if (mounted.length === 0) return [];
+  const node = nodeNamespaces();
+  return findMounts(mounted.map(deviceOf)).namespaces.filter(({ namespace }) => !node.has(namespace.id));
+}
+
+function describe(disk: string, mounted: Mounted, runDir: RunDir, seen: readonly NamespaceMounts[]): MountedStatus {
+  const { className, directory, record } = mounted;
+  const device = deviceOf(mounted);
   const { type: fsType, label, uuid } = record.fileSystem;
   return {
     disk,
@@ -108,6 +124,6 @@ function describe(disk: string, { className, directory, record, main }: Mounted,
     path: `${runDir.path}/${mediaDirectory('media', className, directory)}`,
     options: record.options,
     since: record.since,
-    containers: seen.length,
+    containers: seen.filter(({ mounts }) => mounts.some((mount) => mount.device === device)).length,
   };
 }

@@ -1,11 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
-import { mountsOfDevice } from '../../src/linux/namespaces.ts';
 import { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Rig, readText, run, until } from './support/rig.ts';
+import { isNowhere, Rig, readText, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
 describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g', 'mkntfs', 'runc', 'busybox'], () => {
@@ -44,7 +43,7 @@ describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g
 
       const device = readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string;
       disk.pull();
-      await until('it is gone', () => mountsOfDevice(device).length === 0);
+      await until('it is gone', () => isNowhere(device));
     },
   );
 

@@ -1,10 +1,10 @@
+import { chmodSync, copyFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
-import { mountsOfDevice } from '../../src/linux/namespaces.ts';
 import { Container, type ContainerMount } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Rig, until } from './support/rig.ts';
+import { isNowhere, Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
 describeSystem('a medium that goes while it is in use', ['runc', 'busybox'], () => {
@@ -24,8 +24,7 @@ describeSystem('a medium that goes while it is in use', ['runc', 'busybox'], () 
   const deviceAt = (path: string): string =>
     readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string;
 
-  const gone = (device: string): Promise<boolean> =>
-    until(`no mount table names ${device}`, () => mountsOfDevice(device).length === 0);
+  const gone = (device: string): Promise<boolean> => until(`no mount table names ${device}`, () => isNowhere(device));
 
   it('is gone from everywhere, and the report names who reads it and who holds a file open', async () => {
     const daemon = await new Daemon(rig).start();
@@ -57,6 +56,26 @@ describeSystem('a medium that goes while it is in use', ['runc', 'busybox'], () 
     const next = new LoopDisk(rig, { label: 'NEXT' });
     await daemon.mounted(next.plug());
     expect(reader.sees('/media/NEXT/lost+found')).toBe(true);
+  });
+
+  it('is reported as held by a container that has closed the file and still has it mapped', async () => {
+    const daemon = await new Daemon(rig).start();
+    const container = new Container(rig, { mounts: [mediaOf(daemon)] });
+    const disk = new LoopDisk(rig, { label: 'CARD' });
+    const path = await daemon.mounted(disk.plug());
+    // A program that is run is mapped, and no descriptor of it is open.
+    copyFileSync(rig.path('rootfs/bin/busybox'), `${path}/sleep`);
+    chmodSync(`${path}/sleep`, 0o755);
+    container.start('exec /media/CARD/sleep 100000');
+    const programs = 'for exe in /proc/[0-9]*/exe; do readlink $exe; done; true';
+    await until('it runs', () => container.sh(programs).includes('/media/CARD/sleep'));
+
+    disk.pull();
+    const departed = await until('the report', async () => (await daemon.status())?.departed[0]);
+    expect(departed.holders).toMatchObject([
+      { cgroup: `/${container.id}`, path: '/sleep', how: 'mapped', command: 'sleep' },
+    ]);
+    await until('the log names it', () => daemon.log.includes('has /sleep mapped'));
   });
 
   it('is gone from a container that took a private copy of the mount', async () => {

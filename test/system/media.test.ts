@@ -1,9 +1,10 @@
+import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk, Partition, ZramDisk } from './support/disks.ts';
 import { mountPointsBelow, Rig, run, until } from './support/rig.ts';
-import { describeSystem } from './support/suite.ts';
+import { describeSystem, SOAK } from './support/suite.ts';
 
 const HELLO = { files: { hello: 'from the disk' } };
 
@@ -109,6 +110,42 @@ describeSystem('a disk plugged in while a container runs', ['runc', 'busybox', '
     for (const disk of disks) disk.pull();
     await until('all gone', () => daemon.mountPoints().length === 0);
     expect(see()).toEqual(['*/*/hello', '*/*/hello', '*/*/hello', '']);
+  });
+
+  const arrivals = SOAK ? 100 : 5;
+  it(`never shows an empty directory in its place, in ${arrivals} times that it comes and goes`, async () => {
+    const daemon = await new Daemon(rig).start();
+    const [writable, readOnly] = ['media', 'media-ro'].map(
+      (tree) =>
+        new Container(rig, {
+          mounts: [{ source: `${daemon.runDir}/${tree}/test`, target: '/media', propagation: 'rslave' }],
+        }),
+    ) as [Container, Container];
+    const disk = new LoopDisk(rig, { label: 'STICK', ...HELLO });
+    // Asked again: between two looks it may have gone.
+    const poll = `echo up; seen=0
+      while ! [ -e /tmp/stop ]; do
+        [ -e /media/STICK ] || continue
+        seen=$((seen + 1))
+        [ -e /media/STICK/hello ] || { [ -e /media/STICK ] && echo empty; }
+      done
+      echo looked $seen`;
+    const polls = [writable, readOnly].map((container) => container.start(poll));
+    for (const output of polls) await until('it looks', () => output());
+    disk.plug();
+    for (let i = 0; i < arrivals; i++) {
+      daemon.setPolicy(rig.policy());
+      await daemon.mounted(disk.name);
+      await until('its twin is there, too', () => daemon.mountPoints().length === 2);
+      // Not pulled: what is still mounted of a pulled one looks empty, too.
+      daemon.setPolicy(rig.policy('- {name: test, match: [{label: [none]}]}'));
+      await daemon.leftFor(disk.name, 'no_class');
+    }
+    for (const container of [writable, readOnly]) container.sh('touch /tmp/stop');
+    for (const output of polls) {
+      await until('it has ended', () => output().includes('looked'));
+      expect(output()).toMatch(/^up\nlooked [1-9]\d*\n$/);
+    }
   });
 
   it('can come back at once', async () => {

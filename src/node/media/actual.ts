@@ -79,14 +79,28 @@ function placeOf(
   return { tree: tree as Tree, className, directory };
 }
 
-export function writeRecord(runDir: RunDir, className: string, directory: string, record: MountRecord): void {
-  const path = mediaDirectory('media', className, directory);
+export function writeRecord(
+  runDir: RunDir,
+  tree: Tree,
+  className: string,
+  directory: string,
+  record: MountRecord,
+): void {
+  const path = mediaDirectory(tree, className, directory);
   setAttribute(`${runDir.work}/${path}`, RECORD, JSON.stringify(record));
   runDir.records.set(path, record);
 }
 
+/** Both directories of a disk have it, so that neither is without when the daemon is killed between two steps. */
 export function readRecord(runDir: RunDir, className: string, directory: string): MountRecord | undefined {
-  const path = mediaDirectory('media', className, directory);
+  for (const tree of TREES) {
+    const record = readRecordAt(runDir, mediaDirectory(tree, className, directory));
+    if (record) return record;
+  }
+  return undefined;
+}
+
+function readRecordAt(runDir: RunDir, path: string): MountRecord | undefined {
   const known = runDir.records.get(path);
   if (known) return known;
   try {

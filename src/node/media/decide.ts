@@ -2,6 +2,7 @@ import type { FileSystem, Probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import { type MediaClass, mountOptions } from '../../policy/index.ts';
 import { type Finding, finding } from '../reasons.ts';
+import type { Crashes } from './crashes.ts';
 import { classOf } from './match.ts';
 
 /** How a disk should be mounted. */
@@ -34,11 +35,13 @@ export interface Circumstances {
   readonly rawClass?: string | undefined;
   /** The FUSE program that it is mounted by has died. */
   readonly serverDied?: boolean;
+  /** FUSE programs of it have died again and again: it is not mounted yet. */
+  readonly crashes?: Crashes | undefined;
 }
 
 /** Whether a disk is to be mounted, and how. Pure: all that it goes by is in its arguments. */
 export function decide(device: BlockDevice, probe: Probe | undefined, circumstances: Circumstances): Verdict {
-  const { classes, bootSequence, use } = circumstances;
+  const { classes, bootSequence, use, crashes } = circumstances;
   const fixed = !device.removable && device.diskSequence <= bootSequence;
   if (device.size === 0) return leave(finding('no_medium', {}));
   if (device.partitions.length > 0) {
@@ -53,6 +56,10 @@ export function decide(device: BlockDevice, probe: Probe | undefined, circumstan
   // Who may write to a disk raw can make of its file system what they like, while the kernel trusts what it has read of it.
   if (circumstances.rawClass !== undefined) return leave(finding('raw_device', { class: circumstances.rawClass }));
   if (use) return leave(inUse(use));
+  if (crashes) {
+    const [times, seconds] = [crashes.times, Math.ceil(crashes.wait / 1000)].map(String) as [string, string];
+    return leave(finding('server_crashes', { times, seconds }));
+  }
   if (!probe) return { kind: 'probe' };
   if (!fileSystem) return leave(unreadable(probe));
   if (fileSystem.usage !== 'filesystem') return leave(finding('not_a_file_system', { type: fileSystem.type }));

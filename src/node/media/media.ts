@@ -6,30 +6,22 @@ import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
-import { describeHolder, type HolderReport, reportHolder } from '../containers.ts';
 import { KeyedJobs } from '../keyed-jobs.ts';
 import { type Finding, finding } from '../reasons.ts';
-import { ensureDirectory, namesIn, type RunDir, removeDirectory } from '../run-dir.ts';
-import { type Mounted, mediaDirectory, readMounted, TREES } from './actual.ts';
-import type { Use, Wanted } from './decide.ts';
+import type { RunDir } from '../run-dir.ts';
+import { type Mounted, readMounted } from './actual.ts';
+import { Arrivals } from './arrivals.ts';
+import { CrashLog } from './crashes.ts';
+import type { Use } from './decide.ts';
+import { type DepartureReport, Departures } from './departures.ts';
+import { makeClassDirectories, removeStrayDirectories } from './directories.ts';
 import { askServer, isServed } from './fuse.ts';
-import { makeTwin, mountDisk, probeDisk } from './mount.ts';
-import { nameCandidates } from './names.ts';
-import { plan, type Step } from './plan.ts';
-import { unmountDisk } from './unmount.ts';
+import { type Attempt, makeTwin, probeDisk } from './mount.ts';
+import { isGone, plan, type Step } from './plan.ts';
 import { useByNode, useInContainers } from './use.ts';
 
 /** How one disk stands. */
 export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
-
-/** A disk that went, lately. */
-export interface DepartureReport {
-  readonly name: string;
-  readonly className: string;
-  readonly directory: string;
-  readonly at: string;
-  readonly holders: readonly HolderReport[];
-}
 
 export interface MediaOptions {
   readonly runDir: RunDir;
@@ -51,7 +43,6 @@ interface Known {
 
 /** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
 const MAX_STEPS = 12;
-const DEPARTURES_KEPT = 20;
 
 /** Keeps the mounts of media what they should be, one disk after the other and all disks at once. */
 export class Media {
@@ -62,19 +53,24 @@ export class Media {
   readonly #requestedAt = new Map<string, number>();
   /** Disks of which a child process hangs in the kernel. */
   readonly #stuck = new Set<string>();
-  /** Directories about to be mounted on, `class/name`. */
-  readonly #reserved = new Set<string>();
-  /** Directories that are being unmounted and then removed. */
-  readonly #leaving = new Map<string, Promise<unknown>>();
   /** What children are at work for, by disk. */
   readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
-  readonly departures: DepartureReport[] = [];
+  readonly #arrivals: Arrivals;
+  readonly #departures: Departures;
+  readonly #crashes = new CrashLog();
 
   constructor(options: MediaOptions) {
     this.#options = options;
     this.#classes = options.classes;
-    this.#makeClassDirectories();
-    this.#removeLeftovers();
+    this.#arrivals = new Arrivals(options);
+    this.#departures = new Departures(options);
+    makeClassDirectories(options.runDir, options.classes);
+    this.#removeStrays(readMounted(options.runDir));
+  }
+
+  /** Disks that went lately, the last one first. */
+  get departures(): readonly DepartureReport[] {
+    return this.#departures.reports;
   }
 
   get states(): ReadonlyMap<string, MediaState> {
@@ -84,7 +80,7 @@ export class Media {
   /** New classes: what they change is done at once. */
   setClasses(classes: readonly MediaClass[]): void {
     this.#classes = classes;
-    this.#makeClassDirectories();
+    makeClassDirectories(this.#options.runDir, classes);
     this.lookAtAll();
   }
 
@@ -105,7 +101,9 @@ export class Media {
     const mounts = readMountinfo();
     const present = new Set(mounts.map(({ id }) => id));
     const expected = new Map<string, number>();
-    for (const { record, main, twin } of readMounted(this.#options.runDir, mounts)) {
+    const mounted = readMounted(this.#options.runDir, mounts);
+    this.#removeStrays(mounted);
+    for (const { record, main, twin } of mounted) {
       expected.set(record.name, (expected.get(record.name) ?? 0) + main.length + twin.length);
     }
     for (const [name, state] of this.#states) {
@@ -160,10 +158,13 @@ export class Media {
   async #serverDied(name: string): Promise<boolean> {
     const { runDir, log } = this.#options;
     const mounted = readMounted(runDir).find(({ record }) => record.name === name);
-    if (!mounted || !isServed(mounted)) return false;
+    if (!mounted || !isServed(mounted) || isGone(readBlockDevice(name), mounted.record)) return false;
     const { died, stuck } = await askServer(mounted);
     this.#awaitStuck(name, stuck);
-    if (died) log.warn({ disk: name }, 'the FUSE program that served it has died: it is mounted anew');
+    if (died) {
+      log.warn({ disk: name }, 'the FUSE program that served it has died: it is mounted anew');
+      this.#crashes.died(name, Date.now() - Date.parse(mounted.record.since));
+    }
     return died;
   }
 
@@ -171,7 +172,8 @@ export class Media {
     const { runDir, bootSequence } = this.#options;
     const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
     const rawClass = device && this.#options.rawClassOf?.(device);
-    const circumstances = { classes: this.#classes, bootSequence, use: known?.use, rawClass, serverDied };
+    const crashes = this.#crashes.of(name);
+    const circumstances = { classes: this.#classes, bootSequence, use: known?.use, rawClass, serverDied, crashes };
     const step = plan(device, mounted, known?.probe, circumstances);
     // Only where it would be mounted otherwise does it matter who uses it.
     if (step.do !== 'probe' || !device) return step;
@@ -195,61 +197,23 @@ export class Media {
     step: Exclude<Step, { do: 'nothing' | 'probe' }>,
     at: number,
   ): Promise<boolean> {
-    if (step.do === 'mount') return !device || this.#mount(device, step.wanted, at);
-    if (step.do === 'make-twin') return this.#record(name, makeTwin(this.#options.runDir, step.mounted).finding);
-    return this.#unmount(name, step.mounted, step.gone);
-  }
-
-  async #mount(device: BlockDevice, wanted: Wanted, at: number): Promise<boolean> {
-    const { name } = device;
-    const { runDir, log, onMounted } = this.#options;
-    const { className, fileSystem, nameBy } = wanted;
-    // A disk that is plugged into another port at once is to have the name that it is just leaving.
-    const [best] = nameCandidates({ ...fileSystem, devname: name }, nameBy);
-    const leaving = this.#leaving.get(`${className}/${best}`);
-    if (leaving) {
-      await leaving;
-      return true;
-    }
-    const inUse = new Set(readMounted(runDir).map((mounted) => `${mounted.className}/${mounted.directory}`));
-    let reserved = '';
-    const isTaken = (directory: string): boolean => {
-      const key = `${className}/${directory}`;
-      if (inUse.has(key) || this.#reserved.has(key) || this.#leaving.has(key)) return true;
-      this.#reserved.delete(reserved);
-      this.#reserved.add(key);
-      reserved = key;
-      return false;
-    };
-    try {
-      const { finding: failure, stuck, directory } = await mountDisk(runDir, device, wanted, isTaken);
-      this.#awaitStuck(name, stuck);
-      if (failure) return this.#record(name, failure);
-      const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
-      onMounted?.(className, seconds);
-      log.info({ disk: name, class: className, directory, fsType: fileSystem.type, seconds }, 'mounted');
-      return true;
-    } finally {
-      this.#reserved.delete(reserved);
-    }
-  }
-
-  async #unmount(name: string, mounted: Mounted, gone: boolean): Promise<boolean> {
-    const { runDir, entry, log } = this.#options;
-    const { className, directory } = mounted;
-    const key = `${className}/${directory}`;
-    const departure = unmountDisk(runDir, entry, mounted, gone).finally(() => this.#leaving.delete(key));
-    this.#leaving.set(key, departure);
-    const { finding: failure, holders, stuck } = await departure;
+    const { finding: failure, stuck } = await this.#attempt(name, device, step, at);
     this.#awaitStuck(name, stuck);
-    const reports = holders.map(reportHolder);
-    this.departures.unshift({ name, className, directory, at: new Date().toISOString(), holders: reports });
-    this.departures.length = Math.min(this.departures.length, DEPARTURES_KEPT);
-    log.info({ disk: name, class: className, directory, gone }, 'unmounted');
-    for (const report of reports) {
-      log.warn({ disk: name, ...report }, `the disk is gone, and ${describeHolder(report)}`);
-    }
     return this.#record(name, failure);
+  }
+
+  async #attempt(
+    name: string,
+    device: BlockDevice | undefined,
+    step: Exclude<Step, { do: 'nothing' | 'probe' }>,
+    at: number,
+  ): Promise<Attempt> {
+    if (step.do === 'make-twin') return makeTwin(this.#options.runDir, step.mounted);
+    if (step.do === 'mount') {
+      return device ? this.#arrivals.mount(device, step.wanted, at) : { finding: undefined };
+    }
+    if (isGone(device, step.mounted.record)) this.#crashes.forget(name);
+    return this.#departures.unmount(name, step.mounted, step.gone);
   }
 
   /** Notes a failure, if it was one. */
@@ -262,6 +226,8 @@ export class Media {
 
   #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>): void {
     const before = this.#states.get(name);
+    const wait = this.#crashes.of(name)?.wait;
+    if (wait !== undefined) setTimeout(() => this.look(name), wait).unref();
     if (!outcome) this.#states.delete(name);
     else if (!('reason' in outcome)) this.#states.set(name, { kind: 'mounted', mounted: outcome });
     else {
@@ -282,25 +248,7 @@ export class Media {
     });
   }
 
-  /** Also for classes without a disk: pods mount them before one is plugged in. */
-  #makeClassDirectories(): void {
-    for (const { name } of this.#classes) {
-      for (const tree of TREES) ensureDirectory(this.#options.runDir, `${tree}/${name}`);
-    }
-  }
-
-  /**
-   * What an earlier daemon left when it was killed between two steps. A child of it that is still about to mount finds its directory
-   * removed, and fails.
-   */
-  #removeLeftovers(): void {
-    const { runDir } = this.#options;
-    for (const tree of TREES) {
-      for (const className of namesIn(runDir, tree)) {
-        for (const directory of namesIn(runDir, `${tree}/${className}`)) {
-          removeDirectory(runDir, mediaDirectory(tree, className, directory));
-        }
-      }
-    }
+  #removeStrays(mounted: readonly Mounted[]): void {
+    removeStrayDirectories(this.#options.runDir, mounted, (disk) => this.#jobs.isRunning(disk));
   }
 }

@@ -7,8 +7,9 @@ import { attachMount, cloneMount, makeNode, openBeneath, setMountAttributes } fr
 import { deviceNumber } from '../../linux/swaps.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir, removeDirectory } from '../run-dir.ts';
-import { type Mounted, mediaDirectory, writeRecord } from './actual.ts';
+import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
 import { PROBE_DEADLINE, type Wanted } from './decide.ts';
+import { hiddenName, renameDirectory } from './directories.ts';
 import { nameCandidates } from './names.ts';
 
 /** Replaying the journal of a large disk takes its time; others are not kept waiting by it. ms. */
@@ -33,46 +34,53 @@ export async function probeDisk(runDir: RunDir, device: BlockDevice): Promise<Pr
 }
 
 /**
- * Makes the disk's directory and mounts it there.
- * @param isTaken whether another disk has that directory name in the class, or is about to
+ * Mounts the disk on a directory that is out of sight, and then gives that its name.
+ * @param reserve claims a name in the class: false where another disk has it, or is about to
  */
 export async function mountDisk(
   runDir: RunDir,
   device: BlockDevice,
   wanted: Wanted,
-  isTaken: (directory: string) => boolean,
+  reserve: (directory: string) => boolean,
 ): Promise<Attempt & { directory?: string }> {
+  const { className, fileSystem, options } = wanted;
+  const hidden = hiddenName(device.name);
+  const failed = (error: unknown): Attempt => ({
+    finding: finding('run_dir_failed', { path: runDir.path, detail: (error as Error).message }),
+  });
   let directory: string;
   let target: number;
   try {
-    directory = makeDirectory(runDir, device, wanted, isTaken);
+    directory = chooseName(runDir, device, wanted, reserve);
     const { name, device: number, diskSequence: sequence } = device;
-    const { fileSystem, options } = wanted;
     const since = new Date().toISOString();
-    writeRecord(runDir, wanted.className, directory, { name, device: number, sequence, fileSystem, options, since });
-    target = openBeneath(runDir.published, mediaDirectory('media', wanted.className, directory));
+    const record = { name, device: number, sequence, fileSystem, options, since };
+    target = makeTarget(runDir, 'media', className, record);
   } catch (error) {
-    return { finding: finding('run_dir_failed', { path: runDir.path, detail: (error as Error).message }) };
+    return failed(error);
   }
   try {
     const attempt = await runMount(runDir, device, wanted, target);
-    if (attempt.finding) removeDirectory(runDir, mediaDirectory('media', wanted.className, directory));
+    if (attempt.finding) removeDirectory(runDir, mediaDirectory('media', className, hidden));
+    else renameDirectory(runDir, 'media', className, hidden, directory);
     return { ...attempt, directory };
+  } catch (error) {
+    return failed(error);
   } finally {
     closeSync(target);
   }
 }
 
 /** Shows the same file system once more, read-only, below `media-ro`. */
-export function makeTwin(runDir: RunDir, { className, directory }: Mounted): Attempt {
-  const path = mediaDirectory('media-ro', className, directory);
+export function makeTwin(runDir: RunDir, { className, directory, record }: Mounted): Attempt {
   try {
-    ensureDirectory(runDir, path);
-    const target = openBeneath(runDir.published, path);
+    removeDirectory(runDir, mediaDirectory('media-ro', className, directory));
+    const target = makeTarget(runDir, 'media-ro', className, record);
     const twin = cloneMount(`${runDir.path}/${mediaDirectory('media', className, directory)}`);
     try {
       setMountAttributes(twin, { set: ['readOnly'], propagation: 'private' });
       attachMount(twin, target);
+      renameDirectory(runDir, 'media-ro', className, hiddenName(record.name), directory);
       return DONE;
     } finally {
       closeSync(twin);
@@ -83,20 +91,27 @@ export function makeTwin(runDir: RunDir, { className, directory }: Mounted): Att
   }
 }
 
+/** A directory that is out of sight, with the record of what will be mounted there, opened. */
+function makeTarget(runDir: RunDir, tree: Tree, className: string, record: MountRecord): number {
+  const hidden = hiddenName(record.name);
+  const path = mediaDirectory(tree, className, hidden);
+  ensureDirectory(runDir, `${tree}/${className}`);
+  removeDirectory(runDir, path);
+  mkdirSync(`${runDir.work}/${path}`, 0o755);
+  writeRecord(runDir, tree, className, hidden, record);
+  return openBeneath(runDir.published, path);
+}
+
 /** The first candidate that is free: not in use, and not occupied by something that is no empty directory. */
-function makeDirectory(
+function chooseName(
   runDir: RunDir,
   device: BlockDevice,
   { className, fileSystem, nameBy }: Wanted,
-  isTaken: (directory: string) => boolean,
+  reserve: (directory: string) => boolean,
 ): string {
   const { label, uuid } = fileSystem;
   for (const name of nameCandidates({ label, uuid, devname: device.name }, nameBy)) {
-    const path = mediaDirectory('media', className, name);
-    if (isTaken(name) || !removeDirectory(runDir, path)) continue;
-    ensureDirectory(runDir, mediaDirectory('media', className, ''));
-    mkdirSync(`${runDir.work}/${path}`, 0o755);
-    return name;
+    if (reserve(name) && removeDirectory(runDir, mediaDirectory('media', className, name))) return name;
   }
   throw new Error(`all names for ${device.name} in ${className} are taken`);
 }

@@ -41,7 +41,7 @@ export function plan(
   if (second) return { do: 'unmount', mounted: second, gone: false };
   // What is mounted was probed before: a label changed since does not pull the disk from under its users.
   const known: Probe = { outcome: 'found', fileSystem: record.fileSystem };
-  const verdict = decide(device, known, { ...circumstances, use: undefined });
+  const verdict = decide(device, known, { ...circumstances, use: undefined, crashes: undefined });
   if (verdict.kind !== 'mount' || !isAsWanted(first, verdict.wanted)) return { do: 'unmount', mounted: first, gone };
   if (first.twin.length === 0) return { do: 'make-twin', mounted: first };
   return { do: 'nothing', outcome: first };

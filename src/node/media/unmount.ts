@@ -3,16 +3,19 @@ import { type ChildResult, runChild } from '../../linux/child.ts';
 import { type Holder, holdersOfMounts } from '../../linux/holders.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
-import { mountsOfDevice, type NamespaceMounts, namespaceOf, processIds } from '../../linux/namespaces.ts';
+import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { type RunDir, removeDirectory } from '../run-dir.ts';
-import { type Mounted, mediaDirectory, TREES } from './actual.ts';
+import type { Mounted } from './actual.ts';
+import { hideDirectories } from './directories.ts';
 
 /** ms. Writing back to a slow stick may take minutes; then it is detached, and goes on in the background. */
 const SYNC_DEADLINE = 30_000;
 const UNMOUNT_DEADLINE = 10_000;
 const BUSY_RETRIES = 3;
 const BUSY_PAUSE = 150;
+/** The process through which a namespace was found may have ended before it could be entered, and others live in it. */
+const DETACH_ATTEMPTS = 3;
 
 export interface Departure {
   /** What went wrong; undefined where no mount table on the node names the disk any more. */
@@ -29,28 +32,29 @@ export interface Departure {
 export async function unmountDisk(
   runDir: RunDir,
   entry: NamespaceEntry,
-  { className, directory, main, twin }: Mounted,
+  mounted: Mounted,
   gone: boolean,
 ): Promise<Departure> {
-  const mounts = [...twin, ...main];
+  const mounts = [...mounted.twin, ...mounted.main];
   const device = mounts[0]?.device as string;
-  const before = mountsOfDevice(device);
+  const before = findMounts([device]).namespaces;
+  const directories = hideDirectories(runDir, mounted);
 
   const last = gone ? await umount(mounts, ['-l']) : await unmountGently(mounts);
   const remaining = readMountinfo().filter((mount) => mounts.some(({ id }) => id === mount.id));
-  const holders = await findHolders(before);
+  if (remaining.length === 0) for (const directory of directories) removeDirectory(runDir, directory);
+  const holders = await findHolders(before, device);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
     return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck };
   }
   const left = (await detachCopies(entry, device)) ?? (last?.stuck && hangs(last));
-  for (const tree of TREES) removeDirectory(runDir, mediaDirectory(tree, className, directory));
   return { finding: left, holders, stuck: last?.stuck };
 }
 
 async function unmountGently(mounts: readonly Mount[]): Promise<ChildResult | undefined> {
-  const [first] = mounts;
-  const synced = first && (await runChild('sync', ['-f', first.mountPoint], { deadline: SYNC_DEADLINE }));
+  const [path] = pathsOf(mounts);
+  const synced = path === undefined ? undefined : await runChild('sync', ['-f', path], { deadline: SYNC_DEADLINE });
   if (synced?.timedOut) {
     const detached = await umount(mounts, ['-l']);
     return detached?.timedOut ? detached : synced;
@@ -68,10 +72,15 @@ const hangs = ({ command }: ChildResult): Finding => {
   return finding('device_hangs', { command, seconds: String(deadline / 1000) });
 };
 
+/** Where they are now, without those that are gone already. */
+function pathsOf(mounts: readonly Mount[]): string[] {
+  const present = new Map(readMountinfo().map(({ id, mountPoint }) => [id, mountPoint]));
+  return mounts.flatMap(({ id }) => present.get(id) ?? []);
+}
+
 /** Several in one child; those that are gone already are left out. */
 async function umount(mounts: readonly Mount[], flags: readonly string[]): Promise<ChildResult | undefined> {
-  const present = new Set(readMountinfo().map(({ id }) => id));
-  const paths = mounts.filter(({ id }) => present.has(id)).map(({ mountPoint }) => mountPoint);
+  const paths = pathsOf(mounts);
   if (paths.length === 0) return undefined;
   return runChild('umount', ['-n', '-c', '-i', ...flags, '--', ...paths], { deadline: UNMOUNT_DEADLINE });
 }
@@ -81,24 +90,29 @@ async function umount(mounts: readonly Mount[], flags: readonly string[]): Promi
  * propagation, stays, and keeps the dead disk's file system alive: it is detached there. The node's own mounts are not ours to undo.
  */
 async function detachCopies(entry: NamespaceEntry, device: string): Promise<Finding | undefined> {
-  const node = new Set(['self', 1].map((pid) => namespaceOf(pid)));
-  let problem = 'it was mounted there by someone else';
-  for (const { namespace, mounts } of mountsOfDevice(device)) {
-    if (node.has(namespace.id)) continue;
-    for (const error of await entry.detach(namespace, mounts)) problem = error.message;
+  const node = nodeNamespaces();
+  let left: Finding | undefined;
+  for (let attempt = 0; attempt <= DETACH_ATTEMPTS; attempt++) {
+    const { namespaces, complete } = findMounts([device]);
+    const [first] = namespaces;
+    if (!first && complete) return undefined;
+    left = first ? stillVisible(first, 'it was mounted there by someone else') : finding('unclear_whether_gone', {});
+    const theirs = namespaces.filter(({ namespace }) => !node.has(namespace.id));
+    if (first && theirs.length === 0) break;
+    for (const found of theirs) {
+      for (const error of await entry.detach(found.namespace, found.mounts)) left = stillVisible(found, error.message);
+    }
   }
-  const [left] = mountsOfDevice(device);
-  if (!left) return undefined;
-  const path = left.mounts[0]?.mountPoint ?? '';
-  return finding('still_visible', { pid: String(left.namespace.pid), path, detail: problem });
+  return left;
 }
 
+const stillVisible = ({ namespace, mounts }: NamespaceMounts, detail: string): Finding =>
+  finding('still_visible', { pid: String(namespace.pid), path: mounts[0]?.mountPoint ?? '', detail });
+
 /** Looks only at processes that could reach the disk before. */
-function findHolders(before: readonly NamespaceMounts[]): Promise<Holder[]> {
+function findHolders(before: readonly NamespaceMounts[], device: string): Promise<Holder[]> {
   const ids = new Set(before.flatMap(({ mounts }) => mounts.map(({ id }) => id)));
   const namespaces = new Set(before.map(({ namespace }) => namespace.id));
-  return holdersOfMounts(
-    ids,
-    processIds().filter((pid) => namespaces.has(namespaceOf(pid) ?? '')),
-  );
+  const pids = processIds().filter((pid) => namespaces.has(namespaceOf(pid) ?? ''));
+  return holdersOfMounts(ids, device, pids);
 }

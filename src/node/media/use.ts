@@ -1,7 +1,7 @@
 import type { BlockDevice } from '../../linux/block.ts';
 import { readBlockDevice } from '../../linux/block.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
-import { mountsOfDevice, namespaceOf } from '../../linux/namespaces.ts';
+import { findMounts, namespaceOf } from '../../linux/namespaces.ts';
 import { swapDevices } from '../../linux/swaps.ts';
 import type { Use } from './decide.ts';
 
@@ -32,7 +32,7 @@ export function useByNode(device: BlockDevice, except?: string): Use | undefined
 
 /** Who has it mounted in another namespace. Ours is not mounted: they have it from elsewhere. Takes milliseconds on a busy node. */
 export function useInContainers(device: BlockDevice): Use | undefined {
-  const [other] = mountsOfDevice(device.device);
+  const [other] = findMounts([device.device]).namespaces;
   const mount = other?.mounts[0];
   return other && mount && { kind: 'mounted', device: device.name, path: mount.mountPoint, pid: other.namespace.pid };
 }

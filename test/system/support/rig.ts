@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { removeLoopDevice } from '../../../src/linux/loop.ts';
 import { readMountinfo } from '../../../src/linux/mountinfo.ts';
+import { findMounts } from '../../../src/linux/namespaces.ts';
 
 const PREFIX = 'hotmount-system-';
 
@@ -93,6 +94,12 @@ export const mountPointsBelow = (dir: string): string[] =>
   readMountinfo()
     .map(({ mountPoint }) => mountPoint)
     .filter((mountPoint) => mountPoint === dir || mountPoint.startsWith(`${dir}/`));
+
+/** Whether no mount table on the machine names the file system. */
+export function isNowhere(device: string): boolean {
+  const { namespaces, complete } = findMounts([device]);
+  return complete && namespaces.length === 0;
+}
 
 /** Remembers in the rig a device that was made for it: it goes at the end, or with the sweep of a later run. */
 export const note = (rig: Rig, kind: 'zram' | 'loop', id: string): void => writeFileSync(rig.path(`${kind}-${id}`), '');

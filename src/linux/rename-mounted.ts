@@ -1,0 +1,80 @@
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { check, libc } from './libc.ts';
+import { parseMountinfo, topMount } from './mountinfo.ts';
+import { setMountAttributes } from './mounts.ts';
+
+const CLONE_FS = 0x200;
+const CLONE_NEWNS = 0x20000;
+const O_PATH_DIRECTORY = 0o10000000 | 0o200000;
+const MNT_DETACH_NOFOLLOW = 2 | 8;
+const RENAME_NOREPLACE = 1;
+
+/**
+ * Renames a directory on which something may be mounted: whoever has it mounted, in whichever namespace, finds it there by its new name
+ * from one moment to the next. rename(2) refuses only what is a mount point in the caller's own namespace (`vfs_rename` in the
+ * kernel's fs/namei.c), so it is called from one in which nothing is mounted. Only for a tmpfs of our own: this thread waits.
+ * @throws SystemCallError EEXIST where there is something by the new name
+ */
+export function renameMounted(from: string, to: string): void {
+  nowhere ??= makeNowhere();
+  const [source, target] = [from, to].map((path) => openSync(dirname(path), O_PATH_DIRECTORY)) as [number, number];
+  try {
+    // Nothing but these calls, bound beforehand, between leaving and coming back: no file of anyone's is looked up meanwhile.
+    leave(nowhere.namespace);
+    try {
+      check(libc.renameat2(source, basename(from), target, basename(to), RENAME_NOREPLACE), 'renameat2', to);
+    } finally {
+      nowhere.goHome();
+    }
+  } finally {
+    closeSync(source);
+    closeSync(target);
+  }
+}
+
+/** Does beforehand what the first renameMounted would take its time for. @throws SystemCallError without CAP_SYS_ADMIN and CAP_SYS_CHROOT */
+export function prepareRenameMounted(): void {
+  nowhere ??= makeNowhere();
+}
+
+interface Nowhere {
+  readonly namespace: number;
+  readonly goHome: () => void;
+}
+let nowhere: Nowhere | undefined;
+
+/** A mount namespace with nothing in it but the root file system, that only a descriptor keeps. */
+function makeNowhere(): Nowhere {
+  const home = openSync('/proc/self/ns/mnt', 'r');
+  const [root, cwd] = ['/', '.'].map((path) => openSync(path, O_PATH_DIRECTORY)) as [number, number];
+  const goHome = (): void => {
+    check(libc.setns(home, CLONE_NEWNS), 'setns');
+    // setns(2) leads to the namespace's root: not what this process had, where that is another.
+    check(libc.fchdir(root), 'fchdir');
+    check(libc.chroot('.'), 'chroot');
+    check(libc.fchdir(cwd), 'fchdir');
+  };
+  check(libc.unshare(CLONE_NEWNS), 'unshare');
+  try {
+    const all = openSync('/', O_PATH_DIRECTORY);
+    setMountAttributes(all, { propagation: 'private', recursive: true });
+    closeSync(all);
+    const namespace = openSync('/proc/thread-self/ns/mnt', 'r');
+    // Kept, they would keep the node's disks busy.
+    const mounts = parseMountinfo(readFileSync('/proc/thread-self/mountinfo', 'latin1'));
+    const top = topMount(mounts, '/')?.id;
+    for (const { mountPoint } of mounts.filter(({ id, parent }) => parent === top && id !== top).reverse()) {
+      check(libc.umount2(mountPoint, MNT_DETACH_NOFOLLOW), 'umount2', mountPoint);
+    }
+    return { namespace, goHome };
+  } finally {
+    goHome();
+  }
+}
+
+function leave(namespace: number): void {
+  // Root and working directory are shared with each thread that this one has started since, and setns(2) refuses to change them for others.
+  check(libc.unshare(CLONE_FS), 'unshare');
+  check(libc.setns(namespace, CLONE_NEWNS), 'setns');
+}

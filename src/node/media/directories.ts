@@ -1,0 +1,63 @@
+import { errorCode } from '../../linux/errors.ts';
+import { renameMounted } from '../../linux/rename-mounted.ts';
+import type { MediaClass } from '../../policy/index.ts';
+import { ensureDirectory, namesIn, type RunDir, removeDirectory } from '../run-dir.ts';
+import { type Mounted, mediaDirectory, readRecord, TREES, type Tree } from './actual.ts';
+
+/**
+ * The name under which a disk is mounted and unmounted, for its own one is seen in pods only while the disk is there: nobody finds an
+ * empty directory by it that is yet to become a disk, or was one. No disk has such a name for its own: those begin with no dot.
+ */
+export const hiddenName = (disk: string): string => `.${disk}`;
+
+/** Also for classes without a disk: pods mount them before one is plugged in. */
+export function makeClassDirectories(runDir: RunDir, classes: readonly MediaClass[]): void {
+  for (const { name } of classes) for (const tree of TREES) ensureDirectory(runDir, `${tree}/${name}`);
+}
+
+/** Gives a disk's directory, with what is mounted on it, another name in its class. @throws SystemCallError EEXIST, ENOENT */
+export function renameDirectory(runDir: RunDir, tree: Tree, className: string, from: string, to: string): void {
+  const [source, target] = [from, to].map((name) => mediaDirectory(tree, className, name)) as [string, string];
+  renameMounted(`${runDir.work}/${source}`, `${runDir.work}/${target}`);
+  const record = runDir.records.get(source);
+  runDir.records.delete(source);
+  if (record) runDir.records.set(target, record);
+}
+
+/** Takes the disk out of sight. @returns the directories that it has now */
+export function hideDirectories(runDir: RunDir, { className, directory, record }: Mounted): string[] {
+  return TREES.map((tree) => {
+    const hidden = hiddenName(record.name);
+    if (directory === hidden) return mediaDirectory(tree, className, directory);
+    try {
+      renameDirectory(runDir, tree, className, directory, hidden);
+      return mediaDirectory(tree, className, hidden);
+    } catch (error) {
+      // There is no twin yet, or an unmount that failed has left that name taken: then it goes without being hidden.
+      if (!['ENOENT', 'EEXIST'].includes(errorCode(error) ?? '')) throw error;
+      return mediaDirectory(tree, className, directory);
+    }
+  });
+}
+
+/**
+ * Removes the directories on which nothing is mounted: what a daemon left that was killed between two steps, and what was unmounted by
+ * someone else. A child of the killed one that is still about to mount finds its directory removed, and fails.
+ * @param isBusy whether this daemon is at work for the disk
+ */
+export function removeStrayDirectories(
+  runDir: RunDir,
+  mounted: readonly Mounted[],
+  isBusy: (disk: string) => boolean,
+): void {
+  const keep = new Set(mounted.map(({ className, directory }) => `${className}/${directory}`));
+  for (const tree of TREES) {
+    for (const className of namesIn(runDir, tree)) {
+      for (const directory of namesIn(runDir, `${tree}/${className}`)) {
+        if (keep.has(`${className}/${directory}`)) continue;
+        const disk = readRecord(runDir, className, directory)?.name ?? directory.slice(1);
+        if (!isBusy(disk)) removeDirectory(runDir, mediaDirectory(tree, className, directory));
+      }
+    }
+  }
+}
