@@ -3,8 +3,11 @@ import koffi from 'koffi';
 import { SystemCallError } from '../errors.ts';
 import { errno, libc } from '../libc.ts';
 
-/** bpf(2), the little of it that device programs take. It is one system call with a command and a structure for each (linux/bpf.h). */
-const SYS_BPF = process.arch === 'arm64' ? 280 : 321;
+/**
+ * bpf(2), the little of it that device programs take. It is one system call with a command and a structure for each (linux/bpf.h); all
+ * numbers in them are written as these two architectures have them, the lowest byte first.
+ */
+const SYS_BPF: Partial<Record<NodeJS.Architecture, number>> = { x64: 321, arm64: 280 };
 
 const COMMAND = {
   mapCreate: 0,
@@ -29,6 +32,7 @@ const RDONLY_PROG = 1 << 7;
 const ALLOW_MULTI = 1 << 1;
 const REPLACE = 1 << 2;
 const ENOSPC = 28;
+const ENOSYS = 38;
 
 /** Longest name of a program or a map. */
 export const NAME_LENGTH = 15;
@@ -58,7 +62,9 @@ function structure(size: number, fields: readonly Field[]): Buffer {
 }
 
 function bpf(command: keyof typeof COMMAND, bytes: Buffer): number {
-  const result = Number(libc.syscall(SYS_BPF, 'int', COMMAND[command], 'void *', bytes, 'uint', bytes.length));
+  const number = SYS_BPF[process.arch];
+  if (number === undefined) throw new SystemCallError(`bpf(${command}) on ${process.arch}`, ENOSYS);
+  const result = Number(libc.syscall(number, 'int', COMMAND[command], 'void *', bytes, 'uint', bytes.length));
   if (result < 0) throw new SystemCallError(`bpf(${command})`, errno());
   return result;
 }

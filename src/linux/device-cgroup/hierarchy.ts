@@ -94,8 +94,9 @@ export function childrenOf(directory: string): string[] {
   }
 }
 
-/** A v2 cgroup's id, by which programs know it: the inode of its directory (kernfs). @throws ENOENT */
-export const cgroupId = (directory: string): bigint => statSync(directory, { bigint: true }).ino;
+/** A v2 cgroup's id, by which programs know it: the inode of its directory (kernfs). Undefined where it has gone. */
+export const cgroupId = (directory: string): bigint | undefined =>
+  statSync(directory, { bigint: true, throwIfNoEntry: false })?.ino;
 
 /** Of the root of the whole v2 hierarchy. */
 const ROOT_ID = 1n;
@@ -108,7 +109,7 @@ const NOT_IN_IT = 255;
  */
 export function levelOfRoot({ directory }: Hierarchy): number {
   const id = cgroupId(directory);
-  if (id === ROOT_ID) return 0;
+  if (id === undefined || id === ROOT_ID) return 0;
   const level = runProgram('hotmount_level', levelProgram(id));
   if (level === NOT_IN_IT) throw new Error(`this process is in no cgroup below ${directory}`);
   return level;

@@ -30,7 +30,7 @@ export class ProgramMaker {
     if (this.#unable) return this.#unable;
     try {
       this.#rootLevel ??= levelOfRoot(this.#hierarchy);
-      const entries = grants.flatMap((of) => [...of].flatMap(([path, access]) => ruleEntries(idOf(path), access)));
+      const entries = grants.flatMap((of) => [...of].flatMap(([path, access]) => ruleEntries(cgroupId(path), access)));
       const map = makeFrozenMap(this.#name, KEY_SIZE, VALUE_SIZE, entries);
       try {
         const program = loadDeviceProgram(this.#name, grantProgram(this.#rootLevel + depth, map));
@@ -58,16 +58,5 @@ export class ProgramMaker {
       if (typeof program === 'number') closeSync(program);
     }
     return this.#tags.get(depth);
-  }
-}
-
-/** No cgroup's: what is granted to one that has gone concerns nobody. */
-const NO_ID = 0n;
-
-function idOf(path: string): bigint {
-  try {
-    return cgroupId(path);
-  } catch {
-    return NO_ID;
   }
 }

@@ -1,7 +1,7 @@
 /** Why a container is not granted what it should be. The code is the word in logs, metrics and the status; the sentence is for a person. */
 export const GRANT_REASONS = {
   parent_restricts:
-    '{parent} above it is denied the device, and other processes are in there as well: allow it there first, as by systemd’s DeviceAllow= or the limits of the container that the node runs in',
+    '{parent}, above it, is not the container’s alone and restricted as well: allow the device there first (systemd: DevicePolicy= and DeviceAllow= of that unit)',
   programs_exclusive:
     'a device program on {parent}, or above, was attached so that it stays alone (without BPF_F_ALLOW_MULTI): have the program that attached it, usually an old container runtime, updated',
   kernel_too_old:

@@ -41,6 +41,8 @@ export class V2Controller implements Controller {
   readonly #hierarchy: Hierarchy;
   readonly #name: string;
   readonly #maker: ProgramMaker;
+  /** What was read in the course of one call: many parents share a map, and maps do not change. */
+  readonly #maps = new Map<number, ReadonlyMap<bigint, DeviceAccess>>();
   /** Cgroups with a program of ours. Found by a look at them all, once: then only this object attaches any. */
   #parents: Set<string> | undefined;
 
@@ -53,6 +55,7 @@ export class V2Controller implements Controller {
   revoke(wanted: Grants): Map<string, Refusal> {
     const failed = new Map<string, Refusal>();
     const changes: Change[] = [];
+    this.#maps.clear();
     for (const parent of this.#known()) {
       try {
         const from = this.#read(parent);
@@ -79,10 +82,12 @@ export class V2Controller implements Controller {
 
   grant(wanted: Grants): Map<string, GrantOutcome> {
     const outcomes = new Map<string, GrantOutcome>();
+    const restricted = new Map<string, boolean>();
+    this.#maps.clear();
     const byParent = new Map<string, Map<string, DeviceAccess>>();
     for (const [path, access] of wanted) {
       const parent = dirname(path);
-      const obstacle = this.#obstacle(path);
+      const obstacle = this.#obstacle(path, restricted);
       if (obstacle) outcomes.set(path, obstacle);
       else byParent.set(parent, (byParent.get(parent) ?? new Map<string, DeviceAccess>()).set(path, access));
     }
@@ -106,6 +111,7 @@ export class V2Controller implements Controller {
 
   granted(): Map<string, DeviceAccess> {
     const all = new Map<string, DeviceAccess>();
+    this.#maps.clear();
     for (const parent of this.#known()) {
       try {
         for (const [path, access] of this.#read(parent).grants) all.set(path, access);
@@ -117,13 +123,15 @@ export class V2Controller implements Controller {
     return all;
   }
 
-  /** Why a cgroup cannot be granted anything, or need not be. */
-  #obstacle(path: string): GrantOutcome | undefined {
+  /** Why a cgroup cannot be granted anything, or need not be. @param known what was found out about those above others */
+  #obstacle(path: string, known: Map<string, boolean>): GrantOutcome | undefined {
     try {
       if (!isRestricted(path)) return { state: 'unneeded' };
       // What is above has the last word; the root is what the node itself is given.
       for (let above = dirname(path); above.length > this.#hierarchy.directory.length; above = dirname(above)) {
-        if (isRestricted(above)) return refuse('parent_restricts', { parent: above });
+        const restricts = known.get(above) ?? isRestricted(above);
+        known.set(above, restricts);
+        if (restricts) return refuse('parent_restricts', { parent: above });
       }
       return undefined;
     } catch (error) {
@@ -134,17 +142,20 @@ export class V2Controller implements Controller {
   #read(parent: string): Attached {
     const programs = withDirectory(parent, programsOn).filter(({ name }) => name === this.#name);
     if (programs.length === 0) return { programs, grants: new Map() };
-    const paths = new Map<bigint, string>();
+    const rules = programs.flatMap(({ maps }) => maps.map((map) => this.#rules(map)));
+    const grants = new Map<string, DeviceAccess>();
     for (const name of childrenOf(parent)) {
-      const path = `${parent}/${name}`;
-      try {
-        paths.set(cgroupId(path), path);
-      } catch {
-        // It has gone since.
-      }
+      const id = cgroupId(`${parent}/${name}`);
+      const access = id === undefined ? undefined : rules.find((of) => of.has(id))?.get(id);
+      if (access) grants.set(`${parent}/${name}`, access);
     }
-    const maps = programs.flatMap((program) => program.maps);
-    return { programs, grants: new Map(maps.flatMap((map) => [...readRules(map, paths)])) };
+    return { programs, grants };
+  }
+
+  #rules(map: number): ReadonlyMap<bigint, DeviceAccess> {
+    const rules = this.#maps.get(map) ?? readRules(map);
+    this.#maps.set(map, rules);
+    return rules;
   }
 
   /** Whether it was made by another version of this program, or is there twice. */
