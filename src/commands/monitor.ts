@@ -89,7 +89,8 @@ async function deviceMeaningTo({ deviceClasses }: Policy): Promise<(event: Ueven
     const key = eventKey(event);
     const { action, subsystem, env } = event;
     if (!key || !isOfInterest(deviceClasses, { subsystem, name: env['DEVNAME'] ?? '' })) return undefined;
-    if (action === 'remove') return subsystem === 'block' ? undefined : 'its nodes are removed, and access is taken back';
+    if (action === 'remove')
+      return subsystem === 'block' ? undefined : 'its nodes are removed, and access is taken back';
     const device = readDevice(key);
     if (!device) return 'gone again';
     const judgement = judge(device, {

@@ -170,7 +170,7 @@ export class Media {
   #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
     const { runDir, bootSequence } = this.#options;
     const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
-    const rawClass = device && this.#options.rawClassOf?.(device);
+    const rawClass = device && (() => this.#options.rawClassOf?.(device));
     const circumstances = { classes: this.#classes, bootSequence, use: known?.use, rawClass, serverDied };
     const step = plan(device, mounted, known?.probe, circumstances);
     // Only where it would be mounted otherwise does it matter who uses it.
