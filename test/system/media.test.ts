@@ -1,4 +1,3 @@
-import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';

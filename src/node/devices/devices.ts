@@ -14,7 +14,7 @@ import { ensureDirectory, type RunDir } from '../run-dir.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { Containers } from './containers.ts';
 import { type Desired, type DesiredNode, desire, NOTHING_DESIRED, type Taken } from './desired.ts';
-import { type Judgement, judge } from './judge.ts';
+import { type Judgement, judge, USES } from './judge.ts';
 import { Ledger } from './ledger.ts';
 import { asksUdev, isOfInterest } from './match.ts';
 import { type ActualNode, adjustNode, DEVICES, placeLink, placeNode, readNodes, removeEntry } from './nodes.ts';
@@ -30,7 +30,7 @@ export interface DevicesOptions {
   readonly log: Logger;
   /** A disk that a class takes is still mounted by media. */
   readonly onContested?: (disk: string) => void;
-  /** Seconds from the event (or from asking, where there was none) until containers could open the device. */
+  /** Seconds from the event until containers could open the device. */
   readonly onUsable?: (className: string, seconds: number) => void;
 }
 
@@ -39,7 +39,17 @@ interface Request {
   /** Devices to look at, and when that was asked for, in ms since the epoch. */
   readonly keys: Map<DeviceKey, number>;
   allDevices: boolean;
+  /** Whether disks that are taken, or in use, still are: that turns on other disks, and on mounts. */
+  disks: boolean;
   allContainers: boolean;
+}
+
+const nothingAsked = (): Request => ({ keys: new Map(), allDevices: false, disks: false, allContainers: false });
+
+/** A device that some class takes, or nearly does. */
+interface Known {
+  readonly device: Device;
+  readonly judgement: Judgement;
 }
 
 /** A device that is in no class, or has no node, and why. */
@@ -66,9 +76,8 @@ export class Devices {
   readonly #watch: ContainerWatch;
   readonly #ledger: Ledger;
   #classes: readonly DeviceClass[];
-  #request: Request = { keys: new Map(), allDevices: false, allContainers: false };
-  /** Those that some class might take by their names, as they were when they were looked at last. */
-  readonly #known = new Map<DeviceKey, Device>();
+  #request = nothingAsked();
+  readonly #known = new Map<DeviceKey, Known>();
   readonly #left = new Map<DeviceKey, LeftDevice>();
   #nodes: ReadonlyMap<string, ActualNode> = new Map();
   #desired: Desired = NOTHING_DESIRED;
@@ -128,6 +137,7 @@ export class Devices {
   look(key: DeviceKey, at = now()): void {
     if (this.#classes.length === 0) return;
     if (!this.#request.keys.has(key)) this.#request.keys.set(key, at);
+    if (key.startsWith('b')) this.#request.disks = true;
     this.#jobs.request('look');
   }
 
@@ -138,7 +148,9 @@ export class Devices {
 
   /** Some mount has come or gone: a disk may be in use by that, or no longer; and containers are being made. */
   mountsChanged(): void {
-    if (this.#classes.length > 0) this.#lookAtContainers();
+    if (this.#classes.length === 0) return;
+    this.#request.disks = true;
+    this.#lookAtContainers();
   }
 
   /** Resolves when there is nothing more to do for now. */
@@ -190,7 +202,7 @@ export class Devices {
     // A storm of events must not keep others from their turn; and what comes meanwhile is seen by this look.
     await setImmediate();
     const request = this.#request;
-    this.#request = { keys: new Map(), allDevices: false, allContainers: false };
+    this.#request = nothingAsked();
     try {
       this.#reconcile(request);
     } catch (error) {
@@ -220,13 +232,18 @@ export class Devices {
     if (step.made.length > 0 && !request.allContainers) this.#lookAtContainers();
   }
 
-  #readDevices({ keys, allDevices }: Request): void {
+  #readDevices({ keys, allDevices, disks }: Request): void {
+    const recheck = [...this.#known.values()].filter(
+      ({ device, judgement }) => disks && device.block && isForUse(judgement),
+    );
     if (allDevices) this.#known.clear();
-    const disks = [...this.#known.values()].flatMap(({ key, block }) => (block ? key : []));
-    // Disks are looked at each time: whether one is in use turns on others, and on mounts.
-    for (const key of new Set(allDevices ? deviceKeys() : [...keys.keys(), ...disks])) {
+    for (const key of new Set(
+      allDevices ? deviceKeys() : [...keys.keys(), ...recheck.map(({ device }) => device.key)],
+    )) {
       const device = this.#read(key);
-      if (device) this.#known.set(key, device);
+      const judgement = device && this.#judge(device, () => this.#useOf(device));
+      if (device && judgement && (judgement.kind === 'taken' || judgement.finding))
+        this.#known.set(key, { device, judgement });
       else this.#known.delete(key);
     }
   }
@@ -234,8 +251,7 @@ export class Devices {
   #desire(): Desired {
     const taken: Taken[] = [];
     this.#left.clear();
-    for (const device of this.#known.values()) {
-      const judgement = this.#judge(device, () => this.#useOf(device));
+    for (const { device, judgement } of this.#known.values()) {
       if (judgement.kind === 'taken') taken.push({ device, classes: judgement.classes });
       else if (judgement.finding) this.#left.set(device.key, { ...judgement.finding, device: device.name });
     }
@@ -287,8 +303,9 @@ export class Devices {
       const { device, deviceClass } = node;
       this.#attempt(node, () => {
         placeNode(runDir, node);
-        const seconds = (now() - (keys.get(device.key) ?? now())) / 1000;
-        onUsable?.(deviceClass.name, seconds);
+        const askedAt = keys.get(device.key);
+        const seconds = askedAt === undefined ? undefined : (now() - askedAt) / 1000;
+        if (seconds !== undefined) onUsable?.(deviceClass.name, seconds);
         log.info(
           { device: device.name, number: numberOf(device.key), class: deviceClass.name, path: node.path, seconds },
           'device added',
@@ -316,3 +333,7 @@ export class Devices {
     }
   }
 }
+
+/** Whether that nobody else uses it decides, or decided, about it. */
+const isForUse = (judgement: Judgement): boolean =>
+  judgement.kind === 'taken' || USES.some((reason) => reason === judgement.finding?.reason);

@@ -36,6 +36,9 @@ export function judge(device: Device, { classes, bootSequence, properties, use }
 
 const left = (found: Finding): Judgement => ({ kind: 'left', finding: found });
 
+/** The reasons of devices that somebody else uses. */
+export const USES = ['in_use_by_node', 'in_use_as_swap', 'built_on'] as const;
+
 function inUse(use: Use): Finding {
   if (use.kind === 'swap') return finding('in_use_as_swap', { device: use.device });
   if (use.kind === 'holders') return finding('built_on', { holders: use.holders.join(', ') });

@@ -31,6 +31,8 @@ export class Ledger {
   /** What earlier daemons have granted, by cgroup and device: no news, unless it is taken back. */
   readonly #inherited = new Set<string>();
   #grants = new Map<string, Grant>();
+  /** By cgroup: told once. */
+  #failures: ReadonlyMap<string, string> = new Map();
 
   constructor(log: Logger) {
     this.#log = log;
@@ -62,7 +64,8 @@ export class Ledger {
     const grants = new Map<string, Grant>();
     for (const { cgroup, node } of entitlements) {
       const outcome = outcomes.get(cgroup);
-      if (!outcome) continue;
+      // It has ended since it was found.
+      if (!outcome || ('reason' in outcome && outcome.reason === 'cgroup_gone')) continue;
       const { device, deviceClass, path } = node;
       // The identity keeps two devices apart that follow one another under one number.
       const id = `${cgroup} ${path} ${device.identity} ${deviceClass.access}`;
@@ -87,6 +90,19 @@ export class Ledger {
       }
     }
     this.#grants = grants;
+    this.#tellOfFailures(new Set(entitlements.map(({ cgroup }) => cgroup)), outcomes);
+  }
+
+  /** What should have been taken back from cgroups that are entitled to nothing any more. */
+  #tellOfFailures(entitled: ReadonlySet<string>, outcomes: ReadonlyMap<string, GrantOutcome>): void {
+    const failures = new Map<string, string>();
+    for (const [cgroup, outcome] of outcomes) {
+      if (entitled.has(cgroup) || outcome.state !== 'refused' || outcome.reason === 'cgroup_gone') continue;
+      failures.set(cgroup, outcome.message);
+      if (this.#failures.get(cgroup) === outcome.message) continue;
+      this.#log.error({ ...parseContainerCgroup(cgroup), cgroup, reason: outcome.reason }, outcome.message);
+    }
+    this.#failures = failures;
   }
 
   #tell(grant: Grant): void {

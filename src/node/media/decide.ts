@@ -31,8 +31,8 @@ export interface Circumstances {
   /** Disks up to this sequence number were there before hotmount was. */
   readonly bootSequence: number;
   readonly use: Use | undefined;
-  /** The device class that gives it, or the disk that it is a part of, to containers as a raw device. */
-  readonly rawClass?: string | undefined;
+  /** The device class that gives it, or the disk that it is a part of, to containers as a raw device. Asked for where it matters. */
+  readonly rawClass?: (() => string | undefined) | undefined;
   /** The FUSE program that it is mounted by has died. */
   readonly serverDied?: boolean;
   /** FUSE programs of it have died again and again: it is not mounted yet. */
@@ -54,7 +54,8 @@ export function decide(device: BlockDevice, probe: Probe | undefined, circumstan
     return leave(ifMovable ? finding('fixed_disk', { class: ifMovable.name }) : finding('no_class', {}));
   }
   // Who may write to a disk raw can make of its file system what they like, while the kernel trusts what it has read of it.
-  if (circumstances.rawClass !== undefined) return leave(finding('raw_device', { class: circumstances.rawClass }));
+  const rawClass = circumstances.rawClass?.();
+  if (rawClass !== undefined) return leave(finding('raw_device', { class: rawClass }));
   if (use) return leave(inUse(use));
   if (crashes) {
     const [times, seconds] = [crashes.times, Math.ceil(crashes.wait / 1000)].map(String) as [string, string];

@@ -171,7 +171,7 @@ export class Media {
   #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
     const { runDir, bootSequence } = this.#options;
     const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
-    const rawClass = device && this.#options.rawClassOf?.(device);
+    const rawClass = device && (() => this.#options.rawClassOf?.(device));
     const crashes = this.#crashes.of(name);
     const circumstances = { classes: this.#classes, bootSequence, use: known?.use, rawClass, serverDied, crashes };
     const step = plan(device, mounted, known?.probe, circumstances);
