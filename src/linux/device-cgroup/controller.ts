@@ -11,7 +11,7 @@ export type GrantOutcome = { readonly state: 'granted' } | { readonly state: 'un
 export interface Controller {
   /** Takes back all that is not wanted, and gives nothing. @returns where that failed */
   revoke(wanted: Grants): Map<string, Refusal>;
-  /** Gives what is wanted and missing; to be called after {@link revoke}. @returns for each cgroup that is wanted */
+  /** Gives what is wanted and missing; to be called right after {@link revoke}. @returns for each cgroup that is wanted */
   grant(wanted: Grants): Map<string, GrantOutcome>;
   /** What they have through us. */
   granted(): Map<string, DeviceAccess>;

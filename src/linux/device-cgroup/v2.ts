@@ -41,8 +41,9 @@ export class V2Controller implements Controller {
   readonly #hierarchy: Hierarchy;
   readonly #name: string;
   readonly #maker: ProgramMaker;
-  /** What was read in the course of one call: many parents share a map, and maps do not change. */
+  /** What the running look has read: many parents share a map, and what one step has read, the next need not. */
   readonly #maps = new Map<number, ReadonlyMap<bigint, DeviceAccess>>();
+  readonly #attached = new Map<string, Attached>();
   /** Cgroups with a program of ours. Found by a look at them all, once: then only this object attaches any. */
   #parents: Set<string> | undefined;
 
@@ -55,7 +56,7 @@ export class V2Controller implements Controller {
   revoke(wanted: Grants): Map<string, Refusal> {
     const failed = new Map<string, Refusal>();
     const changes: Change[] = [];
-    this.#maps.clear();
+    this.#forget();
     for (const parent of this.#known()) {
       try {
         const from = this.#read(parent);
@@ -83,7 +84,6 @@ export class V2Controller implements Controller {
   grant(wanted: Grants): Map<string, GrantOutcome> {
     const outcomes = new Map<string, GrantOutcome>();
     const restricted = new Map<string, boolean>();
-    this.#maps.clear();
     const byParent = new Map<string, Map<string, DeviceAccess>>();
     for (const [path, access] of wanted) {
       const parent = dirname(path);
@@ -111,7 +111,7 @@ export class V2Controller implements Controller {
 
   granted(): Map<string, DeviceAccess> {
     const all = new Map<string, DeviceAccess>();
-    this.#maps.clear();
+    this.#forget();
     for (const parent of this.#known()) {
       try {
         for (const [path, access] of this.#read(parent).grants) all.set(path, access);
@@ -139,7 +139,18 @@ export class V2Controller implements Controller {
     }
   }
 
+  #forget(): void {
+    this.#maps.clear();
+    this.#attached.clear();
+  }
+
   #read(parent: string): Attached {
+    const attached = this.#attached.get(parent) ?? this.#look(parent);
+    this.#attached.set(parent, attached);
+    return attached;
+  }
+
+  #look(parent: string): Attached {
     const programs = withDirectory(parent, programsOn).filter(({ name }) => name === this.#name);
     if (programs.length === 0) return { programs, grants: new Map() };
     const rules = programs.flatMap(({ maps }) => maps.map((map) => this.#rules(map)));
@@ -192,6 +203,7 @@ export class V2Controller implements Controller {
   #attach({ parent, from: { programs } }: Change, program: number): void {
     const [first, ...others] = programs;
     this.#known().add(parent);
+    this.#attached.delete(parent);
     withDirectory(parent, (cgroup) => {
       if (first === undefined) attachProgram(cgroup, program);
       else withProgram(first.id, (old) => attachProgram(cgroup, program, old));
@@ -200,6 +212,7 @@ export class V2Controller implements Controller {
   }
 
   #detach({ parent, from: { programs } }: Change): void {
+    this.#attached.delete(parent);
     withDirectory(parent, (cgroup) => {
       for (const { id } of programs) withProgram(id, (program) => detachProgram(cgroup, program));
     });
