@@ -280,6 +280,18 @@ describeSystem('device grants on cgroup v2', [], () => {
     expect(await asker.access(Y)).toBe('');
   });
 
+  it('are taken back where something above comes to restrict, and made again when it does not', async () => {
+    const a = makeRestricted(2, `${pod}/group/sub/a`);
+    const asker = await Asker.start(rig, a.path);
+    expect(grant([a, may(X)])).toEqual(['granted']);
+    const program = restrict(2, `${pod}/group`);
+    expect(grant([a, may(X)])).toEqual(['parent_restricts']);
+    expect([...grants.granted()]).toEqual([]);
+    program?.detach();
+    expect(grant([a, may(X)])).toEqual(['granted']);
+    expect(await asker.access(X)).toBe('rw');
+  });
+
   it('are one program a parent, and one for all parents at a level', () => {
     const cgroups = ['p/a', 'p/b', 'q/a', 'r/s/a'].map((name) => makeRestricted(2, `${pod}/${name}`));
     grant(...cgroups.map((cgroup): [DeviceCgroup, DeviceRule] => [cgroup, may(X)]));

@@ -34,9 +34,6 @@ const REPLACE = 1 << 2;
 const ENOSPC = 28;
 const ENOSYS = 38;
 
-/** Longest name of a program or a map. */
-export const NAME_LENGTH = 15;
-
 /** The whole union: Linux 6.17–7.1 refuse to query with less. What is beyond an older kernel's size must be zero, and is. */
 const ATTRIBUTES_SIZE = 168;
 

@@ -7,14 +7,20 @@ export type Grants = ReadonlyMap<string, DeviceAccess>;
 
 export type GrantOutcome = { readonly state: 'granted' } | { readonly state: 'unneeded' } | Refusal;
 
-/** One version of device control. Both steps look at what is there first, and do nothing where it is as it should be. */
+/** One version of device control. */
 export interface Controller {
-  /** Takes back all that is not wanted, and gives nothing. @returns where that failed */
-  revoke(wanted: Grants): Map<string, Refusal>;
-  /** Gives what is wanted and missing; to be called right after {@link revoke}. @returns for each cgroup that is wanted */
-  grant(wanted: Grants): Map<string, GrantOutcome>;
-  /** What they have through us. */
+  /** Looks at what there is, for it to be made what is wanted, in two steps. */
+  look(wanted: Grants): Look;
+  /** What cgroups have through us. @throws SystemCallError */
   granted(): Map<string, DeviceAccess>;
+}
+
+/** Both steps do nothing where all is as it should be, and each cgroup fails for itself. */
+export interface Look {
+  /** Takes back all that is not wanted, and gives nothing. @returns where that failed */
+  revoke(): Map<string, Refusal>;
+  /** Then gives what is wanted and missing. @returns for each cgroup that is wanted */
+  grant(): Map<string, GrantOutcome>;
 }
 
 /** The errors of a cgroup that is removed while it is looked at: its directory, or what is in an open one. */

@@ -45,13 +45,11 @@ export class DeviceGrants {
    */
   reconcile(wanted: readonly WantedGrant[]): ReadonlyMap<string, GrantOutcome> {
     const outcomes = new Map<string, GrantOutcome>();
-    const steps = [...this.#controllers].map(([version, controller]) => {
-      return { controller, grants: unite(wanted.filter(({ cgroup }) => cgroup.version === version)) };
-    });
-    const failed = steps.flatMap(({ controller, grants }) => [...controller.revoke(grants)]);
-    for (const { controller, grants } of steps) {
-      for (const [path, outcome] of controller.grant(grants)) outcomes.set(path, outcome);
-    }
+    const looks = [...this.#controllers].map(([version, controller]) =>
+      controller.look(unite(wanted.filter(({ cgroup }) => cgroup.version === version))),
+    );
+    const failed = looks.flatMap((look) => [...look.revoke()]);
+    for (const look of looks) for (const [path, outcome] of look.grant()) outcomes.set(path, outcome);
     for (const [path, refusal] of failed) outcomes.set(path, refusal);
     return outcomes;
   }

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errorCode } from '../errors.ts';
 import { getAttribute, removeAttribute, setAttribute } from '../xattr.ts';
-import { type Controller, failure, type GrantOutcome, type Grants, isGone } from './controller.ts';
+import { type Controller, failure, type GrantOutcome, type Grants, isGone, type Look } from './controller.ts';
 import {
   type DevicesList,
   exactBits,
@@ -42,7 +42,11 @@ export class V1Controller implements Controller {
     this.#attribute = `trusted.${owner}.devices`;
   }
 
-  revoke(wanted: Grants): Map<string, Refusal> {
+  look(wanted: Grants): Look {
+    return { revoke: () => this.#revokeAll(wanted), grant: () => this.#grantAll(wanted) };
+  }
+
+  #revokeAll(wanted: Grants): Map<string, Refusal> {
     const failed = new Map<string, Refusal>();
     for (const path of this.#known()) {
       try {
@@ -65,7 +69,7 @@ export class V1Controller implements Controller {
     this.#record(path, recorded, intersect(recorded, ours));
   }
 
-  grant(wanted: Grants): Map<string, GrantOutcome> {
+  #grantAll(wanted: Grants): Map<string, GrantOutcome> {
     const outcomes = new Map<string, GrantOutcome>();
     for (const [path, access] of wanted) {
       try {

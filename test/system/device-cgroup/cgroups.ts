@@ -1,9 +1,9 @@
 import { closeSync, existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { assemble, exit, set } from '../../../src/linux/device-cgroup/assembler.ts';
-import { attachProgram, loadDeviceProgram } from '../../../src/linux/device-cgroup/bpf.ts';
+import { attachProgram, detachProgram, loadDeviceProgram, programInfo } from '../../../src/linux/device-cgroup/bpf.ts';
 import { cgroupsBelow } from '../../../src/linux/device-cgroup/hierarchy.ts';
 import { type DeviceCgroup, findHierarchies } from '../../../src/linux/device-cgroup/index.ts';
-import { withDirectory } from '../../../src/linux/device-cgroup/programs.ts';
+import { withDirectory, withProgram } from '../../../src/linux/device-cgroup/programs.ts';
 import type { Rig } from '../support/rig.ts';
 
 export type Version = DeviceCgroup['version'];
@@ -43,14 +43,17 @@ export function makeRestricted(version: Version, path: string): DeviceCgroup {
   return { version, path };
 }
 
-export function restrict(version: Version, path: string): void {
+/** @returns on v2, how to end it */
+export function restrict(version: Version, path: string): { detach(): void } | undefined {
   if (version === 1) {
     writeFileSync(`${path}/devices.deny`, 'a');
-  } else {
-    const program = loadDeviceProgram('deny_all', assemble([set(0, 0), exit()]));
-    withDirectory(path, (fd) => attachProgram(fd, program));
-    closeSync(program);
+    return undefined;
   }
+  const program = loadDeviceProgram('deny_all', assemble([set(0, 0), exit()]));
+  const { id } = programInfo(program);
+  withDirectory(path, (fd) => attachProgram(fd, program));
+  closeSync(program);
+  return { detach: () => withDirectory(path, (fd) => withProgram(id, (attached) => detachProgram(fd, attached))) };
 }
 
 /** What earlier runs that were killed have left. */

@@ -1,0 +1,60 @@
+import type { AttachedProgram } from './bpf.ts';
+import type { Grants } from './controller.ts';
+import { cgroupId, childrenOf } from './hierarchy.ts';
+import { isRestricted, programsOn, withDirectory } from './programs.ts';
+import type { DeviceAccess } from './rule.ts';
+import { readRules } from './rules-map.ts';
+
+/** What of ours is attached to the parent of containers' cgroups. */
+export interface Attached {
+  readonly programs: readonly AttachedProgram[];
+  /** What for, by the cgroups below. */
+  readonly grants: Grants;
+}
+
+/** Reads what is attached, for one look: each map and each cgroup once. */
+export class V2Reader {
+  readonly #name: string;
+  readonly #attached = new Map<string, Attached>();
+  /** Many parents share a map. */
+  readonly #maps = new Map<number, ReadonlyMap<bigint, DeviceAccess>>();
+  readonly #restricted = new Map<string, boolean>();
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** @throws SystemCallError, or ENOENT where it has gone */
+  read(parent: string): Attached {
+    return remember(this.#attached, parent, () => this.#look(parent));
+  }
+
+  /** What was read of it is not true any more. */
+  forget(parent: string): void {
+    this.#attached.delete(parent);
+  }
+
+  /** @throws SystemCallError, or ENOENT where it has gone */
+  isRestricted(path: string): boolean {
+    return remember(this.#restricted, path, () => isRestricted(path));
+  }
+
+  #look(parent: string): Attached {
+    const programs = withDirectory(parent, programsOn).filter(({ name }) => name === this.#name);
+    if (programs.length === 0) return { programs, grants: new Map() };
+    const rules = programs.flatMap(({ maps }) => maps.map((map) => remember(this.#maps, map, () => readRules(map))));
+    const grants = new Map<string, DeviceAccess>();
+    for (const name of childrenOf(parent)) {
+      const id = cgroupId(`${parent}/${name}`);
+      const access = id === undefined ? undefined : rules.find((of) => of.has(id))?.get(id);
+      if (access) grants.set(`${parent}/${name}`, access);
+    }
+    return { programs, grants };
+  }
+}
+
+function remember<K, V>(known: Map<K, V>, key: K, find: () => V): V {
+  const value = known.has(key) ? (known.get(key) as V) : find();
+  known.set(key, value);
+  return value;
+}
