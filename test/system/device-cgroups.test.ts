@@ -17,7 +17,7 @@ import { getAttribute } from '../../src/linux/xattr.ts';
 import { makeCgroup, makeRestricted, restrict, rootOf, versions } from './device-cgroup/cgroups.ts';
 import { Asker } from './device-cgroup/questions.ts';
 import { Rig } from './support/rig.ts';
-import { describeSystem } from './support/suite.ts';
+import { describeSystem, SOAK } from './support/suite.ts';
 
 /** Not the default: a daemon on this machine is not to mind. */
 const OWNER = 'hotmount_test';
@@ -25,6 +25,9 @@ const OWNER = 'hotmount_test';
 const X = { type: 'block', major: 253, minor: 2 } as const;
 const Y = { type: 'char', major: 188, minor: 300 } as const;
 const may = (device: typeof X | typeof Y, access: DeviceRule['access'] = 'rw'): DeviceRule => ({ ...device, access });
+
+/** What the answers on r, w and rw say. */
+const accessOf = ([r, w, both]: readonly boolean[]): string => (both ? 'rw' : `${r ? 'r' : ''}${w ? 'w' : ''}`);
 
 let rig: Rig;
 let grants: DeviceGrants;
@@ -92,6 +95,12 @@ describeSystem('device grants', [], () => {
       expect(now()).toEqual(before);
     });
 
+    it('of nothing are none', () => {
+      const a = makeRestricted(version, `${pod}/a`);
+      expect(grant([a])).toEqual(['unneeded']);
+      if (version === 2) expect(withDirectory(pod, programsOn)).toEqual([]);
+    });
+
     it('are found and taken back by the next daemon', async () => {
       const [a, b] = [makeRestricted(version, `${pod}/a`), makeRestricted(version, `${pod}/b`)];
       const [inA, inB] = [await ask(a), await ask(b)];
@@ -144,6 +153,48 @@ describeSystem('device grants', [], () => {
       expect(grant()).toEqual([]);
       expect(await (await ask(free)).access(X)).toBe('rw');
       if (version === 1) expect(readFileSync(`${free.path}/devices.list`, 'utf8')).toBe('a *:* rwm\n');
+    });
+
+    it('are at each rest what was wanted last, whoever comes and goes', async () => {
+      const [count, numbers, rounds] = SOAK ? [30, 20, 500] : [8, 6, 20];
+      const pick = <T>(of: readonly T[]): T => of[Math.floor(Math.random() * of.length)] as T;
+      const devices = Array.from({ length: numbers }, (_, i) => ({
+        type: pick(['char', 'block'] as const),
+        major: 240,
+        minor: i,
+      }));
+      // Some side by side in a pod, some in one each, on several levels.
+      const places = Array.from({ length: count }, (_, i) => `${pod}/${pick(['p', 'q', 'q/r'])}${i % 3}/c${i}`);
+      const cgroups = places.map((path) => makeRestricted(version, path));
+      const asker = await ask(cgroups[0] as DeviceCgroup);
+      for (let round = 0; round < rounds; round++) {
+        if (Math.random() < 0.3) {
+          const { path } = pick(cgroups);
+          asker.enter(pod);
+          rmdirSync(path);
+          makeRestricted(version, path);
+        }
+        const wanted = cgroups
+          .filter(() => Math.random() < 0.6)
+          .map((cgroup) => {
+            const some = devices.filter(() => Math.random() < 0.4);
+            return { cgroup, rules: some.map((device) => ({ ...device, access: pick(['r', 'w', 'rw'] as const) })) };
+          });
+        if (Math.random() < 0.3) grants = new DeviceGrants({ owner: OWNER });
+        for (const { state } of grants.reconcile(wanted).values()) expect(state).toMatch(/granted|unneeded/);
+        for (const cgroup of cgroups) {
+          asker.enter(cgroup.path);
+          const rules = wanted.find((of) => of.cgroup === cgroup)?.rules ?? [];
+          const answers = await asker.ask(
+            devices.flatMap((device) => (['r', 'w', 'rw'] as const).map((access) => ({ ...device, access }))),
+          );
+          const may = devices.flatMap((device, i) => {
+            const access = accessOf(answers.slice(i * 3, i * 3 + 3));
+            return access ? [{ ...device, access }] : [];
+          });
+          expect(may).toEqual(rules);
+        }
+      }
     });
 
     it('are made whole whenever the daemon is killed, and never to two at once', async () => {

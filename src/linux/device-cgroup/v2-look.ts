@@ -27,7 +27,7 @@ export class V2Look implements Look {
     this.#changes = changes;
     for (const [path, access] of wanted) {
       const parent = dirname(path);
-      const obstacle = this.#obstacle(path);
+      const obstacle = this.#obstacle(path, access);
       if (obstacle) this.#outcomes.set(path, obstacle);
       else this.#wanted.set(parent, (this.#wanted.get(parent) ?? new Map<string, DeviceAccess>()).set(path, access));
     }
@@ -76,9 +76,9 @@ export class V2Look implements Look {
   }
 
   /** Why a cgroup cannot be granted anything, or need not be. */
-  #obstacle(path: string): GrantOutcome | undefined {
+  #obstacle(path: string, access: DeviceAccess): GrantOutcome | undefined {
     try {
-      if (!this.#reader.isRestricted(path)) return { state: 'unneeded' };
+      if (isEmpty(access) || !this.#reader.isRestricted(path)) return { state: 'unneeded' };
       // What is above has the last word; the root is what the node itself is given.
       for (let above = dirname(path); above.length > this.#hierarchy.directory.length; above = dirname(above)) {
         if (this.#reader.isRestricted(above)) return refuse('parent_restricts', { parent: above });

@@ -47,8 +47,13 @@ export class Asker {
     });
     const asker = new Asker(nodes, child);
     await asker.ask([]);
-    writeFileSync(`${cgroup}/cgroup.procs`, String(child.pid));
+    asker.enter(cgroup);
     return asker;
+  }
+
+  /** From then on it asks as a process of another cgroup. */
+  enter(cgroup: string): void {
+    writeFileSync(`${cgroup}/cgroup.procs`, String(this.pid));
   }
 
   get pid(): number {
