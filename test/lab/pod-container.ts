@@ -51,17 +51,17 @@ export class PodContainer {
 const EXEC = (id: string): string => `exec runc exec ${id} /bin/sh -c "$SCRIPT"`;
 
 /**
- * Starts a container that has a class directory at `/media`, as the webhook's volumeMount asks for: `HostToContainer`, `readOnly`.
- * It is removed when the test has finished.
+ * Starts a container that has a class directory, as the webhook's volumeMount asks for: `HostToContainer`, `readOnly`. It is removed when
+ * the test has finished.
  * @param source the class directory
  */
-export async function startPodContainer(lab: Lab, source: string): Promise<PodContainer> {
+export async function startPodContainer(lab: Lab, source: string, target = '/media'): Promise<PodContainer> {
   const container = new PodContainer(lab);
   const bundle = `/tmp/pods/${container.id}`;
   onTestFinished(async () => {
     if (lab.running) await lab.run(`runc delete -f ${container.id}; rm -rf ${bundle}`, { timeoutMs: DEADLINE });
   });
-  await lab.writeFile(`${bundle}/config.json`, JSON.stringify(specOf(container, source)));
+  await lab.writeFile(`${bundle}/config.json`, JSON.stringify(specOf(container, source, target)));
   await lab.sh(
     `[ -d ${ROOTFS} ] || { mkdir -p ${ROOTFS}/{bin,proc,dev,tmp,media} && cp /bin/busybox ${ROOTFS}/bin/ && chroot ${ROOTFS} /bin/busybox --install -s /bin; }
      runc run -d -b ${bundle} ${container.id} > ${bundle}/log 2>&1 || { cat ${bundle}/log; false; }`,
@@ -70,7 +70,7 @@ export async function startPodContainer(lab: Lab, source: string): Promise<PodCo
   return container;
 }
 
-const specOf = ({ id, cgroup }: PodContainer, source: string): object => ({
+const specOf = ({ id, cgroup }: PodContainer, source: string, target: string): object => ({
   ociVersion: '1.0.2',
   process: {
     user: { uid: 0, gid: 0 },
@@ -90,7 +90,7 @@ const specOf = ({ id, cgroup }: PodContainer, source: string): object => ({
     { destination: '/proc', type: 'proc', source: 'proc' },
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
     { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev'] },
-    { destination: '/media', type: 'bind', source, options: ['rbind', 'rslave', 'ro'] },
+    { destination: target, type: 'bind', source, options: ['rbind', 'rslave', 'ro'] },
   ],
   linux: {
     namespaces: ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'].map((type) => ({ type })),

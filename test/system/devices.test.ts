@@ -58,7 +58,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
         expect(status).toMatchObject({ device: disk.name, class: 'raw', access: 'rw', bus: 'zram' });
         expect(status.containers).toMatchObject([{ cgroup: container.cgroup, state: 'granted' }]);
 
-        disk.unplug();
+        await disk.unplugWhenFree();
         await untilOpens(container, `raw/${disk.name}`, 'gone');
         await until('what was granted is taken back', () => expect(deviceState(container)).toEqual(before) ?? true);
         expect(deviceState(bystander)).toEqual(bystanders);
@@ -101,7 +101,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
       expect(opens(container, `raw/${disk.name}`)).toBe('rw');
 
       await daemon.kill();
-      disk.unplug();
+      await disk.unplugWhenFree();
       await daemon.start();
       expect(deviceState(container)).toEqual(before);
       expect(opens(container, `raw/${disk.name}`)).toBe('gone');
@@ -117,7 +117,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
       const node = `${daemon.runDir}/devices/raw/${disk.name}`;
       const record = getAttribute(node, 'trusted.hotmount.device');
       await daemon.kill();
-      disk.unplug();
+      await disk.unplugWhenFree();
       const successor = plug();
       expect(successor.name, 'zram gives the number anew').toBe(disk.name);
       const lines = daemon.log.split('\n').length;
@@ -131,7 +131,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
       await until('it is taken back, and given', () => changes() === 'taken,granted');
 
       await daemon.kill();
-      successor.unplug();
+      await successor.unplugWhenFree();
       const stranger = plug(OTHER_SIZE);
       expect(stranger.name).toBe(disk.name);
       await daemon.start();

@@ -7,9 +7,9 @@ import { Container, type ContainerOptions } from './container.ts';
 import type { Daemon } from './daemon.ts';
 import { type Rig, until } from './rig.ts';
 
-/** A policy with device classes (YAML of the list, in flow style or indented by two), and a media class that matches nothing. */
+/** A policy with device classes (YAML of the list, in flow style or indented by two), and a media class that looks into no disk. */
 export const devicePolicy = (rig: Rig, classes: string): string =>
-  `${rig.policy('- {name: none, match: [{label: [none-of-these]}]}')}deviceClasses:\n${classes.replace(/^/gm, '  ')}\n`;
+  `${rig.policy('- {name: none, match: [{devname: [none]}]}')}deviceClasses:\n${classes.replace(/^/gm, '  ')}\n`;
 
 /** A container that mounts device classes as the webhook has the kubelet do it, below `/devices`. */
 export const devicePod = (rig: Rig, daemon: Daemon, classes: readonly string[], options: ContainerOptions = {}) =>

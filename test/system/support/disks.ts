@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { loopDevices } from '../../../src/linux/loop.ts';
 import { note, type Rig, run, until } from './rig.ts';
@@ -128,29 +128,38 @@ export class LoopDisk {
   }
 }
 
+export interface ZramOptions extends DiskOptions {
+  /** False: no event says that it has a size and a file system now. */
+  readonly isAnnounced?: boolean;
+}
+
 /** A disk in memory that really comes and goes: `add` and `remove`. */
 export class ZramDisk {
   readonly id: string;
   readonly name: string;
   readonly uuid: string;
 
-  constructor(rig: Rig, { label = '', size = 16 }: DiskOptions = {}) {
+  constructor(rig: Rig, { label = '', size = 16, isAnnounced = true }: ZramOptions = {}) {
     this.uuid = rig.uuid();
     this.id = readFileSync('/sys/class/zram-control/hot_add', 'utf8').trim();
     this.name = `zram${this.id}`;
     note(rig, 'zram', this.id);
+    this.#note = rig.path(`zram-${this.id}`);
     rig.onClose('disk', () => this.#present && this.unplug());
     writeFileSync(`/sys/block/${this.name}/disksize`, `${size}M`);
     run('mkfs.ext4', '-q', '-F', '-U', this.uuid, '-L', label, `/dev/${this.name}`);
     // Going from no size to one sends nothing (set_capacity_and_notify); udevd would announce the new file system.
-    writeFileSync(`/sys/block/${this.name}/uevent`, 'change');
+    if (isAnnounced) writeFileSync(`/sys/block/${this.name}/uevent`, 'change');
   }
   #present = true;
+  readonly #note: string;
 
   /** Fails with EBUSY while it is mounted: unplugging by force is not in zram's power. */
   unplug(): void {
     writeFileSync('/sys/class/zram-control/hot_remove', this.id);
     this.#present = false;
+    // Its number may be somebody else's from now on.
+    rmSync(this.#note, { force: true });
   }
 
   async unplugWhenFree(): Promise<void> {

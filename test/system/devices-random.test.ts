@@ -1,0 +1,173 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { findHierarchies } from '../../src/linux/device-cgroup/hierarchy.ts';
+import { deviceKey } from '../../src/linux/device-cgroup/rule.ts';
+import { openGrants } from '../../src/node/devices/grants.ts';
+import type { Container } from './support/container.ts';
+import { Daemon } from './support/daemon.ts';
+import { devicePod, devicePolicy, deviceState, opens } from './support/devices.ts';
+import { ZramDisk } from './support/disks.ts';
+import { Rig, until } from './support/rig.ts';
+import { describeSystem, SOAK } from './support/suite.ts';
+import { hasTaps, TapDevice } from './support/tap.ts';
+
+const CONTAINERS = SOAK ? 30 : 4;
+const DEVICES = SOAK ? 20 : 4;
+const SECONDS = SOAK ? 300 : 15;
+/** MiB. */
+const SIZES = [25, 26, 27];
+
+/** What a class takes of this test's devices, as the policy says it and as it is expected. */
+interface Class {
+  readonly name: string;
+  readonly access: 'r' | 'w' | 'rw';
+  readonly sizes: readonly number[];
+  readonly taps: boolean;
+}
+const CLASSES: readonly Class[] = [
+  { name: 'small', access: 'rw', sizes: [25, 26], taps: false },
+  { name: 'large', access: 'r', sizes: [26, 27], taps: false },
+  { name: 'mixed', access: 'w', sizes: [27], taps: true },
+];
+
+interface Plugged {
+  readonly number: string;
+  readonly name: string;
+  readonly size: number | undefined;
+  unplug(): unknown;
+}
+
+describeSystem('devices and containers that come and go at random', ['runc', 'busybox', 'zram'], () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig();
+  });
+  afterEach(() => rig.close());
+
+  it.each(findHierarchies().v1 ? [1, 2] : [2])(
+    `are what the policy says, at each rest, on cgroup v%i (${CONTAINERS} containers, ${DEVICES} devices, ${SECONDS} s)`,
+    async (version) => {
+      const seed = Number(process.env['HOTMOUNT_SEED'] ?? Date.now());
+      const random = generator(seed);
+      const withTaps = hasTaps();
+      const taps: TapDevice[] = withTaps ? [0, 1].map(() => new TapDevice(rig)) : [];
+      for (const tap of taps) tap.unplug();
+
+      const policy = (classes: readonly Class[]): string => devicePolicy(rig, classes.map(asYaml).join('\n'));
+      let classes = CLASSES;
+      const daemon = await new Daemon(rig, { policy: policy(classes) }).start();
+      const pods: { container: Container; mounts: readonly string[]; before: unknown }[] = [];
+      const startPod = (): void => {
+        const mounts = CLASSES.map(({ name }) => name).filter(() => random(2) === 0);
+        const container = devicePod(rig, daemon, mounts, { unified: version === 2 });
+        pods.push({ container, mounts, before: deviceState(container) });
+      };
+      while (pods.length < CONTAINERS) startPod();
+      const plugged: Plugged[] = [];
+      const plug = (): void => {
+        const tap =
+          random(3) === 0 ? taps.find(({ name }) => plugged.every((other) => other.name !== name)) : undefined;
+        if (tap) plugged.push(plugTap(tap));
+        else plugged.push(plugZram(rig, SIZES[random(SIZES.length)] as number));
+      };
+
+      const expected = (mounts: readonly string[]): Record<string, string> => {
+        const rules: Record<string, string> = {};
+        for (const { access, sizes, taps: hasAll } of classes.filter((one) => mounts.includes(one.name))) {
+          for (const { number, size } of plugged) {
+            const isIn = size === undefined ? hasAll : sizes.includes(size);
+            if (isIn) rules[number] = unite(rules[number] ?? '', access);
+          }
+        }
+        return rules;
+      };
+      const check = async (): Promise<void> => {
+        await until(
+          `all is as the policy says (HOTMOUNT_SEED=${seed})`,
+          () => {
+            const granted = openGrants({ path: daemon.runDir }).granted();
+            for (const { container, mounts, before } of pods) {
+              const rules = granted.get(container.cgroup) ?? [];
+              const found = Object.fromEntries(rules.map((rule) => [deviceKey(rule), rule.access]));
+              expect(found, `${container.id} with ${mounts}`).toEqual(expected(mounts));
+              if (rules.length === 0) expect(deviceState(container)).toEqual(before);
+              if (version === 1) expect(listed(container)).toEqual({ ...listedBefore(before), ...found });
+            }
+            return true;
+          },
+          SOAK ? 120 : 60,
+        );
+        const { container, mounts } = pods[random(pods.length)] as (typeof pods)[number];
+        for (const { name, access, sizes, taps: hasAll } of classes.filter((one) => mounts.includes(one.name))) {
+          const inClass = plugged.filter(({ size }) => (size === undefined ? hasAll : sizes.includes(size)));
+          const one = inClass[random(inClass.length || 1)];
+          // Another class may give it more, by the same cgroup.
+          if (one) expect(opens(container, `${name}/${one.name}`)).toBe(expected(mounts)[one.number] ?? access);
+        }
+      };
+
+      await check();
+      for (const end = performance.now() + SECONDS * 1000; performance.now() < end; ) {
+        for (let burst = 1 + random(5); burst > 0; burst--) {
+          const what = random(20);
+          if (what < 9 && plugged.length < DEVICES) plug();
+          else if (what < 16 && plugged.length > 0) await plugged.splice(random(plugged.length), 1)[0]?.unplug();
+          else if (what === 16) {
+            pods.splice(random(pods.length), 1)[0]?.container.stop();
+            startPod();
+          } else if (what === 17) {
+            classes = CLASSES.filter(() => random(4) > 0);
+            daemon.setPolicy(policy(classes));
+          } else if (what === 18) {
+            await daemon.kill();
+            if (plugged.length > 0 && random(2) === 0) await plugged.splice(random(plugged.length), 1)[0]?.unplug();
+            if (plugged.length < DEVICES && random(2) === 0) plug();
+            daemon.spawn();
+          }
+          await sleep(random(20));
+        }
+        await check();
+      }
+      for (const one of plugged.splice(0)) await one.unplug();
+      await check();
+    },
+  );
+});
+
+const asYaml = ({ name, access, sizes, taps }: Class): string => {
+  const disks = sizes.map((size) => `{bus: [zram], minSize: ${size}Mi, maxSize: ${size}Mi}`);
+  return `- {name: ${name}, access: ${access}, match: [${[...disks, ...(taps ? ['{subsystem: [macvtap]}'] : [])].join(', ')}]}`;
+};
+
+function plugZram(rig: Rig, size: number): Plugged {
+  const disk = new ZramDisk(rig, { size });
+  const number = `b ${readFileSync(`/sys/block/${disk.name}/dev`, 'utf8').trim()}`;
+  return { number, name: disk.name, size, unplug: () => disk.unplugWhenFree() };
+}
+
+function plugTap(tap: TapDevice): Plugged {
+  tap.plug();
+  return { number: `c ${tap.number}`, name: tap.name, size: undefined, unplug: () => tap.unplug() };
+}
+
+const unite = (a: string, b: string): string => ['r', 'w'].filter((letter) => (a + b).includes(letter)).join('');
+
+/** The rules of a v1 list, without `m`. */
+const listed = ({ cgroup }: Container): Record<string, string> =>
+  listedBefore(readFileSync(`${cgroup}/devices.list`, 'utf8').trim().split('\n'));
+const listedBefore = (lines: unknown): Record<string, string> =>
+  Object.fromEntries(
+    (lines as string[])
+      .map((line) => /^([bc] \S+) (\S+)$/.exec(line))
+      .flatMap((found) => (found ? [[found[1] as string, (found[2] as string).replace('m', '')]] : [])),
+  );
+
+/** Of a linear congruential generator: the same numbers for the same seed. */
+function generator(seed: number): (limit: number) => number {
+  let state = seed >>> 0;
+  return (limit) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * limit);
+  };
+}
