@@ -39,6 +39,7 @@ export const libc = {
   poll: lib.func('poll', 'int', [koffi.inout(koffi.pointer(pollfd)), 'ulong', 'int']),
   unshare: lib.func('int unshare(int)'),
   setns: lib.func('int setns(int, int)'),
+  fchdir: lib.func('int fchdir(int)'),
   open: lib.func('int open(const void *, int, ...)'),
   close: lib.func('int close(int)'),
   pipe2: lib.func('int pipe2(int *, int)'),

@@ -66,15 +66,17 @@ export function planRepairs(
   const repairs: Repair[] = [];
   for (const top of mounts) {
     if (!isOurs(top) || table.isInRunDir(top) || !table.isVisible(top)) continue;
-    const file = fileOf(top);
+    const all = table.stackEndingIn(top);
+    // What a visit that was killed had piled up there is of other files; the one at the bottom is the path's own.
+    const file = fileOf(all[0] as Mount);
+    const seen = all.findLast((mount) => fileOf(mount) === file) as Mount;
     const source = sources.get(file);
-    const stack = table
-      .stackEndingIn(top)
+    const stack = all
       .filter(({ id }) => !locked.has(id))
-      .map((mount) => ({ id: mount.id, isLive: mount.device === source?.device }));
+      .map((mount) => ({ id: mount.id, isLive: mount.device === source?.device && fileOf(mount) === file }));
     if (stack.length === 0 && !source) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
-    const set = attributesOf(top.options);
+    const set = attributesOf(seen.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
     repairs.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
   }

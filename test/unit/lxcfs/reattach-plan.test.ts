@@ -53,6 +53,16 @@ describe('what a container needs', () => {
     ]);
   });
 
+  it('is the file at the bottom, where a visit that was killed has left a pile of others on it', () => {
+    const other = '512 511 0:49 /proc/stat /proc/meminfo rw,noexec,relatime - fuse.lxcfs hotmount rw';
+    const stack = [file(510, 501, '0:50'), file(511, 510, '0:49'), other];
+    const [repair] = plan(stack);
+    expect(repair).toMatchObject({ file: '/proc/meminfo', set: 0x1 | 0x2 | 0x4 });
+    expect(repair?.stack.map(({ isLive }) => isLive)).toEqual([true, false, false]);
+    const liveOther = other.replace('0:49', '0:50');
+    expect(plan([file(510, 501, '0:49'), file(511, 510, '0:49'), liveOther])[0]?.stack.at(-1)?.isLive).toBe(false);
+  });
+
   it('is one live mount on top of what is locked', () => {
     const locked = new Set([510]);
     expect(plan([file(510, 501, '0:48')], locked)).toMatchObject([{ stack: [] }]);
