@@ -5,6 +5,7 @@ import { release, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
+import type { LxcfsStatus } from '../../src/node/lxcfs/status.ts';
 import { ReadingContainer, VIEWS } from './lxcfs/reading.ts';
 import { endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
 import { Rig, until } from './support/rig.ts';
@@ -12,6 +13,7 @@ import { describeSystem, SOAK } from './support/suite.ts';
 
 /** What a lost lxcfs makes: ENOTCONN, ECONNABORTED for requests in flight, and EIO from one that is told to end while it answers. */
 const LOST = [107, 103, 5];
+const EACCES = 13;
 
 /** Before Linux 6.5 the dead file goes before the live one comes, and for microseconds the node's shows. */
 const [major = 0, minor = 0] = release().split('.').map(Number);
@@ -68,6 +70,8 @@ describeSystem('lxcfs in running containers', ['runc', 'lxcfs', 'gcc'], () => {
    */
   function expectOnlyTheTruth(container: ReadingContainer, hasStandby = true): void {
     for (const { file, value } of container.observations()) {
+      // The node's own slabinfo is root's, and a container with users of its own has none.
+      if (value === -EACCES && file === '/proc/slabinfo' && !hasStandby) continue;
       if (value < 0) expect(LOST).toContain(-value);
       else if (file === '/proc/meminfo' && !(value === NODE_TOTAL && !(MOUNTS_BENEATH && hasStandby))) {
         expect(value).toBe(container.memTotal);
@@ -140,8 +144,10 @@ describeSystem('lxcfs in running containers', ['runc', 'lxcfs', 'gcc'], () => {
       return active !== undefined && active.id !== id;
     });
     await settled(lxcfs, containers);
-    for (const container of containers) expectOnlyTheTruth(container);
-    expect((await lxcfs.status())?.lastGap?.cause).toBe('hung');
+    const { restarts, lastGap } = (await lxcfs.status()) as LxcfsStatus;
+    // On a machine that is too busy the standby's readers may be late as well.
+    for (const container of containers) expectOnlyTheTruth(container, restarts === 1);
+    expect(lastGap?.cause).toBe('hung');
   });
 
   it('do not wait where all are stopped, once two checks in a row have found that', async () => {

@@ -1,5 +1,5 @@
 import { closeSync, readFileSync } from 'node:fs';
-import { getSystemErrorName } from 'node:util';
+import { errnoName } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
 import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
 import { type MountNamespace, mountNamespaces, namespaceOf } from '../../linux/namespaces.ts';
@@ -31,6 +31,9 @@ export interface Attached {
 
 /** Containers that start and stop all the time must not keep a heal from ending; what is left is done by the next. */
 const MAX_LOOKS = 10;
+
+/** What the worker says where it did not find the mount that was to be replaced. */
+const ESTALE = 116;
 
 /** ms. Each try costs a thread. */
 const HANGING_RETRY = 60_000;
@@ -182,7 +185,8 @@ export class Reattach {
     for (const id of locked) this.#locked.add(id);
     // That it is locked is found out once, and what is on top of it then is right.
     if (!failure || (attached && locked.length > 0)) return;
-    round.fail(namespace, repair, `${failure.syscall}: ${getSystemErrorName(-failure.errno)}`);
+    const why = failure.errno === ESTALE ? 'its mount table changed meanwhile' : errnoName(failure.errno);
+    round.fail(namespace, repair, `${failure.syscall}: ${why}`);
   }
 
   #isNode(id: string): boolean {
