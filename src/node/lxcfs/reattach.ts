@@ -1,10 +1,10 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { errnoName } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
-import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
+import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
 import { type MountNamespace, mountNamespaces, namespaceOf } from '../../linux/namespaces.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers.ts';
-import { countLive, mayHaveOurs, planRepairs, type Repair, type Sources } from './reattach-plan.ts';
+import { countLive, foreignDevices, mayHaveOurs, planRepairs, type Repair, type Sources } from './reattach-plan.ts';
 
 /** A file that a container should read from lxcfs, and does not. */
 export interface Unhealed extends ContainerIdentity {
@@ -41,6 +41,7 @@ const HANGING_RETRY = 60_000;
 /** Puts the files of the published lxcfs in place in every mount namespace of the node that has files of an earlier one of ours. */
 export class Reattach {
   readonly #replacer: MountReplacer;
+  readonly #runDir: string;
   readonly #openNodeFiles: () => Promise<Sources>;
   #live: Sources | undefined;
   /** The node's own, once they were needed. */
@@ -50,6 +51,7 @@ export class Reattach {
   /** Where files of ours were seen last: a heal goes there first. */
   #known = new Map<string, MountNamespace>();
   readonly #locked = new Set<number>();
+  #foreign: ReadonlySet<string> = new Set();
   /** Namespaces that did not let the worker go, and when they may be entered again, in ms of `performance.now()`. */
   readonly #hanging = new Map<string, number>();
   #queue: Promise<unknown> = Promise.resolve();
@@ -57,8 +59,9 @@ export class Reattach {
   unhealed: readonly Unhealed[] = [];
 
   /** @param openNodeFiles what takes the place of files that are not served; nothing does where it gives none */
-  constructor(replacer: MountReplacer, openNodeFiles: () => Promise<Sources> = async () => new Map()) {
+  constructor(replacer: MountReplacer, runDir: string, openNodeFiles = async (): Promise<Sources> => new Map()) {
     this.#replacer = replacer;
+    this.#runDir = runDir;
     this.#openNodeFiles = openNodeFiles;
   }
 
@@ -90,7 +93,10 @@ export class Reattach {
 
   /** One after the other: two that work on one stack at once would see each other's halves. */
   #enqueue(job: () => Promise<Healed>): Promise<Healed> {
-    const result = this.#queue.then(job);
+    const result = this.#queue.then(() => {
+      this.#foreign = foreignDevices(readMountinfo(), this.#runDir);
+      return job();
+    });
     this.#queue = result.catch(() => {});
     return result;
   }
@@ -161,12 +167,13 @@ export class Reattach {
 
   /** The node's files are opened when the first container needs one. Without them nothing is taken away: they may be had next time. */
   async #plan(mounts: readonly Mount[], namespace: MountNamespace, round: Round): Promise<Repair[]> {
-    const repairs = planRepairs(mounts, this.#sources, this.#locked);
+    const untouchable = { locked: this.#locked, foreign: this.#foreign };
+    const repairs = planRepairs(mounts, this.#sources, untouchable);
     if (this.#node || repairs.every(({ source }) => source)) return repairs;
     try {
       this.#node = await this.#openNodeFiles();
       this.setLive(this.#live ?? new Map());
-      return planRepairs(mounts, this.#sources, this.#locked);
+      return planRepairs(mounts, this.#sources, untouchable);
     } catch (error) {
       const reason = `the node's own file cannot be put there: ${(error as Error).message}`;
       for (const repair of repairs) if (!repair.source) round.fail(namespace, repair, reason);
