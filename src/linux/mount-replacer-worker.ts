@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { check, errno, libc } from './libc.ts';
 import type { OpenRequest, Replaced, ReplaceReply, ReplaceRequest, ReplaceTarget } from './mount-replacer.ts';
 
@@ -32,7 +32,11 @@ const text = Buffer.alloc(512);
 // Root and working directory are shared among threads until then, and setns(CLONE_NEWNS) refuses to change them for others.
 check(libc.unshare(CLONE_FS), 'unshare');
 
+const { isAbandoned } = workerData as { isAbandoned: Int32Array };
+
 parentPort?.on('message', (request: ReplaceRequest | OpenRequest) => {
+  // Another has done it by now, and the descriptors may be of other files.
+  if (Atomics.load(isAbandoned, 0) === 1) return;
   if (request.type === 'open') parentPort?.postMessage({ id: request.id, descriptors: request.paths.map(openPath) });
   else parentPort?.postMessage(replaceAll(request));
 });

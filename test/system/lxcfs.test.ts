@@ -280,6 +280,34 @@ describeSystem('lxcfs beside others', ['runc', 'lxcfs', 'gcc'], () => {
     await until('ours reads', () => ours.last().get('/proc/meminfo') === ours.memTotal);
   });
 
+  it('puts the others right where the way to a file of one hangs, and says which that is', async () => {
+    const foreign = rig.path('foreign');
+    mkdirSync(foreign);
+    const child = spawn('lxcfs', ['-p', rig.path('foreign.pid'), '-o', 'allow_other', foreign], { stdio: 'ignore' });
+    rig.onClose('process', () => child.kill('SIGKILL'));
+    await until('the other lxcfs is mounted', () => readMountinfo().some(({ mountPoint }) => mountPoint === foreign));
+    const lxcfs = await new LxcfsService(rig).start();
+    const start = () => new ReadingContainer(rig, { source: lxcfs.source }).start();
+    const containers = [start(), start(), start()];
+    const way = `${foreign}/proc/meminfo`;
+    const pid = await sandbox(`mount --bind ${lxcfs.source}/proc/meminfo ${way} && echo $$ && exec sleep 1000`);
+    containers.push(start(), start(), start());
+    await lxcfs.healthy();
+    child.kill('SIGSTOP');
+    await sleep(1200); // the kernel trusts what it has looked up for a second
+    process.kill((await lxcfs.instance('active')).pid, 'SIGKILL');
+    await until('it says so', async () =>
+      (await lxcfs.status())?.unhealed.some((one) => one.pid === pid && one.path === way),
+    );
+    const device = await activeDevice(lxcfs);
+    for (const container of containers) {
+      await until('it is on the new one', () => container.lxcfsMounts().every((mount) => mount.device === device));
+      expect(container.lxcfsMounts()).toHaveLength(container.files.length);
+    }
+    expect((await lxcfs.status())?.unhealed.map((one) => one.pid)).toEqual([pid]);
+    expect((await lxcfs.status())?.unhealed[0]?.reason).toMatch(/did not answer within 2000 ms|hung before/);
+  });
+
   /** A process with a mount namespace of its own, made by a script that ends in `echo $$ && exec sleep 1000`. */
   async function sandbox(script: string, ...flags: string[]): Promise<number> {
     const child = spawn('unshare', ['--mount', '--propagation', 'private', ...flags, 'sh', '-c', script], {

@@ -46,6 +46,7 @@ export class Reattach {
   #live: Sources | undefined;
   /** The node's own, once they were needed. */
   #node: Sources | undefined;
+  #opening: Promise<Sources> | undefined;
   /** Both: the live one's come first. */
   #sources: Sources = new Map();
   /** Where files of ours were seen last: a heal goes there first. */
@@ -103,9 +104,9 @@ export class Reattach {
 
   async #heal(): Promise<Healed> {
     const total = new Round();
-    for (const namespace of this.#known.values()) {
+    await forEach(this.#known.values(), async (namespace) => {
       if (namespaceOf(namespace.pid) === namespace.id) await this.#visit(namespace, total);
-    }
+    });
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const round = await this.#look();
       total.add(round);
@@ -120,14 +121,14 @@ export class Reattach {
     const round = new Round();
     const known = new Map<string, MountNamespace>();
     const count = { files: 0, nodeFiles: 0 };
-    for (const namespace of mountNamespaces()) {
-      if (this.#isNode(namespace.id)) continue;
+    await forEach(mountNamespaces().values(), async (namespace) => {
+      if (this.#isNode(namespace.id)) return;
       const found = await this.#visit(namespace, round);
-      if (!found) continue;
+      if (!found) return;
       known.set(namespace.id, namespace);
       count.files += found.lxcfs;
       count.nodeFiles += found.node;
-    }
+    });
     this.#known = known;
     this.attached = { containers: known.size, ...count };
     return round;
@@ -171,7 +172,10 @@ export class Reattach {
     const repairs = planRepairs(mounts, this.#sources, untouchable);
     if (this.#node || repairs.every(({ source }) => source)) return repairs;
     try {
-      this.#node = await this.#openNodeFiles();
+      this.#opening ??= this.#openNodeFiles().finally(() => {
+        this.#opening = undefined;
+      });
+      this.#node = await this.#opening;
       this.setLive(this.#live ?? new Map());
       return planRepairs(mounts, this.#sources, untouchable);
     } catch (error) {
@@ -199,6 +203,16 @@ export class Reattach {
   #isNode(id: string): boolean {
     return id === namespaceOf('self') || id === namespaceOf(1);
   }
+}
+
+/** So many at a time that the worker never waits for what is next. */
+const AT_ONCE = 4;
+
+async function forEach<T>(items: IterableIterator<T>, job: (item: T) => Promise<void>): Promise<void> {
+  const next = async (): Promise<void> => {
+    for (const item of items) await job(item);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, next));
 }
 
 class Round implements Healed {
