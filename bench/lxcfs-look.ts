@@ -24,7 +24,7 @@ const children = Array.from({ length: NAMESPACES }, () =>
 try {
   await Promise.all(children.map((child) => new Promise((resolve) => child.stdout.once('data', resolve))));
   const replacer = new MountReplacer();
-  const reattach = new Reattach(replacer);
+  const reattach = new Reattach(replacer, '/run/hotmount');
   reattach.setLive(new Map());
   const times: number[] = [];
   for (let i = 0; i < 20; i++) {

@@ -1,5 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readMountinfo } from '../src/linux/mountinfo.ts';
 import { ReadingContainer, VIEWS } from '../test/system/lxcfs/reading.ts';
@@ -9,37 +10,30 @@ import { median } from './webhook/load.ts';
 
 /**
  * How long containers do without lxcfs when it is lost: with hotmount, with and without its standby, and by the usual script, which
- * starts lxcfs again and then binds each file with nsenter and mount. Root, runc, lxcfs and gcc. Every container reads its files all the
- * time; times are from the kill until the last of them has read its own limit again.
+ * starts lxcfs again and then binds each file with nsenter and mount. Root, runc, lxcfs and gcc. Every container has seven files, and
+ * reads the first and the last of them to be put in place again and again; times are from the kill until the last container has read
+ * its own limit again.
  */
 const SIZES = (process.env['SIZES'] ?? '1,10,50').split(',').map(Number);
 const ROUNDS = Number(process.env['ROUNDS'] ?? 5);
-/** µs. Fifty readers without a pause would measure the scheduler. */
-const PAUSE = 1000;
+const READ = ['/proc/meminfo', VIEWS.at(-1) as string];
+/** µs between two rounds of a reader: all of them together keep half a processor busy. Without, the scheduler would be measured. */
+const pauseOf = (n: number): number => 1000 * n;
 
 const now = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
 
-/** ms from `since` until every container has read its own limit, after the last error it met. */
+/** ms from `since` until the last container had read its own limit again, once all have been attached. @throws where one has not */
 async function recovery(containers: readonly ReadingContainer[], since: number): Promise<number> {
-  const ends: number[] = [];
-  for (const container of containers) {
-    ends.push(
-      await until(
-        `${container.id} recovers`,
-        () => {
-          const seen = container.observations().filter(({ at }) => at >= since);
-          const failed = new Set(seen.filter(({ value }) => value < 0).map(({ file }) => file));
-          const last = new Map(seen.map((observation) => [observation.file, observation]));
-          const own = [...failed].every((file) => {
-            const value = last.get(file)?.value ?? -1;
-            return file === '/proc/meminfo' ? value === container.memTotal : value > 0;
-          });
-          return failed.size > 0 && own ? Math.max(...[...last.values()].map(({ at }) => at)) : undefined;
-        },
-        60,
-      ),
-    );
-  }
+  await sleep(500 + (3 * pauseOf(containers.length)) / 1000);
+  const ends = containers.map((container) => {
+    const seen = container.observations().filter(({ at }) => at >= since);
+    if (
+      container.last().get('/proc/meminfo') !== container.memTotal ||
+      [...container.last().values()].some((v) => v <= 0)
+    )
+      throw new Error(`${container.id} does not read its own limit`);
+    return Math.max(since, ...seen.map(({ at }) => at));
+  });
   return Math.max(...ends) - since;
 }
 
@@ -48,7 +42,7 @@ async function withHotmount(n: number): Promise<{ errors: number[]; all: number[
   try {
     const lxcfs = await new LxcfsService(rig).start();
     const containers = Array.from({ length: n }, () =>
-      new ReadingContainer(rig, { source: lxcfs.source, pause: PAUSE }).start(),
+      new ReadingContainer(rig, { source: lxcfs.source, pause: pauseOf(n), read: READ }).start(),
     );
     await sleep(1000);
     const errors: number[] = [];
@@ -58,7 +52,7 @@ async function withHotmount(n: number): Promise<{ errors: number[]; all: number[
       process.kill((await lxcfs.instance('active')).pid, 'SIGKILL');
       await until('it is noticed', async () => (await lxcfs.status())?.restarts === i + 1);
       await lxcfs.healthy();
-      await sleep(500);
+      await sleep(500 + 5 * n);
       const after = containers.map((container) => container.errors().time);
       errors.push(median(after.map((time, c) => time - (before[c] as number))));
       before = after;
@@ -66,9 +60,9 @@ async function withHotmount(n: number): Promise<{ errors: number[]; all: number[
     for (let i = 0; i < ROUNDS; i++) {
       const since = now();
       for (const pid of lxcfsProcesses(lxcfs.runDir)) process.kill(pid, 'SIGKILL');
+      await until('it is noticed', async () => (await lxcfs.status())?.restarts === ROUNDS + 2 * (i + 1));
+      await until('all are attached', async () => (await lxcfs.status())?.settled);
       all.push(await recovery(containers, since));
-      await lxcfs.healthy();
-      await sleep(500);
     }
     return { errors, all };
   } finally {
@@ -101,7 +95,8 @@ async function withScript(n: number): Promise<number[]> {
     const containers = Array.from({ length: n }, () =>
       new ReadingContainer(rig, {
         source: `${directory}/lxcfs`,
-        pause: PAUSE,
+        pause: pauseOf(n),
+        read: READ,
         readOnlyMounts: false,
         shared: directory,
       }).start(),
@@ -129,7 +124,6 @@ async function withScript(n: number): Promise<number[]> {
         }
       }
       all.push(await recovery(containers, since));
-      await sleep(500);
     }
     return all;
   } finally {
@@ -142,7 +136,9 @@ const show = (times: readonly number[]): string =>
 for (const n of SIZES) {
   const { errors, all } = await withHotmount(n);
   const script = await withScript(n);
-  console.log(`N = ${n}, ${VIEWS.length} files each, median of ${ROUNDS} (least–most):`);
+  console.log(
+    `N = ${n}, ${VIEWS.length} files each, median of ${ROUNDS} (least–most), a reader looks every ${pauseOf(n) / 1000} ms; load ${loadavg()[0]?.toFixed(1)}:`,
+  );
   console.log(`  error time of a reader per crash of the active lxcfs, with the standby: ${show(errors)}`);
   console.log(
     `  all lxcfs lost, until the last container reads its limit: hotmount ${show(all)}, script ${show(script)}, ratio ${(median(script) / median(all)).toFixed(1)}`,

@@ -2,6 +2,7 @@ import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
 
 /** Errors of file systems and media that libuv, and so Node, has no name for (asm-generic/errno.h). */
 const UNNAMED: Readonly<Record<number, readonly [name: string, message: string]>> = {
+  116: ['ESTALE', 'stale file handle'],
   117: ['EUCLEAN', 'structure needs cleaning'],
   123: ['ENOMEDIUM', 'no medium found'],
   124: ['EMEDIUMTYPE', 'wrong medium type'],
@@ -26,6 +27,9 @@ export class SystemCallError extends Error {
     this.path = path;
   }
 }
+
+/** `ENOENT` and the like. */
+export const errnoName = (errno: number): string => UNNAMED[errno]?.[0] ?? getSystemErrorName(-errno);
 
 /** The errno's name (`ENOENT`) of an error of ours or Node's, undefined for any other value. */
 export function errorCode(error: unknown): string | undefined {

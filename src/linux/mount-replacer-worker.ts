@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { check, errno, libc } from './libc.ts';
 import type { OpenRequest, Replaced, ReplaceReply, ReplaceRequest, ReplaceTarget } from './mount-replacer.ts';
 
@@ -13,7 +13,8 @@ const CLONE_NEWNS = 0x20000;
 const [EINVAL, ESTALE] = [22, 116];
 const O_CLOEXEC = 0o2000000;
 const O_PATH_NOFOLLOW_CLOEXEC = 0o10000000 | 0o400000 | O_CLOEXEC;
-const MNT_DETACH_NOFOLLOW = 2 | 8;
+const MNT_DETACH = 2;
+const MNT_DETACH_NOFOLLOW = MNT_DETACH | 8;
 const SYS = { open_tree: 428, move_mount: 429, mount_setattr: 442 };
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
@@ -26,11 +27,16 @@ const MS_PRIVATE = 1n << 18n;
 const home = openSync('/proc/self/ns/mnt', 'r');
 // The container's own /proc is not to be trusted with the question which mount a descriptor is on.
 const fdinfo = openSync('/proc/self/fdinfo', 'r');
+const descriptors = openSync('/proc/self/fd', 'r');
 const text = Buffer.alloc(512);
 // Root and working directory are shared among threads until then, and setns(CLONE_NEWNS) refuses to change them for others.
 check(libc.unshare(CLONE_FS), 'unshare');
 
+const { isAbandoned } = workerData as { isAbandoned: Int32Array };
+
 parentPort?.on('message', (request: ReplaceRequest | OpenRequest) => {
+  // Another has done it by now, and the descriptors may be of other files.
+  if (Atomics.load(isAbandoned, 0) === 1) return;
   if (request.type === 'open') parentPort?.postMessage({ id: request.id, descriptors: request.paths.map(openPath) });
   else parentPort?.postMessage(replaceAll(request));
 });
@@ -58,7 +64,9 @@ function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
     const failure = { syscall: 'setns', errno: errno() };
     for (const _ of targets) results.push({ attached: false, detached: 0, locked: [], failure });
   } else {
-    for (const [i, target] of targets.entries()) results.push(replace(target, trees[i] as Tree));
+    const pile = new Pile();
+    for (const [i, target] of targets.entries()) results.push(replace(target, trees[i] as Tree, pile));
+    pile.detach();
     check(libc.setns(home, CLONE_NEWNS), 'setns');
   }
   for (const tree of trees) if (typeof tree === 'number') libc.close(tree);
@@ -100,7 +108,7 @@ function prepare({ source, set, clear }: ReplaceTarget): Tree {
 }
 
 /** In the container's namespace. */
-function replace(target: ReplaceTarget, tree: Tree): Replaced {
+function replace(target: ReplaceTarget, tree: Tree, pile: Pile): Replaced {
   const result = { attached: false, detached: 0, locked: [] as number[] };
   if (typeof tree === 'object') return { ...result, failure: tree };
   const stack = [...target.stack];
@@ -129,7 +137,7 @@ function replace(target: ReplaceTarget, tree: Tree): Replaced {
     if (stack.length === 1 && mountIdAt(target.path) !== top()?.id) return finish({ syscall: 'open', errno: ESTALE });
     if (attach(tree, target.path, MOVE_MOUNT_BENEATH)) {
       result.attached = true;
-      return finish(detachTop());
+      return finish(pile.add(target.path, top()?.id as number) ? undefined : detachTop());
     }
     // Either this kernel is older than 6.5, or what is there is locked: the next call tells.
     if (errno() !== EINVAL) return finish({ syscall: 'move_mount', errno: errno() });
@@ -138,6 +146,44 @@ function replace(target: ReplaceTarget, tree: Tree): Replaced {
   }
   result.attached = attach(tree, target.path, 0);
   return finish(result.attached ? undefined : { syscall: 'move_mount', errno: errno() });
+}
+
+/**
+ * What a visit takes off its paths, put on one another to go with a single umount2(2): each has to wait until all processors have passed
+ * a quiet state (namespace_unlock in fs/namespace.c), on a busy node for milliseconds, and moving a mount does not. The first one stays
+ * where it is, at the bottom.
+ */
+class Pile {
+  readonly #ids = new Set<number>();
+  #bottom: { readonly fd: number; readonly path: Uint8Array } | undefined;
+
+  /** @returns false where that mount is not on top at `path`, or cannot be moved: then it is where it was */
+  add(path: Uint8Array, id: number): boolean {
+    const fd = libc.open(path, O_PATH_NOFOLLOW_CLOEXEC);
+    if (fd < 0) return false;
+    const isRight = mountIdOf(fd) === id;
+    if (isRight && !this.#bottom) {
+      this.#bottom = { fd, path };
+      this.#ids.add(id);
+      return true;
+    }
+    const isAdded = isRight && this.#bottom !== undefined && attach(fd, this.#bottom.path, 0);
+    if (isAdded) this.#ids.add(id);
+    libc.close(fd);
+    return isAdded;
+  }
+
+  detach(): void {
+    if (!this.#bottom) return;
+    const { fd, path } = this.#bottom;
+    // By its path only the uppermost could be had.
+    const isGone = libc.fchdir(descriptors) === 0 && libc.umount2(String(fd), MNT_DETACH) === 0;
+    libc.close(fd);
+    if (isGone) return;
+    for (let id = mountIdAt(path); id !== undefined && this.#ids.delete(id); id = mountIdAt(path)) {
+      libc.umount2(path, MNT_DETACH_NOFOLLOW);
+    }
+  }
 }
 
 function attach(tree: number, path: Uint8Array, flags: number): boolean {
@@ -167,10 +213,15 @@ function detach(path: Uint8Array, id: number): Failure | undefined {
 function mountIdAt(path: Uint8Array): number | undefined {
   const fd = libc.open(path, O_PATH_NOFOLLOW_CLOEXEC);
   if (fd < 0) return undefined;
+  const id = mountIdOf(fd);
+  libc.close(fd);
+  return id;
+}
+
+function mountIdOf(fd: number): number | undefined {
   const info = libc.openat(fdinfo, String(fd), O_CLOEXEC);
   const length = info < 0 ? 0 : Number(libc.read(info, text, text.length));
   if (info >= 0) libc.close(info);
-  libc.close(fd);
   const id = /^mnt_id:\s*(\d+)$/m.exec(text.toString('latin1', 0, Math.max(0, length)))?.[1];
   return id === undefined ? undefined : Number(id);
 }

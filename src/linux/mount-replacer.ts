@@ -51,6 +51,15 @@ interface OpenReply {
   readonly descriptors: readonly number[];
 }
 
+interface Job {
+  readonly request: ReplaceRequest | OpenRequest;
+  /** For the error. */
+  readonly what: string;
+  worker: Worker;
+  readonly resolve: (reply: ReplaceReply | OpenReply) => void;
+  readonly reject: (error: Error) => void;
+}
+
 /** How long a job may take, in ms. Paths can lead over a container's own FUSE mounts, and those can hang. */
 const DEADLINE = 2000;
 
@@ -64,8 +73,12 @@ export class NamespaceHangs extends Error {
  */
 export class MountReplacer {
   #worker: Worker | undefined;
+  /** Set where the worker is given up: it hangs, and must do nothing more when it comes back. */
+  #isAbandoned = new Int32Array(new SharedArrayBuffer(4));
   #nextId = 1;
-  readonly #waiting = new Map<number, (reply: ReplaceReply | OpenReply | Error) => void>();
+  /** In the order in which the worker does them. */
+  #jobs: Job[] = [];
+  #deadline: NodeJS.Timeout | undefined;
   /** A job did not come back: the thread is lost, and with it an orderly end of this process. */
   stuck = false;
 
@@ -99,6 +112,7 @@ export class MountReplacer {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#deadline);
     await this.#worker?.terminate();
     this.#worker = undefined;
   }
@@ -108,26 +122,42 @@ export class MountReplacer {
     what: string,
   ): Promise<ReplaceReply | OpenReply> {
     const worker = await this.#start();
-    const id = this.#nextId++;
-    const reply = await new Promise<ReplaceReply | OpenReply | Error>((resolve) => {
-      const timer = setTimeout(() => {
-        this.#lose(worker);
-        resolve(new NamespaceHangs(`${what} did not answer within ${DEADLINE} ms`));
-      }, DEADLINE);
-      this.#waiting.set(id, (answer) => {
-        clearTimeout(timer);
-        resolve(answer);
-      });
-      worker.postMessage({ ...job, id });
-    });
-    this.#waiting.delete(id);
-    if (reply instanceof Error) throw reply;
-    return reply;
+    const { promise, resolve, reject } = Promise.withResolvers<ReplaceReply | OpenReply>();
+    const request = { ...job, id: this.#nextId++ };
+    this.#jobs.push({ request, what, worker, resolve, reject });
+    worker.postMessage(request);
+    if (this.#jobs.length === 1) this.#watch();
+    return promise;
   }
 
-  #lose(worker: Worker): void {
+  /** Of the jobs that wait, the time counts for the one that the worker is at. */
+  #watch(): void {
+    clearTimeout(this.#deadline);
+    if (this.#jobs.length > 0) this.#deadline = setTimeout(() => void this.#abandon(), DEADLINE);
+  }
+
+  #done(reply: ReplaceReply | OpenReply): void {
+    // One that was given up may have come back.
+    if (this.#jobs[0]?.request.id !== reply.id) return;
+    this.#jobs.shift()?.resolve(reply);
+    this.#watch();
+  }
+
+  /** Gives the worker up, and the others' jobs to another. */
+  async #abandon(): Promise<void> {
+    Atomics.store(this.#isAbandoned, 0, 1);
+    this.#worker = undefined;
     this.stuck = true;
-    if (this.#worker === worker) this.#worker = undefined;
+    const hung = this.#jobs.shift();
+    hung?.reject(new NamespaceHangs(`${hung.what} did not answer within ${DEADLINE} ms`));
+    if (this.#jobs.length === 0) return;
+    const worker = await this.#start();
+    for (const job of this.#jobs) {
+      if (job.worker === worker) continue;
+      job.worker = worker;
+      worker.postMessage(job.request);
+    }
+    this.#watch();
   }
 
   async #start(): Promise<Worker> {
@@ -135,14 +165,18 @@ export class MountReplacer {
     // libuv's pool starts with its first job. Were that made while the worker is abroad, the pool's threads would be born there.
     await stat('/');
     if (this.#worker) return this.#worker;
+    this.#isAbandoned = new Int32Array(new SharedArrayBuffer(4));
     const worker = new Worker(new URL('./mount-replacer-worker.ts', import.meta.url), {
       name: 'namespaces',
+      workerData: { isAbandoned: this.#isAbandoned },
       resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 32 },
     });
-    worker.on('message', (reply: ReplaceReply | OpenReply) => this.#waiting.get(reply.id)?.(reply));
+    worker.on('message', (reply: ReplaceReply | OpenReply) => this.#done(reply));
     worker.on('error', (error: Error) => {
-      if (this.#worker === worker) this.#worker = undefined;
-      for (const answer of this.#waiting.values()) answer(error);
+      if (this.#worker !== worker) return;
+      this.#worker = undefined;
+      for (const { reject } of this.#jobs.splice(0)) reject(error);
+      clearTimeout(this.#deadline);
     });
     worker.unref();
     this.#worker = worker;

@@ -205,7 +205,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
         }),
       );
       const home = namespaceOf('self');
-      const reattach = new Reattach(replacer);
+      const reattach = new Reattach(replacer, lxcfs.runDir);
       const descriptors = readdirSync('/proc/self/fd').length;
       const threads = readdirSync('/proc/self/task').length;
       for (let i = 0; i < heals; i++) {

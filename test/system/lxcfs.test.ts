@@ -5,6 +5,7 @@ import { release, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
+import type { LxcfsStatus } from '../../src/node/lxcfs/status.ts';
 import { ReadingContainer, VIEWS } from './lxcfs/reading.ts';
 import { endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
 import { Rig, until } from './support/rig.ts';
@@ -12,6 +13,7 @@ import { describeSystem, SOAK } from './support/suite.ts';
 
 /** What a lost lxcfs makes: ENOTCONN, ECONNABORTED for requests in flight, and EIO from one that is told to end while it answers. */
 const LOST = [107, 103, 5];
+const EACCES = 13;
 
 /** Before Linux 6.5 the dead file goes before the live one comes, and for microseconds the node's shows. */
 const [major = 0, minor = 0] = release().split('.').map(Number);
@@ -68,6 +70,8 @@ describeSystem('lxcfs in running containers', ['runc', 'lxcfs', 'gcc'], () => {
    */
   function expectOnlyTheTruth(container: ReadingContainer, hasStandby = true): void {
     for (const { file, value } of container.observations()) {
+      // The node's own slabinfo is root's, and a container with users of its own has none.
+      if (value === -EACCES && file === '/proc/slabinfo' && !hasStandby) continue;
       if (value < 0) expect(LOST).toContain(-value);
       else if (file === '/proc/meminfo' && !(value === NODE_TOTAL && !(MOUNTS_BENEATH && hasStandby))) {
         expect(value).toBe(container.memTotal);
@@ -140,8 +144,10 @@ describeSystem('lxcfs in running containers', ['runc', 'lxcfs', 'gcc'], () => {
       return active !== undefined && active.id !== id;
     });
     await settled(lxcfs, containers);
-    for (const container of containers) expectOnlyTheTruth(container);
-    expect((await lxcfs.status())?.lastGap?.cause).toBe('hung');
+    const { restarts, lastGap } = (await lxcfs.status()) as LxcfsStatus;
+    // On a machine that is too busy the standby's readers may be late as well.
+    for (const container of containers) expectOnlyTheTruth(container, restarts === 1);
+    expect(lastGap?.cause).toBe('hung');
   });
 
   it('do not wait where all are stopped, once two checks in a row have found that', async () => {
@@ -272,6 +278,34 @@ describeSystem('lxcfs beside others', ['runc', 'lxcfs', 'gcc'], () => {
     expect(theirs.mounts()).toEqual(before);
     expect(inNode()).toEqual(nodeBefore);
     await until('ours reads', () => ours.last().get('/proc/meminfo') === ours.memTotal);
+  });
+
+  it('puts the others right where the way to a file of one hangs, and says which that is', async () => {
+    const foreign = rig.path('foreign');
+    mkdirSync(foreign);
+    const child = spawn('lxcfs', ['-p', rig.path('foreign.pid'), '-o', 'allow_other', foreign], { stdio: 'ignore' });
+    rig.onClose('process', () => child.kill('SIGKILL'));
+    await until('the other lxcfs is mounted', () => readMountinfo().some(({ mountPoint }) => mountPoint === foreign));
+    const lxcfs = await new LxcfsService(rig).start();
+    const start = () => new ReadingContainer(rig, { source: lxcfs.source }).start();
+    const containers = [start(), start(), start()];
+    const way = `${foreign}/proc/meminfo`;
+    const pid = await sandbox(`mount --bind ${lxcfs.source}/proc/meminfo ${way} && echo $$ && exec sleep 1000`);
+    containers.push(start(), start(), start());
+    await lxcfs.healthy();
+    child.kill('SIGSTOP');
+    await sleep(1200); // the kernel trusts what it has looked up for a second
+    process.kill((await lxcfs.instance('active')).pid, 'SIGKILL');
+    await until('it says so', async () =>
+      (await lxcfs.status())?.unhealed.some((one) => one.pid === pid && one.path === way),
+    );
+    const device = await activeDevice(lxcfs);
+    for (const container of containers) {
+      await until('it is on the new one', () => container.lxcfsMounts().every((mount) => mount.device === device));
+      expect(container.lxcfsMounts()).toHaveLength(container.files.length);
+    }
+    expect((await lxcfs.status())?.unhealed.map((one) => one.pid)).toEqual([pid]);
+    expect((await lxcfs.status())?.unhealed[0]?.reason).toMatch(/did not answer within 2000 ms|hung before/);
   });
 
   /** A process with a mount namespace of its own, made by a script that ends in `echo $$ && exec sleep 1000`. */

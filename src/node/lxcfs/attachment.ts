@@ -32,7 +32,7 @@ export class Attachment {
 
   constructor(options: AttachmentOptions) {
     this.#options = options;
-    this.#reattach = new Reattach(options.replacer, () => this.#openNodeFiles());
+    this.#reattach = new Reattach(options.replacer, options.runDir.path, () => this.#openNodeFiles());
   }
 
   get isHealing(): boolean {

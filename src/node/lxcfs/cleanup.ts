@@ -19,7 +19,7 @@ export async function cleanUpLxcfs(runDir: RunDir, log: Logger): Promise<boolean
   const replacer = new MountReplacer();
   const wakeups = new Wakeups();
   try {
-    const reattach = new Reattach(replacer);
+    const reattach = new Reattach(replacer, runDir.path);
     reattach.setLive(new Map());
     const { unhealed } = await reattach.heal();
     for (const problem of unhealed) log.error(problem, 'a file of lxcfs could not be taken out of a container');

@@ -50,31 +50,52 @@ export interface Repair {
   readonly source: Source | undefined;
 }
 
+export interface Untouchable {
+  /** Ids of mounts that the kernel has said it will not part with: one live mount on top is right. */
+  readonly locked?: ReadonlySet<number>;
+  /** Devices of what another supervisor serves. */
+  readonly foreign?: ReadonlySet<string>;
+}
+
+/**
+ * The devices of what a supervisor with another run dir serves on this node: the containers that read from it are its own.
+ * @param mounts of our own namespace
+ */
+export function foreignDevices(mounts: readonly Mount[], runDir: string): Set<string> {
+  const [own, others] = [new Set<string>(), new Set<string>()];
+  for (const { fsType, source, mountPoint, device } of mounts) {
+    if (source !== SOURCE || !Object.hasOwn(ROOTS, fsType)) continue;
+    (mountPoint.startsWith(`${runDir}/`) ? own : others).add(device);
+  }
+  return others.difference(own);
+}
+
 /**
  * What has to be done in a namespace, from its mount table alone: each path should show exactly one mount of ours, the live one. Left
  * alone are mounts that are covered by someone else's, whole lxcfs trees (those of the node and of namespaces that copied the node's
- * table), the node's own files where they lie ready in the run dir, and the `locked`, by mount id: the kernel has said that it will not
- * part with them, so one live mount on top is right.
+ * table), the node's own files where they lie ready in the run dir, and what is untouchable.
  */
 export function planRepairs(
   mounts: readonly Mount[],
   sources: Sources,
-  locked: ReadonlySet<number> = new Set(),
+  { locked = new Set(), foreign = new Set() }: Untouchable = {},
 ): Repair[] {
   if (!mounts.some(isOurs)) return [];
   const table = new MountTable(mounts);
   const repairs: Repair[] = [];
   for (const top of mounts) {
-    if (!isOurs(top) || table.isInRunDir(top) || !table.isVisible(top)) continue;
-    const file = fileOf(top);
+    if (!isOurs(top) || foreign.has(top.device) || table.isInRunDir(top) || !table.isVisible(top)) continue;
+    const all = table.stackEndingIn(top);
+    // What a visit that was killed had piled up there is of other files; the one at the bottom is the path's own.
+    const file = fileOf(all[0] as Mount);
+    const seen = all.findLast((mount) => fileOf(mount) === file) as Mount;
     const source = sources.get(file);
-    const stack = table
-      .stackEndingIn(top)
+    const stack = all
       .filter(({ id }) => !locked.has(id))
-      .map((mount) => ({ id: mount.id, isLive: mount.device === source?.device }));
+      .map((mount) => ({ id: mount.id, isLive: mount.device === source?.device && fileOf(mount) === file }));
     if (stack.length === 0 && !source) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
-    const set = attributesOf(top.options);
+    const set = attributesOf(seen.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
     repairs.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
   }

@@ -1,10 +1,10 @@
 import { closeSync, readFileSync } from 'node:fs';
-import { getSystemErrorName } from 'node:util';
+import { errnoName } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
-import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
+import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
 import { type MountNamespace, mountNamespaces, namespaceOf } from '../../linux/namespaces.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers.ts';
-import { countLive, mayHaveOurs, planRepairs, type Repair, type Sources } from './reattach-plan.ts';
+import { countLive, foreignDevices, mayHaveOurs, planRepairs, type Repair, type Sources } from './reattach-plan.ts';
 
 /** A file that a container should read from lxcfs, and does not. */
 export interface Unhealed extends ContainerIdentity {
@@ -32,21 +32,27 @@ export interface Attached {
 /** Containers that start and stop all the time must not keep a heal from ending; what is left is done by the next. */
 const MAX_LOOKS = 10;
 
+/** What the worker says where it did not find the mount that was to be replaced. */
+const ESTALE = 116;
+
 /** ms. Each try costs a thread. */
 const HANGING_RETRY = 60_000;
 
 /** Puts the files of the published lxcfs in place in every mount namespace of the node that has files of an earlier one of ours. */
 export class Reattach {
   readonly #replacer: MountReplacer;
+  readonly #runDir: string;
   readonly #openNodeFiles: () => Promise<Sources>;
   #live: Sources | undefined;
   /** The node's own, once they were needed. */
   #node: Sources | undefined;
+  #opening: Promise<Sources> | undefined;
   /** Both: the live one's come first. */
   #sources: Sources = new Map();
   /** Where files of ours were seen last: a heal goes there first. */
   #known = new Map<string, MountNamespace>();
   readonly #locked = new Set<number>();
+  #foreign: ReadonlySet<string> = new Set();
   /** Namespaces that did not let the worker go, and when they may be entered again, in ms of `performance.now()`. */
   readonly #hanging = new Map<string, number>();
   #queue: Promise<unknown> = Promise.resolve();
@@ -54,8 +60,9 @@ export class Reattach {
   unhealed: readonly Unhealed[] = [];
 
   /** @param openNodeFiles what takes the place of files that are not served; nothing does where it gives none */
-  constructor(replacer: MountReplacer, openNodeFiles: () => Promise<Sources> = async () => new Map()) {
+  constructor(replacer: MountReplacer, runDir: string, openNodeFiles = async (): Promise<Sources> => new Map()) {
     this.#replacer = replacer;
+    this.#runDir = runDir;
     this.#openNodeFiles = openNodeFiles;
   }
 
@@ -87,16 +94,19 @@ export class Reattach {
 
   /** One after the other: two that work on one stack at once would see each other's halves. */
   #enqueue(job: () => Promise<Healed>): Promise<Healed> {
-    const result = this.#queue.then(job);
+    const result = this.#queue.then(() => {
+      this.#foreign = foreignDevices(readMountinfo(), this.#runDir);
+      return job();
+    });
     this.#queue = result.catch(() => {});
     return result;
   }
 
   async #heal(): Promise<Healed> {
     const total = new Round();
-    for (const namespace of this.#known.values()) {
+    await forEach(this.#known.values(), async (namespace) => {
       if (namespaceOf(namespace.pid) === namespace.id) await this.#visit(namespace, total);
-    }
+    });
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const round = await this.#look();
       total.add(round);
@@ -111,14 +121,14 @@ export class Reattach {
     const round = new Round();
     const known = new Map<string, MountNamespace>();
     const count = { files: 0, nodeFiles: 0 };
-    for (const namespace of mountNamespaces()) {
-      if (this.#isNode(namespace.id)) continue;
+    await forEach(mountNamespaces().values(), async (namespace) => {
+      if (this.#isNode(namespace.id)) return;
       const found = await this.#visit(namespace, round);
-      if (!found) continue;
+      if (!found) return;
       known.set(namespace.id, namespace);
       count.files += found.lxcfs;
       count.nodeFiles += found.node;
-    }
+    });
     this.#known = known;
     this.attached = { containers: known.size, ...count };
     return round;
@@ -158,12 +168,16 @@ export class Reattach {
 
   /** The node's files are opened when the first container needs one. Without them nothing is taken away: they may be had next time. */
   async #plan(mounts: readonly Mount[], namespace: MountNamespace, round: Round): Promise<Repair[]> {
-    const repairs = planRepairs(mounts, this.#sources, this.#locked);
+    const untouchable = { locked: this.#locked, foreign: this.#foreign };
+    const repairs = planRepairs(mounts, this.#sources, untouchable);
     if (this.#node || repairs.every(({ source }) => source)) return repairs;
     try {
-      this.#node = await this.#openNodeFiles();
+      this.#opening ??= this.#openNodeFiles().finally(() => {
+        this.#opening = undefined;
+      });
+      this.#node = await this.#opening;
       this.setLive(this.#live ?? new Map());
-      return planRepairs(mounts, this.#sources, this.#locked);
+      return planRepairs(mounts, this.#sources, untouchable);
     } catch (error) {
       const reason = `the node's own file cannot be put there: ${(error as Error).message}`;
       for (const repair of repairs) if (!repair.source) round.fail(namespace, repair, reason);
@@ -182,12 +196,23 @@ export class Reattach {
     for (const id of locked) this.#locked.add(id);
     // That it is locked is found out once, and what is on top of it then is right.
     if (!failure || (attached && locked.length > 0)) return;
-    round.fail(namespace, repair, `${failure.syscall}: ${getSystemErrorName(-failure.errno)}`);
+    const why = failure.errno === ESTALE ? 'its mount table changed meanwhile' : errnoName(failure.errno);
+    round.fail(namespace, repair, `${failure.syscall}: ${why}`);
   }
 
   #isNode(id: string): boolean {
     return id === namespaceOf('self') || id === namespaceOf(1);
   }
+}
+
+/** So many at a time that the worker never waits for what is next. */
+const AT_ONCE = 4;
+
+async function forEach<T>(items: IterableIterator<T>, job: (item: T) => Promise<void>): Promise<void> {
+  const next = async (): Promise<void> => {
+    for (const item of items) await job(item);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, next));
 }
 
 class Round implements Healed {

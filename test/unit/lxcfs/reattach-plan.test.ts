@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Mount, parseMountinfo } from '../../../src/linux/mountinfo.ts';
-import { countLive, FILES, planRepairs, type Sources } from '../../../src/node/lxcfs/reattach-plan.ts';
+import { countLive, FILES, foreignDevices, planRepairs, type Sources } from '../../../src/node/lxcfs/reattach-plan.ts';
 
 const LIVE: Sources = new Map(FILES.map((file, i) => [file, { device: '0:50', fd: 100 + i }]));
 const CONTAINER = [
@@ -9,7 +9,8 @@ const CONTAINER = [
   '501 500 0:61 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw',
 ];
 const table = (lines: readonly string[]): Mount[] => parseMountinfo([...CONTAINER, ...lines, ''].join('\n'));
-const plan = (lines: readonly string[], locked?: ReadonlySet<number>) => planRepairs(table(lines), LIVE, locked);
+const plan = (lines: readonly string[], locked: ReadonlySet<number> = new Set()) =>
+  planRepairs(table(lines), LIVE, { locked });
 const file = (id: number, parent: number, device: string, rest = '', options = 'ro,nosuid,nodev,relatime') =>
   `${id} ${parent} ${device} /proc/meminfo${rest} /proc/meminfo ${options} - fuse.lxcfs hotmount rw,user_id=0`;
 const nodeFile = (id: number, parent: number) =>
@@ -51,6 +52,16 @@ describe('what a container needs', () => {
         ],
       },
     ]);
+  });
+
+  it('is the file at the bottom, where a visit that was killed has left a pile of others on it', () => {
+    const other = '512 511 0:49 /proc/stat /proc/meminfo rw,noexec,relatime - fuse.lxcfs hotmount rw';
+    const stack = [file(510, 501, '0:50'), file(511, 510, '0:49'), other];
+    const [repair] = plan(stack);
+    expect(repair).toMatchObject({ file: '/proc/meminfo', set: 0x1 | 0x2 | 0x4 });
+    expect(repair?.stack.map(({ isLive }) => isLive)).toEqual([true, false, false]);
+    const liveOther = other.replace('0:49', '0:50');
+    expect(plan([file(510, 501, '0:49'), file(511, 510, '0:49'), liveOther])[0]?.stack.at(-1)?.isLive).toBe(false);
   });
 
   it('is one live mount on top of what is locked', () => {
@@ -100,6 +111,23 @@ describe('left alone', () => {
       lxcfs: 0,
       node: 0,
     });
+  });
+
+  it('what a supervisor with another run dir serves', () => {
+    const node = parseMountinfo(
+      [
+        '60 30 0:50 / /run/hotmount/.lxcfs/1/mnt rw - fuse.lxcfs hotmount rw',
+        '61 30 0:22 /devices/system/cpu /run/hotmount/.lxcfs/node/sys/devices/system/cpu ro - sysfs hotmount rw',
+        '62 31 0:49 / /run/other/.lxcfs/1/mnt rw - fuse.lxcfs hotmount rw',
+        '63 31 0:22 /devices/system/cpu /run/other/.lxcfs/node/sys/devices/system/cpu ro - sysfs hotmount rw',
+        '64 31 0:90 / /run/other rw - tmpfs hotmount rw',
+        '',
+      ].join('\n'),
+    );
+    const foreign = foreignDevices(node, '/run/hotmount');
+    expect(foreign).toEqual(new Set(['0:49']));
+    expect(planRepairs(table([file(510, 501, '0:49')]), LIVE, { foreign })).toEqual([]);
+    expect(planRepairs(table([file(510, 501, '0:48')]), LIVE, { foreign })).toHaveLength(1);
   });
 
   it('what someone else has mounted over', () => {
