@@ -54,7 +54,6 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   let setViews = (_: Policy): void => {};
   const source = openPolicy(flags.policy, log, {
     onChange: (policy) => setViews(policy),
-    onError: (error) => log.error(`policy not reloaded, the last good one stays in force: ${error.message}`),
   });
   // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
   process.on('SIGHUP', () => {});

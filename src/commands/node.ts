@@ -86,10 +86,7 @@ async function run(
   let daemon: NodeDaemon | undefined;
   const source = openPolicy(flags.policy, log, {
     onChange: (policy) => daemon?.setPolicy(policy),
-    onError(error) {
-      if (daemon) daemon.policyFailed(error);
-      else log.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
-    },
+    onError: (error) => daemon?.policyFailed(error),
   });
   const turn = await Promise.race([takeTurn({ runDir: flags.runDir, host: flags.host, port, log }), signalled]);
   if (typeof turn === 'string') {

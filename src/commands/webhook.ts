@@ -78,10 +78,7 @@ async function serve(settings: Settings): Promise<void> {
       metrics.policyReload('success');
       warnOfNamespaceLabels(policy);
     },
-    onError(error: { readonly message: string }) {
-      metrics.policyReload('failure');
-      log?.error(`policy not reloaded, the last good one stays in force: ${error.message}`);
-    },
+    onError: () => metrics.policyReload('failure'),
   };
   const inCluster = await cluster?.joinCluster(settings, listener, log);
   const fromFile = (logger: Logger): CurrentPolicy => {

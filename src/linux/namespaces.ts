@@ -69,20 +69,29 @@ const MAX_PASSES = 10;
 export function findMounts(devices: Iterable<string>): FoundMounts {
   const wanted = new Set(devices);
   const found = new Map<string, NamespaceMounts & { rooted: boolean }>();
+  const nameless: NamespaceMounts[] = [];
   const visit = (process: number): boolean => {
-    const pid = livingTask(process);
-    const id = pid === undefined ? undefined : namespaceOf(pid);
-    if (pid === undefined || id === undefined) return false;
-    const known = found.get(id);
+    const [pid, id] = identify(process);
+    const known = id === undefined ? undefined : found.get(id);
     if (known?.rooted) return true;
     const rooted = isRooted(pid);
     if (known && !rooted) return true;
     const mounts = readTable(pid, wanted);
-    if (mounts) found.set(id, { namespace: { id, pid }, mounts, rooted });
-    return mounts !== undefined || known !== undefined;
+    if (!mounts) return known !== undefined;
+    if (id !== undefined) found.set(id, { namespace: { id, pid }, mounts, rooted });
+    else nameless.push({ namespace: { id: `of process ${pid}`, pid }, mounts });
+    return true;
   };
   const complete = visitProcesses(visit);
-  return { namespaces: [...found.values()].filter(({ mounts }) => mounts.length > 0), complete };
+  const namespaces: NamespaceMounts[] = [...found.values()].filter(({ mounts }) => mounts.length > 0);
+  // A process that may do more than this one does not say which namespace it is in. A mount's id does: there is one of it.
+  const seen = new Set(namespaces.flatMap(({ mounts }) => mounts.map((mount) => mount.id)));
+  for (const other of nameless) {
+    if (other.mounts.every((mount) => seen.has(mount.id))) continue;
+    for (const mount of other.mounts) seen.add(mount.id);
+    namespaces.push(other);
+  }
+  return { namespaces, complete };
 }
 
 /** @returns whether none had gone before its turn in the end */
@@ -96,16 +105,19 @@ function visitProcesses(visit: (pid: number) => boolean): boolean {
   return false;
 }
 
-/** The process, or where its first thread has ended and others have not, one of those. */
-function livingTask(pid: number): number | undefined {
-  if (namespaceOf(pid) !== undefined) return pid;
+/** The process, or where its first thread has ended and others have not, one of those; and its namespace, where it may be known. */
+function identify(process: number): [pid: number, namespace: string | undefined] {
+  const id = namespaceOf(process);
+  if (id !== undefined) return [process, id];
   try {
-    return readdirSync(`/proc/${pid}/task`)
-      .map(Number)
-      .find((task) => namespaceOf(task) !== undefined);
+    for (const task of readdirSync(`/proc/${process}/task`).map(Number)) {
+      const other = namespaceOf(task);
+      if (other !== undefined) return [task, other];
+    }
   } catch {
-    return undefined;
+    // It has ended since.
   }
+  return [process, undefined];
 }
 
 function isRooted(pid: number): boolean {

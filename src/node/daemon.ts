@@ -1,4 +1,5 @@
 import { basename, dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
 import { eventKey } from '../linux/device.ts';
@@ -53,7 +54,10 @@ export interface NodeDaemon {
 const MOUNTS_SETTLE = 100;
 const BOOT_SEQUENCE = 'trusted.hotmount.boot-sequence';
 
-/** Starts the daemon: resolves when every disk that was there has been looked at once. @throws Error that says what to do */
+/** A disk that hangs from the start is no reason to keep pods from the others. ms. */
+const FIRST_LOOK_PATIENCE = 5000;
+
+/** Starts the daemon: resolves when every disk that was there has been looked at once, or takes too long. @throws Error that says what to do */
 export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const { log, version } = options;
   const startedAt = new Date().toISOString();
@@ -161,7 +165,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   if (propagation !== undefined) log.error(propagation);
   devices.lookAtAll();
   media.lookAtAll();
-  await Promise.all([devices.idle(), media.idle()]);
+  const looked = Promise.all([devices.idle(), media.idle()]);
+  await Promise.race([looked, sleep(FIRST_LOOK_PATIENCE, undefined, { ref: false })]);
+  for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
   problem = propagation;
   if (problem === undefined) log.info({ runDir: runDir.path, takenOver: runDir.takenOver }, 'ready');
 
@@ -180,7 +186,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     policyFailed(error) {
       policyProblem = error.message;
       metrics.policyReload('failure');
-      log.error({ err: error }, 'the new policy is broken: the last good one stays in force');
     },
     async close() {
       clearTimeout(settle);

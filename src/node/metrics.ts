@@ -1,14 +1,14 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { createProgramMetrics, type ProgramMetrics } from '../observability/program-metrics.ts';
 import type { Devices } from './devices/devices.ts';
 import type { Media } from './media/media.ts';
 import { MEDIA_REASONS } from './reasons.ts';
 
-export interface NodeMetrics {
-  readonly registry: Registry;
+/** What the daemon tells Prometheus. */
+export interface NodeMetrics extends ProgramMetrics {
   mounted(className: string, seconds: number): void;
   usable(className: string, seconds: number): void;
   overflow(): void;
-  policyReload(outcome: 'success' | 'failure'): void;
   /** What is read off at each scrape. */
   observe(media: Media, devices: Devices): void;
 }
@@ -48,10 +48,9 @@ function observeDevices(devices: Devices, registers: Registry[]): void {
   });
 }
 
-/** prom-client's default metrics stay out: they wake the process 100 times a second. */
 export function createNodeMetrics(version: string): NodeMetrics {
-  const registry = new Registry();
-  const registers = [registry];
+  const program = createProgramMetrics(version);
+  const registers = [program.registry];
   const hotplug = new Histogram({
     name: 'hotmount_hotplug_seconds',
     help: 'Time from the kernel event of a disk until it can be read in the pods.',
@@ -71,25 +70,11 @@ export function createNodeMetrics(version: string): NodeMetrics {
     help: 'Times the kernel dropped events because the receive buffer was full; all disks are looked at again then.',
     registers,
   });
-  const reloads = new Counter({
-    name: 'hotmount_policy_reloads_total',
-    help: 'Policy changes seen; after a failure the last good policy stays in force.',
-    labelNames: ['outcome'],
-    registers,
-  });
-  for (const outcome of ['success', 'failure']) reloads.inc({ outcome }, 0);
-  new Gauge({
-    name: 'hotmount_build_info',
-    help: 'Always 1; the labels say what is running.',
-    labelNames: ['version', 'node'],
-    registers,
-  }).set({ version, node: process.versions.node }, 1);
 
   return {
-    registry,
+    ...program,
     mounted: (className, seconds) => hotplug.observe({ class: className }, seconds),
     overflow: () => overflows.inc(),
-    policyReload: (outcome) => reloads.inc({ outcome }),
     usable: (className, seconds) => deviceHotplug.observe({ class: className }, seconds),
     observe(media, devices) {
       observeDevices(devices, registers);
@@ -116,6 +101,16 @@ export function createNodeMetrics(version: string): NodeMetrics {
           for (const state of media.states.values()) {
             if (state.kind !== 'mounted') this.inc({ kind: state.kind, reason: state.reason });
           }
+        },
+      });
+      new Gauge({
+        name: 'hotmount_media_working',
+        help: 'Disks that a child process is at work for; one that stays has a slow disk, or one that hangs.',
+        labelNames: ['doing'],
+        registers,
+        collect() {
+          this.reset();
+          for (const { doing } of media.working.values()) this.inc({ doing });
         },
       });
     },

@@ -1,25 +1,19 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
+import { createProgramMetrics, type ProgramMetrics } from './program-metrics.ts';
 
-/** What the webhook tells Prometheus. One registry a server: several can run in one process. */
-export interface WebhookMetrics {
-  readonly registry: Registry;
+/** What the webhook tells Prometheus. */
+export interface WebhookMetrics extends ProgramMetrics {
   /** A review that was decided. */
   decided(outcome: 'allowed' | 'denied', reason: string, seconds: number): void;
   /** A request that got no decision: answered with a 4xx (`invalid`) or a 5xx (`failed`). */
   refused(outcome: 'invalid' | 'failed', reason: string): void;
-  policyReload(outcome: PolicyReloadOutcome): void;
   /** Asked for at each scrape: when the certificate in use ends, or undefined where there is none yet. */
   certificateExpiry(read: () => Date | undefined): void;
 }
 
-export type PolicyReloadOutcome = 'success' | 'failure';
-
-/**
- * prom-client's default metrics stay out: they come with monitorEventLoopDelay, which wakes the process 100 times a second.
- */
 export function createWebhookMetrics(version: string): WebhookMetrics {
-  const registry = new Registry();
-  const registers = [registry];
+  const program = createProgramMetrics(version);
+  const registers = [program.registry];
 
   const requests = new Counter({
     name: 'hotmount_admission_requests_total',
@@ -33,32 +27,15 @@ export function createWebhookMetrics(version: string): WebhookMetrics {
     buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5],
     registers,
   });
-  const reloads = new Counter({
-    name: 'hotmount_policy_reloads_total',
-    help: 'Policy changes seen; after a failure the last good policy stays in force.',
-    labelNames: ['outcome'],
-    registers,
-  });
-  // A series that only appears with the first failure cannot be alerted on with increase().
-  for (const outcome of ['success', 'failure'] satisfies PolicyReloadOutcome[]) reloads.inc({ outcome }, 0);
-  new Gauge({
-    name: 'hotmount_build_info',
-    help: 'Always 1; the labels say what is running.',
-    labelNames: ['version', 'node'],
-    registers,
-  }).set({ version, node: process.versions.node }, 1);
 
   return {
-    registry,
+    ...program,
     decided(outcome, reason, seconds) {
       requests.inc({ outcome, reason });
       duration.observe(seconds);
     },
     refused(outcome, reason) {
       requests.inc({ outcome, reason });
-    },
-    policyReload(outcome) {
-      reloads.inc({ outcome });
     },
     certificateExpiry(read) {
       new Gauge({

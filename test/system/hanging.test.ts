@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Daemon } from './support/daemon.ts';
 import { attachLoop, LoopDisk } from './support/disks.ts';
@@ -90,10 +90,48 @@ describeSystem('a disk that hangs is reported, holds up no other, and not the da
     if (SOAK) expect(await daemon.leftFor(disk.name, 'device_hangs', 150)).toContain('mount');
     expect(await daemon.stop()).toBe(0);
 
-    disk.goOn();
+    // The next daemon is ready for the others all the same, and says what it is at.
     await daemon.start();
+    await daemon.mounted(other.name);
+    const status = await daemon.status();
+    const found = [...(status?.working ?? []), ...(status?.notMounted ?? [])].find((entry) => entry.disk === disk.name);
+    expect(found).toMatchObject({ disk: disk.name });
+    expect(daemon.mountPoints().join()).not.toContain('HANGS');
+
+    disk.goOn();
     expect(await daemon.mounted(disk.name)).toBe(`${daemon.runDir}/media/test/HANGS`);
     expect(daemon.mountPoints().filter((path) => path.includes('HANGS'))).toHaveLength(2);
+  });
+
+  it('in umount', async () => {
+    const daemon = await new Daemon(rig).start();
+    const disk = new LoopDisk(rig, { fsType: 'ntfs', label: 'HM-HANGS', size: 64 });
+    const hangs = '{bus: [loop], label: [HM-HANGS]}';
+    daemon.setPolicy(rig.policy(`- {name: test, match: [${hangs}, {uuid: ["${rig.uuidPrefix}-*"]}]}`));
+    await daemon.mounted(disk.plug());
+    await until('its twin is there, too', () => daemon.mountPoints().length === 2);
+    const server = Number(run('pgrep', '-f', `^ntfs-3g .* ${disk.device} `));
+    // The kernel waits for the answer to its last request, whatever signals come (fuse_send_destroy).
+    rig.onClose('process', () => run('sh', '-c', `kill -CONT ${server} || true`));
+    process.kill(server, 'SIGSTOP');
+
+    disk.pull();
+    const other = new LoopDisk(rig, { label: 'GOOD' });
+    await daemon.mounted(other.plug());
+    const left = await until('it is taken away', async () => {
+      const found = (await daemon.status())?.notMounted.find((entry) => entry.disk === disk.name);
+      return found && ['device_hangs', 'no_medium'].includes(found.reason) ? found : undefined;
+    });
+    // Where some other process of the machine has copied its mount meanwhile, it is not umount(8) that has to wait.
+    if (left.reason === 'device_hangs') expect(left.message).toContain('umount');
+    expect(daemon.mountPoints()).toEqual(['media-ro/test/GOOD', 'media/test/GOOD']);
+    expect(readdirSync(`${daemon.runDir}/media/test`)).toEqual(['GOOD']);
+    expect(await daemon.stop()).toBe(0);
+
+    process.kill(server, 'SIGCONT');
+    disk.pushBack();
+    await daemon.start();
+    expect(await daemon.mounted(disk.name)).toBe(`${daemon.runDir}/media/test/HM-HANGS`);
   });
 
   it('in sync: then it is detached, and what is written back goes on', async () => {

@@ -9,6 +9,7 @@ import {
 } from '../../kubernetes/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { Policy } from '../../policy/index.ts';
+import { logNotReloaded } from '../open-policy.ts';
 import type { Settings, Tls } from './settings.ts';
 
 export type Certificates = CertificateSource | Promise<CertificateSource>;
@@ -29,10 +30,17 @@ interface Listener {
 
 /** Starts to watch what the flags name. Throws KubernetesError where no API server is known; one that is away is waited for. */
 export async function joinCluster({ policy, tls }: Settings, listener: Listener, log: Logger): Promise<InCluster> {
+  const logging: Listener = {
+    ...listener,
+    onError(error) {
+      logNotReloaded(log, error);
+      listener.onError(error);
+    },
+  };
   const kubernetes = await connectKubernetes();
   const namespaces = openNamespaceLabels(kubernetes, log);
   return {
-    policy: policy.from === 'config map' ? openPolicyConfigMap(kubernetes, policy.configMap, listener, log) : undefined,
+    policy: policy.from === 'config map' ? openPolicyConfigMap(kubernetes, policy.configMap, logging, log) : undefined,
     certificates: tls.from === 'secret' ? keepCertificates(kubernetes, keeperOptions(tls), log) : undefined,
     namespaceLabels: (namespace) => namespaces.labels(namespace),
     close: () => namespaces.close(),

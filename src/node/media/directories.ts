@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
+import { type ChildResult, runChild } from '../../linux/child.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { renameMounted } from '../../linux/rename-mounted.ts';
 import type { MediaClass } from '../../policy/index.ts';
-import { ensureDirectory, namesIn, type RunDir, removeDirectory } from '../run-dir.ts';
+import { ensureDirectory, namesIn, type RunDir } from '../run-dir.ts';
 import { type Mounted, mediaDirectory, readRecord, TREES, type Tree } from './actual.ts';
 
 /**
@@ -40,24 +42,46 @@ export function hideDirectories(runDir: RunDir, { className, directory, record }
   });
 }
 
+/** ms */
+export const REMOVE_DEADLINE = 5000;
+
 /**
- * Removes the directories on which nothing is mounted: what a daemon left that was killed between two steps, and what was unmounted by
+ * Removes directories on which nothing is mounted here; one with something on it stays. In a child, for rmdir(2) detaches what is
+ * mounted there in other namespaces (`detach_mounts` in the kernel's fs/namespace.c), and the end of a foreign file system can take for ever.
+ * @param paths relative to the run dir
+ */
+export async function removeDirectories(
+  runDir: RunDir,
+  paths: readonly string[],
+): Promise<Pick<ChildResult, 'command' | 'timedOut' | 'stuck'> | undefined> {
+  const present = paths.filter((path) => existsSync(`${runDir.work}/${path}`));
+  if (present.length === 0) return undefined;
+  const result = await runChild('rmdir', ['--', ...present], { deadline: REMOVE_DEADLINE, cwd: runDir.work });
+  for (const path of present) if (!existsSync(`${runDir.work}/${path}`)) runDir.records.delete(path);
+  return result;
+}
+
+/**
+ * The directories on which nothing is mounted: what a daemon left that was killed between two steps, and what was unmounted by
  * someone else. A child of the killed one that is still about to mount finds its directory removed, and fails.
  * @param isBusy whether this daemon is at work for the disk
+ * @returns their paths, relative to the run dir
  */
-export function removeStrayDirectories(
+export function strayDirectories(
   runDir: RunDir,
   mounted: readonly Mounted[],
   isBusy: (disk: string) => boolean,
-): void {
+): string[] {
   const keep = new Set(mounted.map(({ className, directory }) => `${className}/${directory}`));
+  const stray: string[] = [];
   for (const tree of TREES) {
     for (const className of namesIn(runDir, tree)) {
       for (const directory of namesIn(runDir, `${tree}/${className}`)) {
         if (keep.has(`${className}/${directory}`)) continue;
         const disk = readRecord(runDir, className, directory)?.name ?? directory.slice(1);
-        if (!isBusy(disk)) removeDirectory(runDir, mediaDirectory(tree, className, directory));
+        if (!isBusy(disk)) stray.push(mediaDirectory(tree, className, directory));
       }
     }
   }
+  return stray;
 }

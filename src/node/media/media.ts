@@ -14,7 +14,7 @@ import { Arrivals } from './arrivals.ts';
 import { CrashLog } from './crashes.ts';
 import type { Use } from './decide.ts';
 import { type DepartureReport, Departures } from './departures.ts';
-import { makeClassDirectories, removeStrayDirectories } from './directories.ts';
+import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
 import { askServer, isServed } from './fuse.ts';
 import { type Attempt, makeTwin, probeDisk } from './mount.ts';
 import { isGone, plan, type Step } from './plan.ts';
@@ -249,6 +249,8 @@ export class Media {
   }
 
   #removeStrays(mounted: readonly Mounted[]): void {
-    removeStrayDirectories(this.#options.runDir, mounted, (disk) => this.#jobs.isRunning(disk));
+    const { runDir, log } = this.#options;
+    const stray = strayDirectories(runDir, mounted, (disk) => this.#jobs.isRunning(disk));
+    removeDirectories(runDir, stray).catch((error) => log.error({ err: error }, 'directories without a mount stay'));
   }
 }

@@ -1,4 +1,4 @@
-import { chownSync, closeSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
 import { PROBE_UID, type Probe, probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
@@ -6,10 +6,10 @@ import { errorCode } from '../../linux/errors.ts';
 import { attachMount, cloneMount, makeNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
 import { deviceNumber } from '../../linux/swaps.ts';
 import { type Finding, finding } from '../reasons.ts';
-import { ensureDirectory, type RunDir, removeDirectory } from '../run-dir.ts';
+import { ensureDirectory, type RunDir } from '../run-dir.ts';
 import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
 import { PROBE_DEADLINE, type Wanted } from './decide.ts';
-import { hiddenName, renameDirectory } from './directories.ts';
+import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
 import { nameCandidates } from './names.ts';
 
 /** Replaying the journal of a large disk takes its time; others are not kept waiting by it. ms. */
@@ -51,17 +51,17 @@ export async function mountDisk(
   let directory: string;
   let target: number;
   try {
-    directory = chooseName(runDir, device, wanted, reserve);
+    directory = await chooseName(runDir, device, wanted, reserve);
     const { name, device: number, diskSequence: sequence } = device;
     const since = new Date().toISOString();
     const record = { name, device: number, sequence, fileSystem, options, since };
-    target = makeTarget(runDir, 'media', className, record);
+    target = await makeTarget(runDir, 'media', className, record);
   } catch (error) {
     return failed(error);
   }
   try {
     const attempt = await runMount(runDir, device, wanted, target);
-    if (attempt.finding) removeDirectory(runDir, mediaDirectory('media', className, hidden));
+    if (attempt.finding) await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
     else renameDirectory(runDir, 'media', className, hidden, directory);
     return { ...attempt, directory };
   } catch (error) {
@@ -72,10 +72,10 @@ export async function mountDisk(
 }
 
 /** Shows the same file system once more, read-only, below `media-ro`. */
-export function makeTwin(runDir: RunDir, { className, directory, record }: Mounted): Attempt {
+export async function makeTwin(runDir: RunDir, { className, directory, record }: Mounted): Promise<Attempt> {
   try {
-    removeDirectory(runDir, mediaDirectory('media-ro', className, directory));
-    const target = makeTarget(runDir, 'media-ro', className, record);
+    await removeDirectories(runDir, [mediaDirectory('media-ro', className, directory)]);
+    const target = await makeTarget(runDir, 'media-ro', className, record);
     const twin = cloneMount(`${runDir.path}/${mediaDirectory('media', className, directory)}`);
     try {
       setMountAttributes(twin, { set: ['readOnly'], propagation: 'private' });
@@ -92,26 +92,29 @@ export function makeTwin(runDir: RunDir, { className, directory, record }: Mount
 }
 
 /** A directory that is out of sight, with the record of what will be mounted there, opened. */
-function makeTarget(runDir: RunDir, tree: Tree, className: string, record: MountRecord): number {
+async function makeTarget(runDir: RunDir, tree: Tree, className: string, record: MountRecord): Promise<number> {
   const hidden = hiddenName(record.name);
   const path = mediaDirectory(tree, className, hidden);
   ensureDirectory(runDir, `${tree}/${className}`);
-  removeDirectory(runDir, path);
+  await removeDirectories(runDir, [path]);
   mkdirSync(`${runDir.work}/${path}`, 0o755);
   writeRecord(runDir, tree, className, hidden, record);
   return openBeneath(runDir.published, path);
 }
 
 /** The first candidate that is free: not in use, and not occupied by something that is no empty directory. */
-function chooseName(
+async function chooseName(
   runDir: RunDir,
   device: BlockDevice,
   { className, fileSystem, nameBy }: Wanted,
   reserve: (directory: string) => boolean,
-): string {
+): Promise<string> {
   const { label, uuid } = fileSystem;
   for (const name of nameCandidates({ label, uuid, devname: device.name }, nameBy)) {
-    if (reserve(name) && removeDirectory(runDir, mediaDirectory('media', className, name))) return name;
+    if (!reserve(name)) continue;
+    const path = mediaDirectory('media', className, name);
+    await removeDirectories(runDir, [path]);
+    if (!existsSync(`${runDir.work}/${path}`)) return name;
   }
   throw new Error(`all names for ${device.name} in ${className} are taken`);
 }

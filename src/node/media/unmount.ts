@@ -5,9 +5,9 @@ import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { type Finding, finding } from '../reasons.ts';
-import { type RunDir, removeDirectory } from '../run-dir.ts';
+import type { RunDir } from '../run-dir.ts';
 import type { Mounted } from './actual.ts';
-import { hideDirectories } from './directories.ts';
+import { hideDirectories, REMOVE_DEADLINE, removeDirectories } from './directories.ts';
 
 /** ms. Writing back to a slow stick may take minutes; then it is detached, and goes on in the background. */
 const SYNC_DEADLINE = 30_000;
@@ -42,14 +42,15 @@ export async function unmountDisk(
 
   const last = gone ? await umount(mounts, ['-l']) : await unmountGently(mounts);
   const remaining = readMountinfo().filter((mount) => mounts.some(({ id }) => id === mount.id));
-  if (remaining.length === 0) for (const directory of directories) removeDirectory(runDir, directory);
   const holders = await findHolders(before, device);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
     return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck };
   }
-  const left = (await detachCopies(entry, device)) ?? (last?.stuck && hangs(last));
-  return { finding: left, holders, stuck: last?.stuck };
+  const left = await detachCopies(entry, device);
+  const removed = await removeDirectories(runDir, directories);
+  const stuck = last?.stuck ?? removed?.stuck;
+  return { finding: left ?? (last?.stuck && hangs(last)) ?? (removed?.stuck && hangs(removed)), holders, stuck };
 }
 
 async function unmountGently(mounts: readonly Mount[]): Promise<ChildResult | undefined> {
@@ -67,8 +68,9 @@ async function unmountGently(mounts: readonly Mount[]): Promise<ChildResult | un
   return umount(mounts, ['-l']);
 }
 
-const hangs = ({ command }: ChildResult): Finding => {
-  const deadline = command === 'sync' ? SYNC_DEADLINE : UNMOUNT_DEADLINE;
+const hangs = ({ command }: Pick<ChildResult, 'command'>): Finding => {
+  const deadlines: Readonly<Record<string, number>> = { sync: SYNC_DEADLINE, rmdir: REMOVE_DEADLINE };
+  const deadline = deadlines[command] ?? UNMOUNT_DEADLINE;
   return finding('device_hangs', { command, seconds: String(deadline / 1000) });
 };
 
