@@ -77,6 +77,11 @@ export function createNodeMetrics(version: string): NodeMetrics {
     labelNames: ['outcome'],
     registers,
   });
+  const broken = new Gauge({
+    name: 'hotmount_policy_broken',
+    help: '1 while the policy that was written last cannot be used, and an older one is in force.',
+    registers,
+  });
   for (const outcome of ['success', 'failure']) reloads.inc({ outcome }, 0);
   new Gauge({
     name: 'hotmount_build_info',
@@ -89,7 +94,10 @@ export function createNodeMetrics(version: string): NodeMetrics {
     registry,
     mounted: (className, seconds) => hotplug.observe({ class: className }, seconds),
     overflow: () => overflows.inc(),
-    policyReload: (outcome) => reloads.inc({ outcome }),
+    policyReload(outcome) {
+      reloads.inc({ outcome });
+      broken.set(outcome === 'failure' ? 1 : 0);
+    },
     usable: (className, seconds) => deviceHotplug.observe({ class: className }, seconds),
     observe(media, devices) {
       observeDevices(devices, registers);
