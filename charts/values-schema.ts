@@ -89,5 +89,6 @@ export const valuesSchema = z.strictObject({
     interval: z.string().describe('between scrapes'),
     labels: labels.describe('by which Prometheus selects monitors and rules'),
   }),
+  cleanup: z.boolean().describe('before uninstalling: pods that take everything off the nodes, instead of the daemons'),
   global: object.optional().describe('helm gives it to every chart; unused'),
 });

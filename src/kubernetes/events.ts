@@ -12,12 +12,15 @@ export interface EventText {
   readonly message: string;
 }
 
+/** Less than API servers keep Events by default (--event-ttl, an hour), in milliseconds. */
+export const EVENT_LIFE_MS = 30 * 60_000;
+
 /** What an Event may hold (pkg/apis/core/validation/events.go). */
 const MAX_MESSAGE = 1_024;
 
 /**
- * Puts an Event on a ConfigMap. Its name follows from the version it is about, so that replicas, and restarts, tell one thing once.
- * Failures are logged: an Event is for people, nothing waits for it.
+ * Puts an Event on a ConfigMap. Its name follows from the version it is about and the half hour it is, so that replicas, and restarts, tell
+ * one thing once, and may tell it again before the first is forgotten. Failures are logged: an Event is for people, nothing waits for it.
  */
 export async function recordEvent(
   { core }: Kubernetes,
@@ -26,8 +29,9 @@ export async function recordEvent(
   log: Logger,
 ): Promise<void> {
   const { namespace = '', name = '', uid = '', resourceVersion = '' } = metadata ?? {};
-  const id = createHash('sha256').update(`${uid} ${resourceVersion} ${reason}`).digest('hex').slice(0, 16);
   const now = new Date();
+  const about = [uid, resourceVersion, reason, Math.floor(now.getTime() / EVENT_LIFE_MS)].join(' ');
+  const id = createHash('sha256').update(about).digest('hex').slice(0, 16);
   try {
     await core.createNamespacedEvent({
       namespace,

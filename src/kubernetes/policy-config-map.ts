@@ -2,7 +2,7 @@ import type { V1ConfigMap } from '@kubernetes/client-node';
 import type { Logger } from '../observability/logger.ts';
 import { type Policy, PolicyError, parsePolicy } from '../policy/index.ts';
 import type { Kubernetes, ObjectName } from './client.ts';
-import { recordEvent } from './events.ts';
+import { EVENT_LIFE_MS, recordEvent } from './events.ts';
 import { keepWatching } from './watch.ts';
 
 /** The key of the ConfigMap that holds the policy. */
@@ -31,6 +31,7 @@ export function openPolicyConfigMap(
   let policy: Policy | undefined;
   let text: string | undefined;
   let broken = false;
+  let reminder: NodeJS.Timeout | undefined;
 
   const refuse = (problem: string): void => {
     broken = true;
@@ -41,6 +42,7 @@ export function openPolicyConfigMap(
     const found = configMap.data?.[POLICY_KEY];
     if (found !== undefined && found === text) return;
     text = found;
+    clearInterval(reminder);
     try {
       if (found === undefined) throw new PolicyError(what, [], { summary: `has no data["${POLICY_KEY}"]` });
       const parsed = parsePolicy(found, { file: POLICY_KEY });
@@ -54,7 +56,10 @@ export function openPolicyConfigMap(
     } catch (error) {
       const { message } = error as Error;
       refuse(error instanceof PolicyError ? message : `an error of hotmount's own: ${message}`);
-      tell(configMap, 'Warning', 'PolicyRefused', `${stays(policy)} ${message}`);
+      const complain = () => tell(configMap, 'Warning', 'PolicyRefused', `${stays(policy)} ${message}`);
+      complain();
+      // Whoever looks in the morning shall find it, too.
+      reminder = setInterval(complain, EVENT_LIFE_MS).unref();
     }
   };
   const tell = (configMap: V1ConfigMap, type: 'Normal' | 'Warning', reason: string, message: string): void =>
@@ -70,6 +75,7 @@ export function openPolicyConfigMap(
       onObject: look,
       onGone() {
         text = undefined;
+        clearInterval(reminder);
         refuse(`${what} has been deleted`);
       },
       onListed() {
@@ -80,7 +86,10 @@ export function openPolicyConfigMap(
   );
   const source = {
     current: () => policy as Policy,
-    close: () => watched.close(),
+    close() {
+      clearInterval(reminder);
+      watched.close();
+    },
   };
   return first.promise;
 }

@@ -3,6 +3,7 @@ import { errorCode } from '../linux/errors.ts';
 import { readMountinfo } from '../linux/mountinfo.ts';
 import { detachMount } from '../linux/mounts.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
+import { mountsOfDevice, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
 import { openGrants } from './devices/grants.ts';
 import { readNodes, removeEntry } from './devices/nodes.ts';
@@ -37,8 +38,9 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
       finding?.message ?? 'unmounted',
     );
   }
-  await entry.close();
   if (!(await cleanUpLxcfs(runDir, log))) clean = false;
+  if (clean && !(await detachElsewhere(runDir, entry, log))) clean = false;
+  await entry.close();
   runDir.close();
   if (!clean) return false;
   while (readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) detachMount(path);
@@ -50,6 +52,27 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
   }
   log.info({ runDir: path }, 'removed the run dir');
   return true;
+}
+
+/**
+ * Detaches the run dir on the node, and wherever else a container has all of it. In a container, a volume is a mount of its own, on a
+ * directory that is the container's: unmounting that tells nobody. What pods have is a directory of it, and stays.
+ */
+async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logger): Promise<boolean> {
+  const own = namespaceOf('self');
+  const elsewhere = () =>
+    mountsOfDevice(runDir.device)
+      .map(({ namespace, mounts }) => ({ namespace, mounts: mounts.filter(isRunDir) }))
+      .filter(({ namespace, mounts }) => namespace.id !== own && mounts.length > 0);
+  // Some go with others, as they receive from them: what counts is what is left.
+  let detail = 'it was mounted meanwhile';
+  for (const { namespace, mounts } of elsewhere()) {
+    for (const error of await entry.detach(namespace, mounts)) detail = error.message;
+  }
+  const [left] = elsewhere();
+  if (left)
+    log.error(`process ${left.namespace.pid} still has the run dir at ${left.mounts[0]?.mountPoint}: ${detail}`);
+  return left === undefined;
 }
 
 function takeDevicesBack(runDir: RunDir, log: Logger): void {

@@ -20,11 +20,22 @@ export function createProgramMetrics(version: string): ProgramMetrics {
   });
   // A series that only appears with the first failure cannot be alerted on with increase().
   for (const outcome of ['success', 'failure'] satisfies PolicyReloadOutcome[]) reloads.inc({ outcome }, 0);
+  const broken = new Gauge({
+    name: 'hotmount_policy_broken',
+    help: '1 while the policy that was written last cannot be used, and an older one, or none, is in force.',
+    registers,
+  });
   new Gauge({
     name: 'hotmount_build_info',
     help: 'Always 1; the labels say what is running.',
     labelNames: ['version', 'node'],
     registers,
   }).set({ version, node: process.versions.node }, 1);
-  return { registry, policyReload: (outcome) => reloads.inc({ outcome }) };
+  return {
+    registry,
+    policyReload(outcome) {
+      reloads.inc({ outcome });
+      broken.set(outcome === 'failure' ? 1 : 0);
+    },
+  };
 }

@@ -15,6 +15,7 @@ const MATRIX: Readonly<Record<string, JsonObject>> = {
   'one replica': { webhook: { replicas: 1, podDisruptionBudget: false } },
   'the webhook alone': { node: { enabled: false }, lxcfs: { enabled: false } },
   'without lxcfs': { lxcfs: { enabled: false } },
+  'the nodes being cleared': { cleanup: true },
   'a network policy': { networkPolicy: { enabled: true, metricsFrom: [{ podSelector: {} }] } },
   'an existing Secret': { certificates: { source: 'existingSecret', existingSecret: { name: 'tls', caBundle: '' } } },
   'an image by its digest': { image: { digest: `sha256:${'0'.repeat(64)}`, pullSecrets: [{ name: 'registry' }] } },
@@ -153,6 +154,23 @@ describeInCluster('the chart', (cluster) => {
     const namespaced = all.filter(({ kind }) => kind === 'Role').flatMap(({ rules }) => rules);
     for (const rule of namespaced)
       expect(rule.resourceNames !== undefined || rule.verbs.join() === 'create').toBe(true);
+  });
+
+  test('clears the nodes in place of the daemons, with their rights', async () => {
+    const daemon = find(await objects({}), 'DaemonSet', 'hotmount-node').spec.template.spec;
+    const all = await objects({ cleanup: true });
+    const sets = all.filter(({ kind }) => kind === 'DaemonSet');
+    expect(sets.map(({ metadata }) => metadata.name)).toEqual(['hotmount-cleanup']);
+    const { initContainers, ...spec } = sets[0].spec.template.spec;
+    expect(initContainers[0].args).toEqual(['node', '--cleanup', '--run-dir=/run/hotmount']);
+    expect(initContainers[0].securityContext).toEqual(daemon.containers[0].securityContext);
+    for (const key of ['hostPID', 'nodeSelector', 'tolerations', 'serviceAccountName']) {
+      expect(spec[key], key).toEqual(daemon[key]);
+    }
+    for (const volume of spec.volumes) expect(daemon.volumes).toContainEqual(volume);
+    for (const mount of initContainers[0].volumeMounts) {
+      expect(daemon.containers[0].volumeMounts).toContainEqual(mount);
+    }
   });
 
   test('never lets a webhook see a subresource, the control plane, or its own namespace', async () => {

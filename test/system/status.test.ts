@@ -4,12 +4,12 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { LeftBehind } from '../../src/node/status.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
-import { mountPointsBelow, Rig } from './support/rig.ts';
+import { mountPointsBelow, Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
-describeSystem('hotmount status where no daemon answers', [], () => {
+describeSystem('hotmount status', [], () => {
   let rig: Rig;
   beforeEach(() => {
     rig = new Rig();
@@ -19,7 +19,7 @@ describeSystem('hotmount status where no daemon answers', [], () => {
   const ask = (daemon: Daemon, ...args: string[]) =>
     spawnSync(process.execPath, [CLI, 'status', '--run-dir', daemon.runDir, ...args], { encoding: 'utf8' });
 
-  it('shows what the last one has mounted, and which of it is gone', async () => {
+  it('shows what the last daemon has mounted where none answers, and which of it is gone', async () => {
     const daemon = await new Daemon(rig).start();
     const disk = new LoopDisk(rig, { label: 'STICK' });
     const path = await daemon.mounted(disk.plug());
@@ -37,6 +37,15 @@ describeSystem('hotmount status where no daemon answers', [], () => {
     expect(none).toBeNull();
     expect(mounted).toMatchObject([{ disk: disk.name, label: 'STICK', uuid: disk.uuid, path, present: false }]);
     expect(mountPointsBelow(rig.dir), 'looking changes nothing').toEqual(before);
+  });
+
+  it('shows that the policy was changed to something broken, until it is mended', async () => {
+    const daemon = await new Daemon(rig).start();
+    daemon.setPolicy('kind: Polizei\n');
+    const shown = () => ask(daemon).stdout;
+    await until('it is shown', () => /^the policy in force is an older one: .*policy\.yaml:1:/m.test(shown()));
+    daemon.setPolicy(rig.policy());
+    await until('it is no longer shown', () => !shown().includes('an older one'));
   });
 
   it('shows the same of a daemon that has come to a standstill', async () => {
