@@ -3,7 +3,7 @@ import { errorCode } from '../linux/errors.ts';
 import { readMountinfo } from '../linux/mountinfo.ts';
 import { detachMount } from '../linux/mounts.ts';
 import { NamespaceEntry } from '../linux/namespace-entry.ts';
-import { mountsOfDevice, namespaceOf } from '../linux/namespaces.ts';
+import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
 import { openGrants } from './devices/grants.ts';
 import { readNodes, removeEntry } from './devices/nodes.ts';
@@ -61,8 +61,8 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
 async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logger): Promise<boolean> {
   const own = namespaceOf('self');
   const elsewhere = () =>
-    mountsOfDevice(runDir.device)
-      .map(({ namespace, mounts }) => ({ namespace, mounts: mounts.filter(isRunDir) }))
+    findMounts([runDir.device])
+      .namespaces.map(({ namespace, mounts }) => ({ namespace, mounts: mounts.filter(isRunDir) }))
       .filter(({ namespace, mounts }) => namespace.id !== own && mounts.length > 0);
   // Some go with others, as they receive from them: what counts is what is left.
   let detail = 'it was mounted meanwhile';
