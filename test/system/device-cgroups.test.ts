@@ -14,7 +14,7 @@ import {
 import { programsOn, withDirectory } from '../../src/linux/device-cgroup/programs.ts';
 import { libc } from '../../src/linux/libc.ts';
 import { getAttribute } from '../../src/linux/xattr.ts';
-import { makeCgroup, makeRestricted, restrict, rootOf, versions } from './device-cgroup/cgroups.ts';
+import { makeCgroup, makeRestricted, restrict, rootOf, type Version, versions } from './device-cgroup/cgroups.ts';
 import { Asker } from './device-cgroup/questions.ts';
 import { Rig } from './support/rig.ts';
 import { describeSystem, SOAK } from './support/suite.ts';
@@ -46,6 +46,12 @@ const grant = (...wanted: readonly [cgroup: DeviceCgroup, ...rules: DeviceRule[]
   [...grants.reconcile(wanted.map(([cgroup, ...rules]) => ({ cgroup, rules }))).values()].map((outcome) =>
     outcome.state === 'refused' ? outcome.reason : outcome.state,
   );
+
+/** What is so on one version only. */
+function describeOn(version: Version, name: string, body: () => void): void {
+  if (versions().includes(version)) describe(name, body);
+  else describe.skip(`${name} (skipped, because cgroup v${version} is not mounted)`, body);
+}
 
 describeSystem('device grants', [], () => {
   describe.each(versions())('on cgroup v%i', (version) => {
@@ -245,10 +251,8 @@ describeSystem('device grants', [], () => {
   });
 });
 
-const hasV1 = process.platform === 'linux' && versions().includes(1);
-const v1 = 'device grants on cgroup v1';
-if (hasV1) describeSystem(v1, [], onV1);
-else describe.skip(`${v1} (skipped, because it is not mounted here)`, onV1);
+describeSystem('device grants', [], () => describeOn(1, 'on cgroup v1 only', onV1));
+describeSystem('device grants', [], () => describeOn(2, 'on cgroup v2 only', onV2));
 
 function onV1(): void {
   const listOf = ({ path }: DeviceCgroup) => readFileSync(`${path}/devices.list`, 'utf8').trim().split('\n').sort();
@@ -306,7 +310,7 @@ function onV1(): void {
   });
 }
 
-describeSystem('device grants on cgroup v2', [], () => {
+function onV2(): void {
   let pod: string;
   beforeEach(() => {
     pod = makeCgroup(rig, 2);
@@ -423,7 +427,7 @@ describeSystem('device grants on cgroup v2', [], () => {
     expect(() => loadDeviceProgram('hotmount_new', tooNew)).toThrow(ProgramRefused);
     expect(() => loadDeviceProgram('hotmount_new', tooNew)).toThrow(/(invalid|unknown) func/);
   });
-});
+}
 
 describeSystem('the cgroup of a process', [], () => {
   it.each(versions())('is nobody else’s: none in the root, and not the pod’s, on v%i', async (version) => {

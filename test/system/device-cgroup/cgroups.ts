@@ -9,7 +9,10 @@ import type { Rig } from '../support/rig.ts';
 export type Version = DeviceCgroup['version'];
 
 /** Which versions can be tested on this machine. */
-export const versions = (): Version[] => (findHierarchies().v1 ? [1, 2] : [2]);
+export function versions(): Version[] {
+  const { v1, v2 } = findHierarchies();
+  return [...(v1 ? [1 as const] : []), ...(v2 ? [2 as const] : [])];
+}
 
 export function rootOf(version: Version): string {
   const { v1, v2 } = findHierarchies();
