@@ -351,6 +351,28 @@ function onV2(): void {
     expect(await asker.access(X)).toBe('rw');
   });
 
+  it('are taken back also where the kernel takes no program any more, rather all than none', async () => {
+    const a = makeRestricted(2, `${pod}/a`);
+    const asker = await Asker.start(rig, a.path);
+    grant([a, may(X), may(Y)]);
+    const { syscall } = libc;
+    // Loading a program is command 5 of bpf(2): one that there is not fails as it should.
+    const failing: unknown = Object.assign(
+      (number: number, type: string, command: number, ...rest: unknown[]) =>
+        Reflect.apply(syscall, undefined, [number, type, command === 5 ? 9999 : command, ...rest]),
+      syscall,
+    );
+    libc.syscall = failing as typeof syscall;
+    try {
+      expect(grant([a, may(Y)])).toEqual(['bpf_refused']);
+    } finally {
+      libc.syscall = syscall;
+    }
+    expect([await asker.access(X), await asker.access(Y)]).toEqual(['', '']);
+    expect(grant([a, may(Y)])).toEqual(['granted']);
+    expect([await asker.access(X), await asker.access(Y)]).toEqual(['', 'rw']);
+  });
+
   it('are one program a parent, and one for all parents at a level', () => {
     const cgroups = ['p/a', 'p/b', 'q/a', 'r/s/a'].map((name) => makeRestricted(2, `${pod}/${name}`));
     grant(...cgroups.map((cgroup): [DeviceCgroup, DeviceRule] => [cgroup, may(X)]));
