@@ -21,7 +21,7 @@ const EXAMPLES = join(import.meta.dirname, '../../examples');
 export function demoCommand(): Command {
   return new Command('demo')
     .description('show what the webhook makes of the manifests in examples/, without a cluster')
-    .option('--no-node', 'leave out the disk in the container, which takes root and runc')
+    .option('--no-node', 'leave out the disk and the device in the container, which takes root and runc')
     .action(async ({ node }: { node: boolean }, command: Command) => {
       const { columns = 100, isTTY } = process.stdout;
       const colors = picocolors.createColors(isTTY === true && !process.env['NO_COLOR']);
@@ -71,7 +71,7 @@ export async function demo(
     await webhook.close();
   }
   const wrong = problems.map(({ file }) => file);
-  if (nodeHalf && !(await nodeHalf(write, screen, SCENES.length + 1))) wrong.push('the disk in the container');
+  if (nodeHalf && !(await nodeHalf(write, screen, SCENES.length + 1))) wrong.push('the devices in the container');
   if (wrong.length > 0) {
     write(`\n${colors.red(`Not as it should be: ${wrong.join(', ')}. Please report this.`)}\n`);
     return false;

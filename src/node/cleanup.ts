@@ -1,4 +1,4 @@
-import { rmdirSync } from 'node:fs';
+import { existsSync, realpathSync, rmdirSync } from 'node:fs';
 import { errorCode } from '../linux/errors.ts';
 import { readMountinfo } from '../linux/mountinfo.ts';
 import { detachMount } from '../linux/mounts.ts';
@@ -7,6 +7,7 @@ import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
 import { openGrants } from './devices/grants.ts';
 import { readNodes, removeEntry } from './devices/nodes.ts';
+import { writeSince } from './devices/since.ts';
 import { cleanUpLxcfs } from './lxcfs/cleanup.ts';
 import { readMounted } from './media/actual.ts';
 import { unmountDisk } from './media/unmount.ts';
@@ -20,15 +21,17 @@ import { fetchStatus } from './server.ts';
  * @throws Error where a daemon is running
  */
 export async function cleanUp(path: string, log: Logger): Promise<boolean> {
-  if (!readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) {
-    log.info({ runDir: path }, 'there is no run dir: nothing to clean up');
-    return true;
-  }
   if (await fetchStatus(path)) throw new Error(`hotmount node is running on ${path}: stop it first`);
+  // Also without a run dir: what was granted outlives it.
+  let clean = takeAccessBack(path, log);
+  if (!readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) {
+    log.info({ runDir: path }, 'there is no run dir: nothing more to clean up');
+    return clean;
+  }
   const runDir = openRunDir(path);
   const entry = new NamespaceEntry();
-  takeDevicesBack(runDir, log);
-  let clean = true;
+  const { nodes, links } = readNodes(runDir);
+  for (const node of [...links.keys(), ...nodes.keys()]) removeEntry(runDir, node);
   for (const mounted of readMounted(runDir)) {
     const { className, directory, record } = mounted;
     const { finding } = await unmountDisk(runDir, entry, mounted, false);
@@ -75,14 +78,16 @@ async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logge
   return left === undefined;
 }
 
-function takeDevicesBack(runDir: RunDir, log: Logger): void {
-  const { nodes, links } = readNodes(runDir);
-  for (const path of [...links.keys(), ...nodes.keys()]) removeEntry(runDir, path);
-  const grants = openGrants(runDir);
-  try {
-    for (const cgroup of grants.granted().keys()) log.info({ cgroup }, 'access to devices taken back');
-    grants.reconcile([]);
-  } finally {
-    grants.close();
+/** @returns whether nothing is granted any more */
+function takeAccessBack(path: string, log: Logger): boolean {
+  const grants = openGrants({ path: existsSync(path) ? realpathSync(path) : path });
+  const granted = [...grants.granted().keys()];
+  for (const [cgroup, outcome] of grants.reconcile([])) {
+    if (outcome.state === 'refused') log.error({ cgroup, reason: outcome.reason }, outcome.message);
   }
+  for (const cgroup of granted) {
+    writeSince(cgroup, {});
+    log.info({ cgroup }, 'access to devices taken back');
+  }
+  return grants.granted().size === 0;
 }

@@ -29,11 +29,13 @@ describeSystem('hotmount demo', ['runc', 'busybox'], () => {
       .filter((file) => file.includes(rig.dir)),
   ];
 
-  it('ends with a disk that comes to a running container, is read there, and goes; and leaves nothing', () => {
+  it('ends with a disk and a raw device that come to a running container, are read there, and go; and leaves nothing', () => {
     const { status, stdout, stderr } = demo();
     expect([status, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/\nHello from the disk\.\n\d+ ms from plugging it in/);
     expect(stdout).toMatch(/\n\$ runc exec demo ls \/media\n\d+ ms until it was gone/);
+    expect(stdout).toMatch(/\nHello from the raw device\.\n\d+ ms from plugging it in/);
+    expect(stdout).toMatch(/\n\$ runc exec demo ls \/devices\n\d+ ms until it was gone/);
     expect(stdout).toMatch(/\nAll as it should be: .+\nNext, .+\n$/);
     expect(left()).toEqual([]);
   });

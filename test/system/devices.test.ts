@@ -94,10 +94,14 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
       const disk = plug();
       await untilOpens(container, `raw/${disk.name}`, 'rw');
       const granted = deviceState(container);
+      const grantOf = async () => (await deviceStatus(daemon, `raw/${disk.name}`)).containers[0];
+      const { since } = (await grantOf()) ?? {};
+      expect(since).toBeDefined();
       await daemon.kill();
       expect(opens(container, `raw/${disk.name}`)).toBe('rw');
       await daemon.start();
       expect(deviceState(container), 'what is right is not touched').toEqual(granted);
+      expect((await grantOf())?.since).toBe(since);
       expect(opens(container, `raw/${disk.name}`)).toBe('rw');
 
       await daemon.kill();

@@ -14,11 +14,12 @@ export interface DemoContainer {
 }
 
 /**
- * Starts an unprivileged runc container without a single capability, with busybox (a static one) for an image, and with `source`
- * mounted at `target` as the webhook has the kubelet mount a media class: read-only, `HostToContainer`.
+ * Starts an unprivileged runc container without a single capability, with busybox (a static one) for an image, and with class
+ * directories mounted as the webhook has the kubelet do it: read-only, `HostToContainer`.
+ * @param mounts what is mounted where, by the path in the container
  * @throws Error with what runc said
  */
-export function startContainer(dir: string, id: string, source: string, target: string): DemoContainer {
+export function startContainer(dir: string, id: string, mounts: Readonly<Record<string, string>>): DemoContainer {
   const bundle = `${dir}/bundle`;
   const log = `${dir}/runc.log`;
   const runc = (...args: string[]): string => {
@@ -33,9 +34,10 @@ export function startContainer(dir: string, id: string, source: string, target: 
       throw new Error(`runc ${args[0]}: ${said || (error as Error).message}`, { cause: error });
     }
   };
-  for (const path of ['bin', 'proc', 'dev', target]) mkdirSync(`${bundle}/rootfs/${path}`, { recursive: true });
+  for (const path of ['bin', 'proc', 'dev', ...Object.keys(mounts)])
+    mkdirSync(`${bundle}/rootfs/${path}`, { recursive: true });
   copyFileSync(findProgram('busybox') ?? '', `${bundle}/rootfs/bin/busybox`);
-  for (const applet of ['sleep', 'cat', 'ls']) symlinkSync('busybox', `${bundle}/rootfs/bin/${applet}`);
+  for (const applet of ['sleep', 'cat', 'head', 'ls']) symlinkSync('busybox', `${bundle}/rootfs/bin/${applet}`);
   const spec = {
     ociVersion: '1.0.2',
     process: {
@@ -49,7 +51,12 @@ export function startContainer(dir: string, id: string, source: string, target: 
     hostname: 'demo',
     mounts: [
       { destination: '/proc', type: 'proc', source: 'proc' },
-      { destination: target, type: 'bind', source, options: ['rbind', 'rslave', 'ro'] },
+      ...Object.entries(mounts).map(([destination, source]) => ({
+        destination,
+        type: 'bind',
+        source,
+        options: ['rbind', 'rslave', 'ro'],
+      })),
     ],
     linux: { namespaces: NAMESPACES, cgroupsPath: `/${id}` },
   };

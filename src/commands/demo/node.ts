@@ -14,9 +14,9 @@ export function whyNoNode(): string | undefined {
 }
 
 /**
- * Plays the node's half, with a daemon, a container and a disk (a loop device) of its own, in a directory of its own, and removes them
+ * Plays the node's half, with a daemon, a container and disks (loop devices) of its own, in a directory of its own, and removes them
  * all again. Where they cannot be had, it says in one line why it is left out.
- * @returns false where the disk did not come or go as it should
+ * @returns false where something did not come or go as it should
  */
 export async function showNode(write: (text: string) => void, { colors }: Screen, number: number): Promise<boolean> {
   const leaveOut = (reason: string): true => {
@@ -38,32 +38,12 @@ export async function showNode(write: (text: string) => void, { colors }: Screen
     } catch (error) {
       return leaveOut((error as Error).message.replace(/\.$/, ''));
     }
-    write(
-      `\n${colors.bold(`── ${number}. The disk itself `.padEnd(RULE, '─'))}
-The node's daemon and a runc container without any capability are running: before your eyes, with a disk of this demo's own.
-
-${colors.dim(`$ losetup --find --show stick.img      # plug it in`)}\n`,
-    );
-    const file = `/proc/${container.pid}/root/media/STICK/hello`;
-    const plugged = performance.now();
-    write(`${stage.plug()}\n`);
-    await until('the file appears in the container', () => existsSync(file) && readFileSync(file).length > 0);
-    const appeared = performance.now() - plugged;
-    write(
-      `${colors.dim('$ runc exec demo cat /media/STICK/hello')}
-${container.exec('cat', '/media/STICK/hello')}
-${colors.green(`${appeared.toFixed(0)} ms`)} from plugging it in until the running container could read the file.
-
-${colors.dim('$ truncate --size 0 stick.img          # pull it')}\n`,
-    );
-    const pulled = performance.now();
-    stage.pull();
-    await until('the disk goes from the container', () => !existsSync(`/proc/${container.pid}/root/media/STICK`));
-    const gone = performance.now() - pulled;
-    write(
-      `${colors.dim('$ runc exec demo ls /media')}
-${container.exec('ls', '/media')}${colors.green(`${gone.toFixed(0)} ms`)} until it was gone, from the container too.\n`,
-    );
+    write(`\n${heading('The disk itself', number, colors)}
+The node's daemon and a runc container without any capability are running: before your eyes, with devices of this demo's own.\n`);
+    await showDisk(write, stage, container, colors);
+    write(`\n${heading('The raw device itself', number + 1, colors)}
+The same container, which may open no device but /dev/null and its like.\n`);
+    await showDevice(write, stage, container, colors);
     return true;
   } catch (error) {
     write(`${colors.red(`This is not as it should be: ${(error as Error).message}.`)}\n`);
@@ -73,3 +53,62 @@ ${container.exec('ls', '/media')}${colors.green(`${gone.toFixed(0)} ms`)} until 
     stage.clear();
   }
 }
+
+const heading = (title: string, number: number, colors: Screen['colors']): string =>
+  colors.bold(`── ${number}. ${title} `.padEnd(RULE, '─'));
+
+type Play = (
+  write: (text: string) => void,
+  stage: Stage,
+  container: DemoContainer,
+  colors: Screen['colors'],
+) => Promise<void>;
+
+const showDisk: Play = async (write, stage, container, colors) => {
+  write(`\n${colors.dim(`$ losetup --find --show stick.img      # plug it in`)}\n`);
+  const file = `/proc/${container.pid}/root/media/STICK/hello`;
+  const plugged = performance.now();
+  write(`${stage.plug()}\n`);
+  await until('the file appears in the container', () => existsSync(file) && readFileSync(file).length > 0);
+  const appeared = performance.now() - plugged;
+  write(
+    `${colors.dim('$ runc exec demo cat /media/STICK/hello')}
+${container.exec('cat', '/media/STICK/hello')}
+${colors.green(`${appeared.toFixed(0)} ms`)} from plugging it in until the running container could read the file.
+
+${colors.dim('$ truncate --size 0 stick.img          # pull it')}\n`,
+  );
+  const pulled = performance.now();
+  stage.pull();
+  await until('the disk goes from the container', () => !existsSync(`/proc/${container.pid}/root/media/STICK`));
+  const gone = performance.now() - pulled;
+  write(
+    `${colors.dim('$ runc exec demo ls /media')}
+${container.exec('ls', '/media')}${colors.green(`${gone.toFixed(0)} ms`)} until it was gone, from the container too.\n`,
+  );
+};
+
+const showDevice: Play = async (write, stage, container, colors) => {
+  write(`\n${colors.dim(`$ losetup --find --show raw.img        # plug it in`)}\n`);
+  const plugged = performance.now();
+  const name = stage.plugRaw();
+  write(`/dev/${name}\n`);
+  const node = `/proc/${container.pid}/root/devices/${name}`;
+  await until('the node appears in the container', () => existsSync(node));
+  const appeared = performance.now() - plugged;
+  write(
+    `${colors.dim(`$ runc exec demo head -n 1 /devices/${name}`)}
+${container.exec('head', '-n', '1', `/devices/${name}`)}
+${colors.green(`${appeared.toFixed(0)} ms`)} from plugging it in until the running container could open it.
+
+${colors.dim(`$ losetup --detach /dev/${name}          # pull it`)}\n`,
+  );
+  const pulled = performance.now();
+  stage.unplugRaw();
+  await until('the node goes from the container', () => !existsSync(node));
+  const gone = performance.now() - pulled;
+  write(
+    `${colors.dim('$ runc exec demo ls /devices')}
+${container.exec('ls', '/devices')}${colors.green(`${gone.toFixed(0)} ms`)} until it was gone, and the right to open it with it.\n`,
+  );
+};

@@ -12,18 +12,21 @@ import { type DemoContainer, startContainer } from './container.ts';
 
 const CLI = join(import.meta.dirname, '../../cli.ts');
 const DISK_SIZE = 8 << 20;
+/** Of the raw device, by which its class knows it: no other disk is likely to have it. */
+const RAW_SIZE = (5 << 20) + 4096 * 77;
 /** ms. Only a limit: a disk takes some ten, the daemon's start a second. */
 const PATIENCE = 20_000;
 
-/** One class, which takes this disk and no other. */
+/** A class for this disk and no other, and one for the raw device. */
 const policyFor = (uuid: string): string => `apiVersion: hotmount.io/v1alpha1
 kind: Policy
 rules: []
 mediaClasses: [{name: demo, match: [{bus: [loop], uuid: [${uuid}]}]}]
+deviceClasses: [{name: demo, match: [{bus: [loop], minSize: ${RAW_SIZE}, maxSize: ${RAW_SIZE}}]}]
 `;
 
 /**
- * A daemon, a container and a disk, all in one directory. To clear it takes no waiting, since that is done at a signal, too.
+ * A daemon, a container, a disk and a raw device, all in one directory. To clear it takes no waiting, since that is done at a signal, too.
  */
 export class Stage {
   readonly #dir = mkdtempSync(join(tmpdir(), 'hotmount-demo-'));
@@ -31,11 +34,14 @@ export class Stage {
   readonly #image = join(this.#dir, 'stick.img');
   /** Undone the last one first. */
   readonly #props = new DisposableStack();
-  #loop: { readonly number: number; readonly isOurs: boolean } | undefined;
+  readonly #raw = join(this.#dir, 'raw.img');
+  #loop: Loop | undefined;
+  #rawLoop: Loop | undefined;
 
   constructor() {
     this.#props.defer(() => rmSync(this.#dir, { recursive: true, force: true }));
     this.#props.defer(() => this.#unplug());
+    this.#props.defer(() => this.unplugRaw());
     this.#props.defer(() => this.#unmountAll());
   }
 
@@ -52,19 +58,32 @@ export class Stage {
     writeFileSync(this.#image, '');
     truncateSync(this.#image, DISK_SIZE);
     run('mkfs.ext4', '-q', '-F', '-U', uuid, '-L', 'STICK', '-d', content, this.#image);
+    writeFileSync(this.#raw, 'Hello from the raw device.\n');
+    truncateSync(this.#raw, RAW_SIZE);
     await this.#startDaemon(policy);
-    const container = startContainer(this.#dir, basename(this.#dir), join(this.#runDir, 'media/demo'), '/media');
+    const container = startContainer(this.#dir, basename(this.#dir), {
+      '/media': join(this.#runDir, 'media/demo'),
+      '/devices': join(this.#runDir, 'devices/demo'),
+    });
     this.#props.defer(() => container.stop());
     return container;
   }
 
   /** @returns the device's path */
   plug(): string {
-    const before = loopDevices();
-    const device = run('losetup', '--find', '--show', this.#image);
-    const number = Number(device.replace('/dev/loop', ''));
-    this.#loop = { number, isOurs: !before.has(number) };
-    return device;
+    this.#loop = attach(this.#image);
+    return `/dev/loop${this.#loop.number}`;
+  }
+
+  /** @returns the device's name */
+  plugRaw(): string {
+    this.#rawLoop = attach(this.#raw);
+    return `loop${this.#rawLoop.number}`;
+  }
+
+  unplugRaw(): void {
+    if (this.#rawLoop) detach(this.#rawLoop);
+    this.#rawLoop = undefined;
   }
 
   /** As a card taken out of its reader: the size is 0 at once, whoever has it open. */
@@ -109,20 +128,34 @@ export class Stage {
   }
 
   #unplug(): void {
-    if (!this.#loop) return;
-    const { number, isOurs } = this.#loop;
-    run('losetup', '--detach', `/dev/loop${number}`);
-    try {
-      if (isOurs) removeLoopDevice(number);
-    } catch (error) {
-      // Somebody took it, or looks at it (udevd does): then it stays, and is used again.
-      if (errorCode(error) !== 'EBUSY') throw error;
-    }
+    if (this.#loop) detach(this.#loop);
   }
 
   #unmountAll(): void {
     const below = readMountinfo().filter(({ mountPoint }) => mountPoint.startsWith(`${this.#dir}/`));
     for (const { mountPoint } of below.reverse()) run('umount', '-l', mountPoint);
+  }
+}
+
+interface Loop {
+  readonly number: number;
+  /** The kernel made it for this. */
+  readonly isOurs: boolean;
+}
+
+function attach(image: string): Loop {
+  const before = loopDevices();
+  const number = Number(run('losetup', '--find', '--show', image).replace('/dev/loop', ''));
+  return { number, isOurs: !before.has(number) };
+}
+
+function detach({ number, isOurs }: Loop): void {
+  run('losetup', '--detach', `/dev/loop${number}`);
+  try {
+    if (isOurs) removeLoopDevice(number);
+  } catch (error) {
+    // Somebody took it, or looks at it (udevd does): then it stays, and is used again.
+    if (errorCode(error) !== 'EBUSY') throw error;
   }
 }
 

@@ -67,13 +67,11 @@ export class Containers {
     return mounter !== undefined;
   }
 
-  /** Forgets the cgroups of which the process that was seen there has ended since: a whole look may find others in them. */
-  verify(): void {
-    for (const [namespace, mounter] of this.#known) {
-      const alive = [...mounter.cgroups].filter(([path]) => isAlive(namespace, mounter.witnesses.get(path)));
-      if (alive.length === mounter.cgroups.size) continue;
-      this.#known.set(namespace, { ...mounter, cgroups: new Map(alive) });
-    }
+  /** Whether the process by which each cgroup is known still lives. */
+  areAlive(): boolean {
+    return [...this.#known.values()].every(({ namespace, cgroups, witnesses }) =>
+      [...cgroups.keys()].every((path) => isAlive(namespace, witnesses.get(path))),
+    );
   }
 
   #read(namespace: string, pids: readonly number[], hierarchies: Hierarchies): Mounter | undefined {

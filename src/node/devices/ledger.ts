@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { DeviceKey } from '../../linux/device.ts';
 import type { DeviceRule, GrantOutcome } from '../../linux/device-cgroup/index.ts';
 import { deviceKey } from '../../linux/device-cgroup/rule.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers.ts';
 import { numberOf } from './numbers.ts';
+import { readSince, type Since, writeSince } from './since.ts';
 import type { Entitlement } from './wanted.ts';
 
 /** What came of one container's right to one node. */
@@ -21,7 +23,7 @@ export interface Grant extends ContainerIdentity {
   /** Why it was refused, and what to do. */
   readonly reason?: string;
   readonly message?: string;
-  /** ISO 8601: since when it is so, as far as this daemon knows. */
+  /** ISO 8601: since when it is so; of what is granted, also under earlier daemons. */
   readonly since: string;
 }
 
@@ -31,6 +33,8 @@ export class Ledger {
   /** What earlier daemons have granted, by cgroup and device: no news, unless it is taken back. */
   readonly #inherited = new Set<string>();
   #grants = new Map<string, Grant>();
+  /** What is written on cgroups, by their paths. */
+  readonly #since = new Map<string, Since>();
   /** By cgroup: told once. */
   #failures: ReadonlyMap<string, string> = new Map();
 
@@ -41,6 +45,7 @@ export class Ledger {
   /** @param granted what the kernel has before anything is done */
   inherit(granted: ReadonlyMap<string, readonly DeviceRule[]>): void {
     for (const id of idsOf(granted)) this.#inherited.add(id);
+    for (const cgroup of granted.keys()) this.#since.set(cgroup, readSince(cgroup));
   }
 
   /** @param granted what is left of that when all has been taken back that nobody wants any more */
@@ -62,13 +67,15 @@ export class Ledger {
   update(entitlements: readonly Entitlement[], outcomes: ReadonlyMap<string, GrantOutcome>): void {
     const now = new Date().toISOString();
     const grants = new Map<string, Grant>();
+    const since = new Map<string, Since>();
     for (const { cgroup, node } of entitlements) {
       const outcome = outcomes.get(cgroup);
       // It has ended since it was found.
       if (!outcome || ('reason' in outcome && outcome.reason === 'cgroup_gone')) continue;
       const { device, deviceClass, path } = node;
       // The identity keeps two devices apart that follow one another under one number.
-      const id = `${cgroup} ${path} ${device.identity} ${deviceClass.access}`;
+      const what = `${path} ${device.identity} ${deviceClass.access}`;
+      const id = `${cgroup} ${what}`;
       const before = this.#grants.get(id);
       const grant: Grant = {
         ...parseContainerCgroup(cgroup),
@@ -79,9 +86,10 @@ export class Ledger {
         key: device.key,
         access: deviceClass.access,
         ...outcome,
-        since: before?.state === outcome.state ? before.since : now,
+        since: (before?.state === outcome.state ? before.since : undefined) ?? this.#since.get(cgroup)?.[what] ?? now,
       };
       grants.set(id, grant);
+      if (grant.state === 'granted') since.set(cgroup, { ...since.get(cgroup), [what]: grant.since });
       if (before?.state !== grant.state || before.message !== grant.message) this.#tell(grant);
     }
     for (const [id, grant] of this.#grants) {
@@ -90,7 +98,18 @@ export class Ledger {
       }
     }
     this.#grants = grants;
+    this.#writeSince(since);
     this.#tellOfFailures(new Set(entitlements.map(({ cgroup }) => cgroup)), outcomes);
+  }
+
+  #writeSince(since: ReadonlyMap<string, Since>): void {
+    for (const cgroup of new Set([...this.#since.keys(), ...since.keys()])) {
+      const granted = since.get(cgroup) ?? {};
+      if (isDeepStrictEqual(granted, this.#since.get(cgroup))) continue;
+      writeSince(cgroup, granted);
+      if (since.has(cgroup)) this.#since.set(cgroup, granted);
+      else this.#since.delete(cgroup);
+    }
   }
 
   /** What should have been taken back from cgroups that are entitled to nothing any more. */

@@ -47,12 +47,15 @@ export interface DevicesStatus {
   readonly devices: readonly DeviceStatus[];
   /** Devices that a class matches and that containers do not get. */
   readonly devicesLeft: readonly DeviceLeft[];
+  /** Why devices are not looked after as they should be. */
+  readonly devicesProblem?: string;
 }
 
-export function devicesStatus({ nodes, left, ledger }: Devices, runDir: RunDir): DevicesStatus {
+export function devicesStatus({ nodes, left, ledger, problem }: Devices, runDir: RunDir): DevicesStatus {
   const full = (path: string): string => `${runDir.path}/${DEVICES}/${path}`;
   const grants = Map.groupBy(ledger.grants, ({ path }) => path);
   return {
+    ...(problem === undefined ? {} : { devicesProblem: problem }),
     devices: nodes
       .map(({ desired: { path, device, deviceClass }, actual, link }) => ({
         device: device.name,

@@ -128,18 +128,13 @@ export class LoopDisk {
   }
 }
 
-export interface ZramOptions extends DiskOptions {
-  /** False: no event says that it has a size and a file system now. */
-  readonly isAnnounced?: boolean;
-}
-
 /** A disk in memory that really comes and goes: `add` and `remove`. */
 export class ZramDisk {
   readonly id: string;
   readonly name: string;
   readonly uuid: string;
 
-  constructor(rig: Rig, { label = '', size = 16, isAnnounced = true }: ZramOptions = {}) {
+  constructor(rig: Rig, { label = '', size = 16 }: DiskOptions = {}) {
     this.uuid = rig.uuid();
     this.id = readFileSync('/sys/class/zram-control/hot_add', 'utf8').trim();
     this.name = `zram${this.id}`;
@@ -149,7 +144,7 @@ export class ZramDisk {
     writeFileSync(`/sys/block/${this.name}/disksize`, `${size}M`);
     run('mkfs.ext4', '-q', '-F', '-U', this.uuid, '-L', label, `/dev/${this.name}`);
     // Going from no size to one sends nothing (set_capacity_and_notify); udevd would announce the new file system.
-    if (isAnnounced) writeFileSync(`/sys/block/${this.name}/uevent`, 'change');
+    writeFileSync(`/sys/block/${this.name}/uevent`, 'change');
   }
   #present = true;
   readonly #note: string;

@@ -1,0 +1,30 @@
+import { errorCode } from '../../linux/errors.ts';
+import { getAttribute, removeAttribute, setAttribute } from '../../linux/xattr.ts';
+
+/** On the cgroup itself, so that it ends with it, and the next daemon finds it. Containers can neither read nor write it. */
+const ATTRIBUTE = 'trusted.hotmount.since';
+/** As much as an attribute holds. */
+const MAX_SIZE = 1 << 16;
+
+/** Since when (ISO 8601) a container has which access, by whatever names it. */
+export type Since = Readonly<Record<string, string>>;
+
+/** What was written; nothing where the cgroup has gone. */
+export function readSince(cgroup: string): Since {
+  try {
+    return JSON.parse(getAttribute(cgroup, ATTRIBUTE) ?? '{}') as Since;
+  } catch {
+    return {};
+  }
+}
+
+/** What does not fit is left out: it is for people to look at, and nothing turns on it. A cgroup that has gone is no error. */
+export function writeSince(cgroup: string, since: Since): void {
+  try {
+    const text = JSON.stringify(since);
+    if (text === '{}') removeAttribute(cgroup, ATTRIBUTE);
+    else if (text.length <= MAX_SIZE) setAttribute(cgroup, ATTRIBUTE, text);
+  } catch (error) {
+    if (!['ENOENT', 'ENODATA', 'ENODEV'].includes(errorCode(error) ?? '')) throw error;
+  }
+}
