@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { release, totalmem } from 'node:os';
@@ -253,12 +253,18 @@ describeSystem('lxcfs beside others', ['runc', 'lxcfs', 'gcc'], () => {
   });
   afterEach(() => rig.close());
 
-  it('leaves an lxcfs of someone else alone, dead or alive, and the containers that read from it', async () => {
+  /** As LXD has it, for instance. */
+  async function startForeign(): Promise<{ foreign: string; child: ChildProcess }> {
     const foreign = rig.path('foreign');
     mkdirSync(foreign);
     const child = spawn('lxcfs', ['-p', rig.path('foreign.pid'), '-o', 'allow_other', foreign], { stdio: 'ignore' });
     rig.onClose('process', () => child.kill('SIGKILL'));
     await until('the other lxcfs is mounted', () => readMountinfo().some(({ mountPoint }) => mountPoint === foreign));
+    return { foreign, child };
+  }
+
+  it('leaves an lxcfs of someone else alone, dead or alive, and the containers that read from it', async () => {
+    const { foreign, child } = await startForeign();
     const lxcfs = await new LxcfsService(rig).start();
     const theirs = new ReadingContainer(rig, { source: foreign }).start();
     const ours = new ReadingContainer(rig, { source: lxcfs.source }).start();
@@ -281,11 +287,7 @@ describeSystem('lxcfs beside others', ['runc', 'lxcfs', 'gcc'], () => {
   });
 
   it('puts the others right where the way to a file of one hangs, and says which that is', async () => {
-    const foreign = rig.path('foreign');
-    mkdirSync(foreign);
-    const child = spawn('lxcfs', ['-p', rig.path('foreign.pid'), '-o', 'allow_other', foreign], { stdio: 'ignore' });
-    rig.onClose('process', () => child.kill('SIGKILL'));
-    await until('the other lxcfs is mounted', () => readMountinfo().some(({ mountPoint }) => mountPoint === foreign));
+    const { foreign, child } = await startForeign();
     const lxcfs = await new LxcfsService(rig).start();
     const start = () => new ReadingContainer(rig, { source: lxcfs.source }).start();
     const containers = [start(), start(), start()];
