@@ -1,7 +1,14 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { check, errno, libc } from './libc.ts';
-import type { OpenRequest, Replaced, ReplaceReply, ReplaceRequest, ReplaceTarget } from './mount-replacer.ts';
+import type {
+  OpenRequest,
+  Replaced,
+  ReplaceReply,
+  ReplaceRequest,
+  ReplaceTarget,
+  StackedMount,
+} from './mount-replacer.ts';
 
 /**
  * The only thread of its process that ever enters other mount namespaces. Between the two setns(2) it makes nothing but the calls bound
@@ -137,7 +144,7 @@ function replace(target: ReplaceTarget, tree: Tree, pile: Pile): Replaced {
     if (stack.length === 1 && mountIdAt(target.path) !== top()?.id) return finish({ syscall: 'open', errno: ESTALE });
     if (attach(tree, target.path, MOVE_MOUNT_BENEATH)) {
       result.attached = true;
-      return finish(pile.add(target.path, top()?.id as number) ? undefined : detachTop());
+      return finish(pile.add(target.path, top() as StackedMount) ? undefined : detachTop());
     }
     // Either this kernel is older than 6.5, or what is there is locked: the next call tells.
     if (errno() !== EINVAL) return finish({ syscall: 'move_mount', errno: errno() });
@@ -151,14 +158,15 @@ function replace(target: ReplaceTarget, tree: Tree, pile: Pile): Replaced {
 /**
  * What a visit takes off its paths, put on one another to go with a single umount2(2): each has to wait until all processors have passed
  * a quiet state (namespace_unlock in fs/namespace.c), on a busy node for milliseconds, and moving a mount does not. The first one stays
- * where it is, at the bottom.
+ * where it is, at the bottom; there the others show for a moment, so that they have to be dead, all of them.
  */
 class Pile {
   readonly #ids = new Set<number>();
   #bottom: { readonly fd: number; readonly path: Uint8Array } | undefined;
 
-  /** @returns false where that mount is not on top at `path`, or cannot be moved: then it is where it was */
-  add(path: Uint8Array, id: number): boolean {
+  /** @returns false where that mount is not dead, or not on top at `path`, or cannot be moved: then it is where it was */
+  add(path: Uint8Array, { id, isDead }: StackedMount): boolean {
+    if (!isDead) return false;
     const fd = libc.open(path, O_PATH_NOFOLLOW_CLOEXEC);
     if (fd < 0) return false;
     const isRight = mountIdOf(fd) === id;

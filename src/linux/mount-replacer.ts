@@ -2,6 +2,14 @@ import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import type { MountNamespace } from './namespaces.ts';
 
+export interface StackedMount {
+  readonly id: number;
+  /** The one that ought to be there. */
+  readonly isLive: boolean;
+  /** Whoever reads it gets an error. */
+  readonly isDead: boolean;
+}
+
 /** What is to be put in place of what is mounted at a path of another namespace. */
 export interface ReplaceTarget {
   /** Zero-terminated, as that namespace sees it. */
@@ -9,7 +17,7 @@ export interface ReplaceTarget {
   /** `O_PATH` descriptor on the file or directory, mounted in our own namespace; undefined: take away, put nothing there. */
   readonly source: number | undefined;
   /** What is mounted there and may go, the bottom first. A live one alone is left. */
-  readonly stack: readonly { readonly id: number; readonly isLive: boolean }[];
+  readonly stack: readonly StackedMount[];
   /** `MOUNT_ATTR_*` to set and clear (mount_setattr(2)). */
   readonly set: number;
   readonly clear: number;
@@ -65,6 +73,13 @@ const DEADLINE = 2000;
 
 export class NamespaceHangs extends Error {
   override readonly name = 'NamespaceHangs';
+  /** Resolves when it hangs no more, if ever. */
+  readonly returned: Promise<void>;
+
+  constructor(message: string, returned: Promise<void>) {
+    super(message);
+    this.returned = returned;
+  }
 }
 
 /**
@@ -79,8 +94,8 @@ export class MountReplacer {
   /** In the order in which the worker does them. */
   #jobs: Job[] = [];
   #deadline: NodeJS.Timeout | undefined;
-  /** A job did not come back: the thread is lost, and with it an orderly end of this process. */
-  stuck = false;
+  /** Jobs that did not come back, by id, and what to do should they: until then the thread is lost. */
+  readonly #hung = new Map<number, () => void>();
 
   /** Makes the worker, which takes some 20 ms, before it is needed. */
   async warmUp(): Promise<void> {
@@ -137,19 +152,26 @@ export class MountReplacer {
   }
 
   #done(reply: ReplaceReply | OpenReply): void {
-    // One that was given up may have come back.
-    if (this.#jobs[0]?.request.id !== reply.id) return;
-    this.#jobs.shift()?.resolve(reply);
-    this.#watch();
+    if (this.#jobs[0]?.request.id === reply.id) {
+      this.#jobs.shift()?.resolve(reply);
+      this.#watch();
+      return;
+    }
+    this.#hung.get(reply.id)?.();
+    this.#hung.delete(reply.id);
   }
 
   /** Gives the worker up, and the others' jobs to another. */
   async #abandon(): Promise<void> {
     Atomics.store(this.#isAbandoned, 0, 1);
     this.#worker = undefined;
-    this.stuck = true;
-    const hung = this.#jobs.shift();
-    hung?.reject(new NamespaceHangs(`${hung.what} did not answer within ${DEADLINE} ms`));
+    const hung = this.#jobs.shift() as Job;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#hung.set(hung.request.id, () => {
+      resolve();
+      void hung.worker.terminate();
+    });
+    hung.reject(new NamespaceHangs(`${hung.what} did not answer within ${DEADLINE} ms`, promise));
     if (this.#jobs.length === 0) return;
     const worker = await this.#start();
     for (const job of this.#jobs) {

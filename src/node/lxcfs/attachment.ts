@@ -45,8 +45,15 @@ export class Attachment {
     return this.#reattach.unhealed;
   }
 
+  /** Every file of this device gives errors from now on. */
+  hasDied(device: string): void {
+    this.#reattach.dead.add(device);
+  }
+
   /** What containers ought to read from now on; in place of what is not in it, they read the node's own. Moves nobody yet. */
   serve(files: Sources): void {
+    // Numbers of devices are used again.
+    for (const { device } of files.values()) this.#reattach.dead.delete(device);
     this.#reattach.setLive(files);
   }
 

@@ -21,7 +21,7 @@ export interface InstancesOptions {
   readonly log: Logger;
   /** Something has come, or has become possible. */
   readonly onChange: () => void;
-  /** One has ended, or is to be taken for dead: called before anything else is done about it. */
+  /** One has ended, or was taken for dead and has been ended. */
   readonly onLost: (member: Running, cause: Gap['cause']) => void;
   /** What keeps an instance from serving. */
   readonly onProblem: (problem: string) => void;
@@ -168,9 +168,13 @@ export class Instances {
     const { instance } = member;
     const wasReady = member.phase === 'ready';
     member.phase = 'dead';
+    try {
+      // A child of it may hold the connection open, and keep readers waiting.
+      instance.abort();
+    } catch (error) {
+      this.#options.log.error({ instance: id, err: error }, 'its connection could not be aborted');
+    }
     this.#options.onLost(member, cause);
-    // A child of it may hold the connection open, and keep readers waiting.
-    instance.abort();
     this.#options.onChange();
     if (wasReady) this.#backOff.died();
     this.#options.log.warn(

@@ -1,4 +1,5 @@
 import { LXCFS_VIEWS } from '../../contract/wants.ts';
+import type { StackedMount } from '../../linux/mount-replacer.ts';
 import { type Mount, pathBytes } from '../../linux/mountinfo.ts';
 
 /** What of lxcfs containers mount: the views, and what other setups of lxcfs are used to mount besides. Other paths are left alone. */
@@ -42,7 +43,7 @@ export interface Repair {
   /** The path below lxcfs's root that is mounted there. */
   readonly file: string;
   /** The mounts of ours there, the bottom first. */
-  readonly stack: readonly { readonly id: number; readonly isLive: boolean }[];
+  readonly stack: readonly StackedMount[];
   /** `MOUNT_ATTR_*` that the one on top has, and those that it has not. */
   readonly set: number;
   readonly clear: number;
@@ -50,11 +51,14 @@ export interface Repair {
   readonly source: Source | undefined;
 }
 
-export interface Untouchable {
+/** What no mount table tells. */
+export interface Known {
   /** Ids of mounts that the kernel has said it will not part with: one live mount on top is right. */
   readonly locked?: ReadonlySet<number>;
   /** Devices of what another supervisor serves. */
   readonly foreign?: ReadonlySet<string>;
+  /** Devices of which every file gives errors. */
+  readonly dead?: ReadonlySet<string>;
 }
 
 /**
@@ -73,12 +77,12 @@ export function foreignDevices(mounts: readonly Mount[], runDir: string): Set<st
 /**
  * What has to be done in a namespace, from its mount table alone: each path should show exactly one mount of ours, the live one. Left
  * alone are mounts that are covered by someone else's, whole lxcfs trees (those of the node and of namespaces that copied the node's
- * table), the node's own files where they lie ready in the run dir, and what is untouchable.
+ * table), the node's own files where they lie ready in the run dir, and what is locked or foreign.
  */
 export function planRepairs(
   mounts: readonly Mount[],
   sources: Sources,
-  { locked = new Set(), foreign = new Set() }: Untouchable = {},
+  { locked = new Set(), foreign = new Set(), dead = new Set() }: Known = {},
 ): Repair[] {
   if (!mounts.some(isOurs)) return [];
   const table = new MountTable(mounts);
@@ -92,7 +96,11 @@ export function planRepairs(
     const source = sources.get(file);
     const stack = all
       .filter(({ id }) => !locked.has(id))
-      .map((mount) => ({ id: mount.id, isLive: mount.device === source?.device && fileOf(mount) === file }));
+      .map((mount) => ({
+        id: mount.id,
+        isLive: mount.device === source?.device && fileOf(mount) === file,
+        isDead: dead.has(mount.device),
+      }));
     if (stack.length === 0 && !source) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
     const set = attributesOf(seen.options);

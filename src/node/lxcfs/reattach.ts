@@ -35,9 +35,6 @@ const MAX_LOOKS = 10;
 /** What the worker says where it did not find the mount that was to be replaced. */
 const ESTALE = 116;
 
-/** ms. Each try costs a thread. */
-const HANGING_RETRY = 60_000;
-
 /** Puts the files of the published lxcfs in place in every mount namespace of the node that has files of an earlier one of ours. */
 export class Reattach {
   readonly #replacer: MountReplacer;
@@ -53,8 +50,10 @@ export class Reattach {
   #known = new Map<string, MountNamespace>();
   readonly #locked = new Set<number>();
   #foreign: ReadonlySet<string> = new Set();
-  /** Namespaces that did not let the worker go, and when they may be entered again, in ms of `performance.now()`. */
-  readonly #hanging = new Map<string, number>();
+  /** Devices of instances that have been ended: what is taken off a container need not go one by one then. */
+  readonly dead = new Set<string>();
+  /** Namespaces that have not let a worker go: until they do, none is entered again, for each try costs a thread. */
+  readonly #hanging = new Set<string>();
   #queue: Promise<unknown> = Promise.resolve();
   attached: Attached = { containers: 0, files: 0, nodeFiles: 0 };
   unhealed: readonly Unhealed[] = [];
@@ -142,8 +141,8 @@ export class Reattach {
     const repairs = await this.#plan(mounts, namespace, round);
     const count = countLive(mounts, this.#sources);
     if (repairs.length === 0) return count.lxcfs + count.node > 0 ? count : undefined;
-    if ((this.#hanging.get(namespace.id) ?? 0) > performance.now()) {
-      for (const repair of repairs) round.fail(namespace, repair, 'entering its mount namespace hung before');
+    if (this.#hanging.has(namespace.id)) {
+      for (const repair of repairs) round.fail(namespace, repair, 'a way in its mount namespace hangs');
       return count;
     }
     let results: readonly Replaced[] | undefined;
@@ -154,7 +153,8 @@ export class Reattach {
       );
     } catch (error) {
       if (!(error instanceof NamespaceHangs)) throw error;
-      this.#hanging.set(namespace.id, performance.now() + HANGING_RETRY);
+      this.#hanging.add(namespace.id);
+      void error.returned.then(() => this.#hanging.delete(namespace.id));
       for (const repair of repairs) round.fail(namespace, repair, error.message);
       return count;
     }
@@ -168,8 +168,8 @@ export class Reattach {
 
   /** The node's files are opened when the first container needs one. Without them nothing is taken away: they may be had next time. */
   async #plan(mounts: readonly Mount[], namespace: MountNamespace, round: Round): Promise<Repair[]> {
-    const untouchable = { locked: this.#locked, foreign: this.#foreign };
-    const repairs = planRepairs(mounts, this.#sources, untouchable);
+    const known = { locked: this.#locked, foreign: this.#foreign, dead: this.dead };
+    const repairs = planRepairs(mounts, this.#sources, known);
     if (this.#node || repairs.every(({ source }) => source)) return repairs;
     try {
       this.#opening ??= this.#openNodeFiles().finally(() => {
@@ -177,7 +177,7 @@ export class Reattach {
       });
       this.#node = await this.#opening;
       this.setLive(this.#live ?? new Map());
-      return planRepairs(mounts, this.#sources, untouchable);
+      return planRepairs(mounts, this.#sources, known);
     } catch (error) {
       const reason = `the node's own file cannot be put there: ${(error as Error).message}`;
       for (const repair of repairs) if (!repair.source) round.fail(namespace, repair, reason);

@@ -232,6 +232,7 @@ export class Supervisor {
 
   #lost(member: Running, cause: Gap['cause']): void {
     const active = this.#active;
+    this.#attachment.hasDied(member.instance.device);
     // One that was to go soon, with the pod that started it or for its successor, is no loss.
     if (!active || !this.#instances.isCurrent(active) || this.#instances.isCurrent(member)) {
       this.#restarts++;

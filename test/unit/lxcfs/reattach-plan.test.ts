@@ -156,14 +156,16 @@ describe('any pile of mounts', () => {
     fc.assert(
       fc.property(fc.array(layer, { minLength: 1, maxLength: 6 }), (layers) => {
         const ours = layers.slice(layers.lastIndexOf('foreign') + 1);
-        const repairs = planRepairs(pile(layers), LIVE);
+        const repairs = planRepairs(pile(layers), LIVE, { dead: new Set(['0:48']) });
         if (ours.length === 0 || (ours.length === 1 && ours[0] === 'live')) {
           expect(repairs).toEqual([]);
           return;
         }
         expect(repairs).toHaveLength(1);
         const first = 510 + layers.length - ours.length;
-        expect(repairs[0]?.stack).toEqual(ours.map((kind, i) => ({ id: first + i, isLive: kind === 'live' })));
+        expect(repairs[0]?.stack).toEqual(
+          ours.map((kind, i) => ({ id: first + i, isLive: kind === 'live', isDead: kind === 'dead' })),
+        );
       }),
     );
   });
