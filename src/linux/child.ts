@@ -67,6 +67,9 @@ export function prepareChild(
       try {
         writeSync(stdin, '\n');
         return await follow(child, command, deadline);
+      } catch (error) {
+        for (const pipe of [child.stdout, child.stderr]) pipe.destroy();
+        throw error;
       } finally {
         closeSync(stdin);
         leave();

@@ -65,18 +65,25 @@ export async function makeTwin(runDir: RunDir, { className, directory, record }:
   try {
     await removeDirectories(runDir, [mediaDirectory('media-ro', className, directory)]);
     const target = await makeTarget(runDir, 'media-ro', className, record);
-    const twin = cloneMount(`${runDir.path}/${mediaDirectory('media', className, directory)}`);
     try {
-      setMountAttributes(twin, { set: ['readOnly'], propagation: 'private' });
-      attachMount(twin, target);
+      attachTwin(`${runDir.path}/${mediaDirectory('media', className, directory)}`, target);
       renameDirectory(runDir, 'media-ro', className, hiddenName(record.name), directory);
       return DONE;
     } finally {
-      closeSync(twin);
       closeSync(target);
     }
   } catch (error) {
     return { finding: finding('twin_failed', { detail: (error as Error).message }) };
+  }
+}
+
+function attachTwin(path: string, target: number): void {
+  const twin = cloneMount(path);
+  try {
+    setMountAttributes(twin, { set: ['readOnly'], propagation: 'private' });
+    attachMount(twin, target);
+  } finally {
+    closeSync(twin);
   }
 }
 
