@@ -1,4 +1,4 @@
-import { type ChildResult, runChild } from './child.ts';
+import type { ChildResult } from './child.ts';
 
 /** What blkid finds on a device. */
 export interface FileSystem {
@@ -26,19 +26,8 @@ export const PROBE_UID = 65_532;
 const NOTHING = 2;
 const AMBIVALENT = 8;
 
-/**
- * Looks what file system is on a device, as an unprivileged user. `device` is a descriptor opened with `O_PATH` on a node that
- * `PROBE_UID` may read: the device itself is first opened in the child, which alone may come to hang.
- * @param deadline ms
- */
-export async function probe(device: number, deadline: number): Promise<Probe> {
-  try {
-    const args = ['-p', '-o', 'udev', '/proc/self/fd/3'];
-    return readProbe(await runChild('blkid', args, { deadline, uid: PROBE_UID, descriptors: [device] }));
-  } catch (error) {
-    return { outcome: 'failed', detail: `${(error as Error).message} (it takes util-linux)` };
-  }
-}
+/** blkid's arguments for a device node, given as path. */
+export const probeArguments = (path: string): string[] => ['-p', '-o', 'udev', path];
 
 /** What blkid's answer means. */
 export function readProbe({ code, stdout, stderr, timedOut, stuck }: ChildResult): Probe {

@@ -1,6 +1,7 @@
+import { closeSync, writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { spawnChild } from './spawn.ts';
+import { type SpawnedChild, type SpawnOptions, spawnChild } from './spawn.ts';
 import { Turnstile } from './turnstile.ts';
 
 export interface ChildOptions {
@@ -42,11 +43,55 @@ export async function runChild(command: string, args: readonly string[], options
 /** 64 disks at once would otherwise be 64 processes that take the time from one another. */
 const turnstile = new Turnstile(8, 500);
 
-async function start(command: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> {
-  const { deadline, uid, cwd, descriptors } = options;
+/** A program that has been started, and waits for its turn. It ends when this process does, or when it is let go of. */
+export interface WaitingChild {
+  /** Lets it run. @param deadline ms @throws where it is not there any more */
+  go(deadline: number): Promise<ChildResult>;
+}
+
+/**
+ * Does beforehand what takes time in starting a program: a shell waits for a line, as the user and in the directory that the program
+ * will have, and becomes the program then.
+ * @throws where it cannot be started
+ */
+export function prepareChild(
+  command: string,
+  args: readonly string[],
+  options: Omit<ChildOptions, 'deadline'>,
+): WaitingChild {
+  const child = launch('sh', ['-c', 'read -r go && exec "$@"', 'sh', command, ...args], { ...options, stdin: 'pipe' });
+  const stdin = child.stdin as number;
+  return {
+    async go(deadline) {
+      const leave = await turnstile.enter();
+      try {
+        writeSync(stdin, '\n');
+        return await follow(child, command, deadline);
+      } catch (error) {
+        for (const pipe of [child.stdout, child.stderr]) pipe.destroy();
+        throw error;
+      } finally {
+        closeSync(stdin);
+        leave();
+      }
+    },
+  };
+}
+
+const start = async (command: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> =>
+  follow(launch(command, args, options), command, options.deadline);
+
+function launch(
+  command: string,
+  args: readonly string[],
+  { uid, cwd, descriptors = [], stdin }: Omit<ChildOptions, 'deadline'> & Pick<SpawnOptions, 'stdin'>,
+): SpawnedChild {
   const env = { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
   const [file = command, ...rest] = uid === undefined ? [command, ...args] : [...unprivileged(uid), command, ...args];
-  const child = spawnChild(file, rest, { cwd, descriptors: descriptors ?? [], env });
+  return spawnChild(file, rest, { cwd, descriptors, env, ...(stdin ? { stdin } : {}) });
+}
+
+async function follow(child: SpawnedChild, command: string, deadline: number): Promise<ChildResult> {
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
   const result = (code: number | undefined, timedOut: boolean, stuck?: Promise<void>): ChildResult => {
     for (const pipe of [child.stdout, child.stderr]) pipe.destroy();

@@ -18,18 +18,34 @@ const RENAME_NOREPLACE = 1;
  */
 export function renameMounted(from: string, to: string): void {
   nowhere ??= makeNowhere();
-  const [source, target] = [from, to].map((path) => openSync(dirname(path), O_PATH_DIRECTORY)) as [number, number];
+  const source = openSync(dirname(from), O_PATH_DIRECTORY);
   try {
-    // Nothing but these calls, bound beforehand, between leaving and coming back: no file of anyone's is looked up meanwhile.
-    leave(nowhere.namespace);
+    const target = openSync(dirname(to), O_PATH_DIRECTORY);
     try {
-      check(libc.renameat2(source, basename(from), target, basename(to), RENAME_NOREPLACE), 'renameat2', to);
+      renameFromNowhere(nowhere, source, basename(from), target, basename(to));
     } finally {
-      nowhere.goHome();
+      closeSync(target);
     }
   } finally {
     closeSync(source);
-    closeSync(target);
+  }
+}
+
+/** Nothing but these calls, bound beforehand, between leaving and coming back: no file of anyone's is looked up meanwhile. */
+function renameFromNowhere(
+  { namespace, goHome }: Nowhere,
+  source: number,
+  from: string,
+  target: number,
+  to: string,
+): void {
+  // Root and working directory are shared with each thread that this one has started since, and setns(2) refuses to change them for others.
+  check(libc.unshare(CLONE_FS), 'unshare');
+  check(libc.setns(namespace, CLONE_NEWNS), 'setns');
+  try {
+    check(libc.renameat2(source, from, target, to, RENAME_NOREPLACE), 'renameat2', to);
+  } finally {
+    goHome();
   }
 }
 
@@ -71,10 +87,4 @@ function makeNowhere(): Nowhere {
   } finally {
     goHome();
   }
-}
-
-function leave(namespace: number): void {
-  // Root and working directory are shared with each thread that this one has started since, and setns(2) refuses to change them for others.
-  check(libc.unshare(CLONE_FS), 'unshare');
-  check(libc.setns(namespace, CLONE_NEWNS), 'setns');
 }

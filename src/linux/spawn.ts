@@ -8,10 +8,14 @@ export interface SpawnOptions {
   /** Descriptors it inherits as 3, 4, … */
   readonly descriptors?: readonly number[];
   readonly env: Readonly<Record<string, string>>;
+  /** Where it reads from: nothing, unless it is to be told something. */
+  readonly stdin?: 'pipe';
 }
 
 export interface SpawnedChild {
   readonly pid: number;
+  /** The descriptor to write to, where a pipe was asked for; the caller's to close. */
+  readonly stdin: number | undefined;
   readonly stdout: Socket;
   readonly stderr: Socket;
   /** Its exit code, undefined where a signal ended it. */
@@ -32,7 +36,7 @@ const OPAQUE_BYTES = 1024;
 export function spawnChild(
   file: string,
   args: readonly string[],
-  { cwd, descriptors = [], env }: SpawnOptions,
+  { cwd, descriptors = [], env, stdin }: SpawnOptions,
 ): SpawnedChild {
   const actions = Buffer.alloc(OPAQUE_BYTES);
   const attributes = Buffer.alloc(OPAQUE_BYTES);
@@ -40,6 +44,7 @@ export function spawnChild(
   succeed(libc.posix_spawnattr_init(attributes), 'posix_spawnattr_init');
   const [stdoutRead, stdoutWrite] = pipe();
   const [stderrRead, stderrWrite] = pipe();
+  const [stdinRead, stdinWrite] = stdin === 'pipe' ? pipe() : [];
   try {
     // Node ignores SIGPIPE, and what is ignored stays so in a program that is run.
     libc.posix_spawnattr_setsigdefault(attributes, Buffer.alloc(128, 0xff));
@@ -47,7 +52,7 @@ export function spawnChild(
     // First, for it may lead over a descriptor that is closed afterwards.
     if (cwd !== undefined)
       succeed(libc.posix_spawn_file_actions_addchdir_np(actions, cwd), 'posix_spawn_file_actions_addchdir_np');
-    for (const [to, from] of [devNull(), stdoutWrite, stderrWrite, ...descriptors].entries()) {
+    for (const [to, from] of [stdinRead ?? devNull(), stdoutWrite, stderrWrite, ...descriptors].entries()) {
       succeed(libc.posix_spawn_file_actions_adddup2(actions, from, to), 'posix_spawn_file_actions_adddup2');
     }
     succeed(
@@ -58,17 +63,18 @@ export function spawnChild(
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const result = libc.posix_spawnp(pid, file, actions, attributes, [file, ...args, null], [...variables, null]);
     if (result !== 0) {
-      for (const fd of [stdoutRead, stderrRead]) libc.close(fd);
+      for (const fd of [stdoutRead, stderrRead, stdinWrite]) if (fd !== undefined) libc.close(fd);
       throw new SystemCallError('posix_spawnp', result, file);
     }
     return {
       pid: pid[0] as number,
+      stdin: stdinWrite,
       stdout: new Socket({ fd: stdoutRead, readable: true, writable: false }),
       stderr: new Socket({ fd: stderrRead, readable: true, writable: false }),
       exited: exitOf(pid[0] as number),
     };
   } finally {
-    for (const fd of [stdoutWrite, stderrWrite]) libc.close(fd);
+    for (const fd of [stdoutWrite, stderrWrite, stdinRead]) if (fd !== undefined) libc.close(fd);
     libc.posix_spawn_file_actions_destroy(actions);
     libc.posix_spawnattr_destroy(attributes);
   }

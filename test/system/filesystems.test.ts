@@ -68,4 +68,25 @@ describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g
     await until('twice, not more often', () => daemon.mountPoints().length === 2);
     expect(daemon.log).toContain('has died');
   });
+
+  it('ntfs, whose FUSE program dies again and again, is not mounted without end', async () => {
+    const daemon = await new Daemon(rig, {
+      policy: rig.policy('- {name: test, match: [{bus: [loop], fsType: [ntfs], label: [HM-CRASHES]}]}'),
+    }).start();
+    const disk = new LoopDisk(rig, { fsType: 'ntfs', label: 'HM-CRASHES', size: 16 });
+    await daemon.mounted(disk.plug());
+    for (const death of [1, 2]) {
+      const server = await until('it is served', () => Number(run('pgrep', '-f', `^ntfs-3g .* ${disk.device} `)));
+      process.kill(server, 'SIGKILL');
+      const seen = (): number => daemon.log.split('has died').length - 1;
+      await until('that is seen', () => {
+        writeFileSync(`/sys/block/${disk.name}/uevent`, 'change');
+        return seen() >= death;
+      });
+    }
+    // After the first time it was mounted again at once; now it waits, and is mounted by itself when the time has come.
+    expect(await daemon.leftFor(disk.name, 'server_crashes')).toContain('2 times');
+    expect(daemon.mountPoints()).toEqual([]);
+    await daemon.mounted(disk.name);
+  });
 });

@@ -16,8 +16,9 @@ import type { Use } from './decide.ts';
 import { type DepartureReport, Departures } from './departures.ts';
 import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
 import { askServer, isServed } from './fuse.ts';
-import { type Attempt, makeTwin, probeDisk } from './mount.ts';
+import { type Attempt, makeTwin } from './mount.ts';
 import { isGone, plan, type Step } from './plan.ts';
+import { Prober } from './prober.ts';
 import { useByNode, useInContainers } from './use.ts';
 
 /** How one disk stands. */
@@ -58,6 +59,7 @@ export class Media {
   readonly #arrivals: Arrivals;
   readonly #departures: Departures;
   readonly #crashes = new CrashLog();
+  readonly #prober = new Prober();
 
   constructor(options: MediaOptions) {
     this.#options = options;
@@ -151,6 +153,7 @@ export class Media {
       this.#record(name, isSystem ? finding('run_dir_failed', { path, detail }) : finding('unexpected', { detail }));
     } finally {
       this.working.delete(name);
+      this.#prober.prepare();
     }
   }
 
@@ -183,7 +186,7 @@ export class Media {
   /** Looks what is on it, and meanwhile whether some container has it. */
   async #probe(device: BlockDevice): Promise<Known> {
     const [probe, use] = await Promise.all([
-      probeDisk(this.#options.runDir, device),
+      this.#prober.probe(device),
       setImmediate().then(() => useInContainers(device)),
     ]);
     if (probe.outcome === 'hung') this.#awaitStuck(device.name, probe.stuck);

@@ -1,5 +1,4 @@
 import { chownSync, closeSync, existsSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
-import { PROBE_UID, type Probe, probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
 import { errorCode } from '../../linux/errors.ts';
@@ -8,7 +7,7 @@ import { deviceNumber } from '../../linux/swaps.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir.ts';
 import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
-import { PROBE_DEADLINE, type Wanted } from './decide.ts';
+import type { Wanted } from './decide.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
 import { nameCandidates } from './names.ts';
 
@@ -22,16 +21,6 @@ export interface Attempt {
   readonly stuck?: Promise<void> | undefined;
 }
 const DONE: Attempt = { finding: undefined };
-
-/** Looks what is on the disk. Needs no /dev: the node is one of our own, for this device and this reader only. */
-export async function probeDisk(runDir: RunDir, device: BlockDevice): Promise<Probe> {
-  const node = openOwnNode(runDir, device, PROBE_UID);
-  try {
-    return await probe(node, PROBE_DEADLINE);
-  } finally {
-    closeSync(node);
-  }
-}
 
 /**
  * Mounts the disk on a directory that is out of sight, and then gives that its name.
@@ -76,18 +65,25 @@ export async function makeTwin(runDir: RunDir, { className, directory, record }:
   try {
     await removeDirectories(runDir, [mediaDirectory('media-ro', className, directory)]);
     const target = await makeTarget(runDir, 'media-ro', className, record);
-    const twin = cloneMount(`${runDir.path}/${mediaDirectory('media', className, directory)}`);
     try {
-      setMountAttributes(twin, { set: ['readOnly'], propagation: 'private' });
-      attachMount(twin, target);
+      attachTwin(`${runDir.path}/${mediaDirectory('media', className, directory)}`, target);
       renameDirectory(runDir, 'media-ro', className, hiddenName(record.name), directory);
       return DONE;
     } finally {
-      closeSync(twin);
       closeSync(target);
     }
   } catch (error) {
     return { finding: finding('twin_failed', { detail: (error as Error).message }) };
+  }
+}
+
+function attachTwin(path: string, target: number): void {
+  const twin = cloneMount(path);
+  try {
+    setMountAttributes(twin, { set: ['readOnly'], propagation: 'private' });
+    attachMount(twin, target);
+  } finally {
+    closeSync(twin);
   }
 }
 
