@@ -1,12 +1,12 @@
 # syntax=docker/dockerfile:1
 
 # The dependencies, without what only developers need. There is no build: Node runs the TypeScript sources as they are.
-FROM node:26-bookworm-slim AS dependencies
+FROM node:26.10.0-bookworm-slim AS dependencies
 WORKDIR /hotmount
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
 
-FROM node:26-bookworm-slim
+FROM node:26.10.0-bookworm-slim
 # What the node's pods call: mount, umount and blkid; file systems that kernels may lack; lxcfs. The webhook needs none of it.
 RUN apt-get update -q \
   && apt-get install -qy --no-install-recommends mount util-linux ntfs-3g exfat-fuse lxcfs \

@@ -133,6 +133,32 @@ describeInCluster('the chart, installed', (cluster) => {
     await hotmount.helm('upgrade', hotmount.release, CHART, '--set', 'editedPolicy=overwrite', '--force-conflicts');
   });
 
+  test('goes by the labels of namespaces, of those too that have just come', async () => {
+    await setPolicy(
+      'apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: [{ name: gold, namespaces: ["*"], namespaceLabels: { tier: [gold] }, allow: { lxcfs: true } }]\n',
+    );
+    const tryIn = async (name: string) =>
+      (await api.create(name, pod('try', { 'hotmount.io/lxcfs': 'true' }), 'dryRun=All')).code;
+    await expect.poll(() => tryIn('shop'), { timeout: IN_FORCE_MS }).toBe(403);
+    await cluster().kubectl('label', 'namespace', 'shop', 'tier=gold');
+    await expect.poll(() => tryIn('shop'), { timeout: IN_FORCE_MS }).toBe(201);
+    await cluster().kubectl('label', 'namespace', 'shop', 'tier-');
+    await expect.poll(() => tryIn('shop'), { timeout: IN_FORCE_MS }).toBe(403);
+
+    // Its labels are asked for where the watch has not told of them: by the first answer they are known.
+    for (let i = 0; i < 5; i++) {
+      const { code, body } = await api.send('POST', '/api/v1/namespaces', namespace(`new-${i}`, { tier: 'gold' }));
+      expect(code, body.message).toBe(201);
+      await cluster().eventually(async () =>
+        expect((await api.send('GET', `/api/v1/namespaces/new-${i}/serviceaccounts/default`)).code).toBe(200),
+      );
+      expect(await tryIn(`new-${i}`)).toBe(201);
+      await api.send('DELETE', `/api/v1/namespaces/new-${i}`);
+    }
+    await hotmount.helm('upgrade', hotmount.release, CHART, '--set', 'editedPolicy=overwrite', '--force-conflicts');
+    await expect.poll(() => tryIn('shop'), { timeout: IN_FORCE_MS }).toBe(201);
+  });
+
   const everyoneMay = (allow: string) =>
     `apiVersion: hotmount.io/v1alpha1\nkind: Policy\nmediaClasses: [{ name: usb, match: [{ bus: [usb] }] }]\nrules: [{ name: all, namespaces: ["*"], allow: ${allow} }]\n`;
   const setPolicy = (text: string) =>

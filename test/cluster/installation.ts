@@ -47,6 +47,8 @@ export interface InstallOptions {
   readonly replicas?: number;
   /** Beyond those that the chart gives. */
   readonly args?: readonly string[];
+  /** Stands in for the volume of the Secret: the directory of its files. */
+  readonly tls?: string;
 }
 
 /**
@@ -98,7 +100,7 @@ export class Installation {
     const { args, env = [] } = deployment.spec.template.spec.containers[0];
     const given = Object.fromEntries(env.map(({ name, value }: { name: string; value: string }) => [name, value]));
     const replica = new Replica(
-      [...args, ...(this.#options.args ?? [])],
+      [...args.map((arg: string) => arg.replace('=/tls/', `=${this.#options.tls}/`)), ...(this.#options.args ?? [])],
       { ...given, KUBECONFIG: this.#kubeconfig },
       await freePorts(2),
     );

@@ -1,9 +1,13 @@
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { issueAuthority, issueLeaf } from '../../src/admission/issue.ts';
 import { defaultPolicy, parsePolicy } from '../../src/policy/index.ts';
 import type { ApiClient } from './api-client.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
@@ -124,14 +128,11 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     expect(parsePolicy(await policy()).onViolation).toBe('warn');
   });
 
-  test('passes its own test, run as the test pod would', async () => {
-    const hotmount = await installed();
-    const hooks = await cluster().helm('get', 'hooks', 'hotmount', '-n', hotmount.namespace);
+  /** The command of the chart's test pod, as that would run it; `ca` is where the pod's volume has it, if it has one. */
+  const runHelmTest = async ({ namespace: home }: Installation, ca?: string) => {
+    const hooks = await cluster().helm('get', 'hooks', 'hotmount', '-n', home);
     const [container] = parse(hooks).spec.containers;
-    const ca = join(cluster().directory, 'ca.crt');
-    const { data } = await cluster().get('secret', 'hotmount-webhook-tls', '-n', hotmount.namespace);
-    await writeFile(ca, Buffer.from(data['ca.crt'], 'base64'));
-    const { spec } = await cluster().get('service', 'hotmount-webhook', '-n', hotmount.namespace);
+    const { spec } = await cluster().get('service', 'hotmount-webhook', '-n', home);
     // Stands in for the cluster's DNS.
     const dns = `import dns from 'node:dns'; dns.lookup = (_, options, done) => options.all ? done(null, [{ address: '${spec.clusterIP}', family: 4 }]) : done(null, '${spec.clusterIP}', 4);`;
     const [, ...flags] = container.command;
@@ -139,11 +140,50 @@ describeInCluster('hotmount in a cluster', (cluster) => {
       container.env.map(({ name, value }: { name: string; value: string }) => [name, value]),
     );
     const args = ['--import', `data:text/javascript,${encodeURIComponent(dns)}`, ...flags, ...container.args];
-    const run = promisify(execFile)(process.execPath, args, { env: { ...env, SSL_CERT_FILE: ca } });
-    expect((await run).stdout).toBe('200\n');
-    await expect(
-      promisify(execFile)(process.execPath, args, { env: { ...env, SSL_CERT_FILE: '/dev/null' } }),
-    ).rejects.toThrow(/certificate/);
+    if (ca !== undefined) env['SSL_CERT_FILE'] = ca;
+    return (await promisify(execFile)(process.execPath, args, { env })).stdout;
+  };
+
+  test('passes its own test, run as the test pod would', async () => {
+    const hotmount = await installed();
+    const ca = join(cluster().directory, 'ca.crt');
+    const { data } = await cluster().get('secret', 'hotmount-webhook-tls', '-n', hotmount.namespace);
+    await writeFile(ca, Buffer.from(data['ca.crt'], 'base64'));
+    expect(await runHelmTest(hotmount, ca)).toBe('200\n');
+    await expect(runHelmTest(hotmount, '/dev/null')).rejects.toThrow(/certificate/);
+  });
+
+  test('serves with a Secret of somebody else’s, and with what replaces it, without a restart', async () => {
+    const home = 'hotmount-own-tls';
+    const tls = join(cluster().directory, 'tls');
+    await mkdir(tls, { recursive: true });
+    const authority = await issueAuthority(1);
+    const names = [`hotmount-webhook.${home}.svc`];
+    const issue = async () => {
+      const { cert, key } = await issueLeaf(authority, { names, days: 1 });
+      await writeFile(join(tls, 'tls.crt'), cert);
+      await writeFile(join(tls, 'tls.key'), key);
+      return new X509Certificate(cert).fingerprint256;
+    };
+    await issue();
+    const caBundle = Buffer.from(authority.cert).toString('base64');
+    const values = { certificates: { source: 'existingSecret', existingSecret: { name: 'own', caBundle } } };
+    const hotmount = await installed({ namespace: home, values, tls });
+    const admitted = async () => {
+      const { code, body } = await api.create('tenant', pod('own', { 'hotmount.io/lxcfs': 'true' }), 'dryRun=All');
+      expect(code, body.message).toBe(201);
+    };
+    await admitted();
+    expect(await runHelmTest(hotmount)).toBe('200\n');
+
+    const renewed = await issue();
+    const port = hotmount.replicas[0]?.port ?? 0;
+    await expect.poll(() => servedOn(port, names[0] ?? ''), { timeout: 30_000 }).toBe(renewed);
+    await admitted();
+    // The webhook keeps its hands off what is not its own.
+    expect(await cluster().tryKubectl(['get', 'secret', '-n', home, '-o', 'name'])).toMatchObject({
+      stdout: expect.not.stringContaining('webhook-tls'),
+    });
   });
 
   test('leaves nothing in its namespace, either', async () => {
@@ -164,6 +204,15 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     });
   });
 });
+
+/** The fingerprint of the certificate that a new connection gets. */
+async function servedOn(port: number, servername: string): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', servername, rejectUnauthorized: false });
+  await once(socket, 'secureConnect');
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
 
 /** The names of all that is not in a namespace, and of what the namespaces hold, but for one namespace. */
 async function everything(cluster: { kubectl(...args: string[]): Promise<string> }, except = ''): Promise<string[]> {

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fetchStatus } from '../../src/node/server.ts';
 import { freePorts } from '../cluster/server-process.ts';
@@ -30,6 +30,13 @@ function tests(): void {
     const running = image.start(['--help']);
     expect(await running.ended, running.output()).toBe(0);
     expect(running.output()).toMatch(/^Usage: hotmount /);
+  });
+
+  it('is based on the Node that the tests run with', async () => {
+    expect(readFileSync('Dockerfile', 'utf8').match(/^FROM node:\S+/gm)).toEqual(
+      Array(2).fill(`FROM node:${process.versions.node}-bookworm-slim`),
+    );
+    expect(await image.program('node', '--version')).toBe(process.version);
   });
 
   it('serves the webhook over TLS, as the chart runs it: unprivileged, and with nothing that it could write to', async () => {
