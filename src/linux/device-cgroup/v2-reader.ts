@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { AttachedProgram } from './bpf.ts';
 import type { Grants } from './controller.ts';
 import { cgroupId, childrenOf } from './hierarchy.ts';
@@ -20,8 +21,15 @@ export class V2Reader {
   readonly #maps = new Map<number, ReadonlyMap<bigint, DeviceAccess>>();
   readonly #restricted = new Map<string, boolean>();
 
-  constructor(name: string) {
+  /** Cgroups by their ids: those that the look is about. */
+  readonly #paths = new Map<bigint, string>();
+
+  constructor(name: string, paths: Iterable<string> = []) {
     this.#name = name;
+    for (const path of paths) {
+      const id = cgroupId(path);
+      if (id !== undefined) this.#paths.set(id, path);
+    }
   }
 
   /** @throws SystemCallError, or ENOENT where it has gone */
@@ -43,14 +51,28 @@ export class V2Reader {
     const programs = withDirectory(parent, programsOn).filter(({ name }) => name === this.#name);
     if (programs.length === 0) return { programs, grants: new Map() };
     const rules = programs.flatMap(({ maps }) => maps.map((map) => remember(this.#maps, map, () => readRules(map))));
+    const ids = rules.flatMap((of) => [...of.keys()]);
+    // Whose the rules are is known already, unless a container is not wanted any more, or has ended.
+    const paths = ids.every((id) => this.#paths.has(id)) ? this.#paths : pathsBelow(parent);
     const grants = new Map<string, DeviceAccess>();
-    for (const name of childrenOf(parent)) {
-      const id = cgroupId(`${parent}/${name}`);
-      const access = id === undefined ? undefined : rules.find((of) => of.has(id))?.get(id);
-      if (access) grants.set(`${parent}/${name}`, access);
+    for (const of of rules) {
+      for (const [id, access] of of) {
+        const path = paths.get(id);
+        if (path !== undefined && dirname(path) === parent) grants.set(path, access);
+      }
     }
     return { programs, grants };
   }
+}
+
+/** The cgroups directly below one, by their ids. */
+function pathsBelow(parent: string): Map<bigint, string> {
+  const paths = new Map<bigint, string>();
+  for (const name of childrenOf(parent)) {
+    const id = cgroupId(`${parent}/${name}`);
+    if (id !== undefined) paths.set(id, `${parent}/${name}`);
+  }
+  return paths;
 }
 
 function remember<K, V>(known: Map<K, V>, key: K, find: () => V): V {

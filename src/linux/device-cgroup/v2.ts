@@ -33,7 +33,7 @@ export class V2Controller implements Controller {
 
   look(wanted: Grants): Look {
     const parents = this.#known();
-    const reader = new V2Reader(this.#name);
+    const reader = new V2Reader(this.#name, wanted.keys());
     const changes = new V2Changes(this.#hierarchy, this.#maker, parents);
     return new V2Look(wanted, this.#hierarchy, parents, reader, changes);
   }
