@@ -6,7 +6,7 @@ import { deviceKey } from '../../src/linux/device-cgroup/rule.ts';
 import { openGrants } from '../../src/node/devices/grants.ts';
 import type { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
-import { devicePod, devicePolicy, deviceState, opens } from './support/devices.ts';
+import { devicePod, devicePolicy, deviceState, opens, ownSize, sized } from './support/devices.ts';
 import { ZramDisk } from './support/disks.ts';
 import { Rig, until } from './support/rig.ts';
 import { describeSystem, SOAK } from './support/suite.ts';
@@ -16,7 +16,7 @@ const CONTAINERS = SOAK ? 30 : 4;
 const DEVICES = SOAK ? 20 : 4;
 const SECONDS = SOAK ? 300 : 15;
 /** MiB. */
-const SIZES = [25, 26, 27];
+const SIZES = [25, 26, 27].map(ownSize);
 
 /** What a class takes of this test's devices, as the policy says it and as it is expected. */
 interface Class {
@@ -26,9 +26,9 @@ interface Class {
   readonly taps: boolean;
 }
 const CLASSES: readonly Class[] = [
-  { name: 'small', access: 'rw', sizes: [25, 26], taps: false },
-  { name: 'large', access: 'r', sizes: [26, 27], taps: false },
-  { name: 'mixed', access: 'w', sizes: [27], taps: true },
+  { name: 'small', access: 'rw', sizes: SIZES.slice(0, 2), taps: false },
+  { name: 'large', access: 'r', sizes: SIZES.slice(1), taps: false },
+  { name: 'mixed', access: 'w', sizes: SIZES.slice(2), taps: true },
 ];
 
 interface Plugged {
@@ -136,7 +136,7 @@ describeSystem('devices and containers that come and go at random', ['runc', 'bu
 });
 
 const asYaml = ({ name, access, sizes, taps }: Class): string => {
-  const disks = sizes.map((size) => `{bus: [zram], minSize: ${size}Mi, maxSize: ${size}Mi}`);
+  const disks = sizes.map((size) => `{bus: [zram], ${sized(size)}}`);
   return `- {name: ${name}, access: ${access}, match: [${[...disks, ...(taps ? ['{subsystem: [macvtap]}'] : [])].join(', ')}]}`;
 };
 

@@ -4,17 +4,24 @@ import { findHierarchies } from '../../src/linux/device-cgroup/hierarchy.ts';
 import { getAttribute } from '../../src/linux/xattr.ts';
 import type { ContainerOptions } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
-import { devicePod, devicePolicy, deviceState, deviceStatus, opens, untilOpens } from './support/devices.ts';
+import {
+  devicePod,
+  devicePolicy,
+  deviceState,
+  deviceStatus,
+  opens,
+  ownSize,
+  sized,
+  untilOpens,
+} from './support/devices.ts';
 import { LoopDisk, ZramDisk } from './support/disks.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 import { hasTaps, TapDevice } from './support/tap.ts';
 
-/** MiB: by their sizes the disks of one test are told apart from those of others on this machine. */
-const SIZE = 17;
-const OTHER_SIZE = 18;
-const raw = (more = ''): string =>
-  `- {name: raw, match: [{subsystem: [block], bus: [zram], minSize: ${SIZE}Mi, maxSize: ${SIZE}Mi}]${more}}`;
+const SIZE = ownSize(17);
+const OTHER_SIZE = ownSize(18);
+const raw = (more = ''): string => `- {name: raw, match: [{subsystem: [block], bus: [zram], ${sized(SIZE)}}]${more}}`;
 
 const VERSIONS: readonly (readonly [string, ContainerOptions])[] = findHierarchies().v1
   ? [
@@ -181,7 +188,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
     });
 
     it('is given to all containers that share a cgroup, with what each of them mounts', async () => {
-      const classes = `${raw()}\n- {name: big, access: r, match: [{bus: [zram], minSize: ${OTHER_SIZE}Mi, maxSize: ${OTHER_SIZE}Mi}]}`;
+      const classes = `${raw()}\n- {name: big, access: r, match: [{bus: [zram], ${sized(OTHER_SIZE)}}]}`;
       const daemon = await start(classes);
       const first = devicePod(rig, daemon, ['raw'], version);
       const shared = first.cgroup.slice(first.cgroup.indexOf('/hotmount-'));

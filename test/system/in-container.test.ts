@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { fetchStatus } from '../../src/node/server.ts';
 import { Container } from './support/container.ts';
-import { LoopDisk } from './support/disks.ts';
+import { deviceState, ownSize, sized } from './support/devices.ts';
+import { LoopDisk, ZramDisk } from './support/disks.ts';
 import { Pod, sharedRunDir } from './support/pod.ts';
 import { Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
@@ -16,9 +17,9 @@ describeSystem('the daemon in a container with the PID namespace of the host', [
   });
   afterEach(() => rig.close());
 
-  function startDaemon(propagation: 'rshared' | 'rslave'): Pod {
+  function startDaemon(propagation: 'rshared' | 'rslave', more = ''): Pod {
     const policy = rig.path('policy.yaml');
-    writeFileSync(policy, rig.policy());
+    writeFileSync(policy, rig.policy() + more);
     const args = [
       'node',
       '--run-dir',
@@ -47,6 +48,21 @@ describeSystem('the daemon in a container with the PID namespace of the host', [
 
     disk.pull();
     await until('it is gone from the container', () => !container.sees('/media/STICK'));
+  });
+
+  it('gives them access to devices, and takes it back', async () => {
+    const size = ownSize(23);
+    const daemon = startDaemon('rshared', `deviceClasses: [{name: raw, match: [{${sized(size)}}]}]\n`);
+    await until('it is ready', async () => (await fetchStatus(runDir))?.daemon.ready || fail(daemon.log));
+    const mounts = [{ source: `${runDir}/devices/raw`, target: '/raw', readOnly: true }];
+    const container = new Container(rig, { mounts });
+    const before = deviceState(container);
+    const disk = new ZramDisk(rig, { size });
+    const opens = (): boolean => container.sh(`( : < /raw/${disk.name} ) 2>/dev/null && echo yes || true`) === 'yes';
+    await until('it can be opened', () => opens() || fail(daemon.log));
+    await disk.unplugWhenFree();
+    await until('all is as before', () => expect(deviceState(container)).toEqual(before) ?? true);
+    expect(container.sees(`/raw/${disk.name}`)).toBe(false);
   });
 
   it('is never ready and says which setting to change, without', async () => {

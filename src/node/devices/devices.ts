@@ -171,6 +171,8 @@ export class Devices {
     await setImmediate();
     const request = this.#request;
     this.#request = nothingAsked();
+    // Whatever it was that came first: by what is not known yet, nothing may be taken away.
+    if (this.#isFirst) request.allDevices = request.allContainers = true;
     try {
       this.#reconcile(request);
       this.#problem = undefined;
@@ -188,7 +190,7 @@ export class Devices {
     const desired = desire(this.#known.taken);
     const step = plan(desired, readNodes(runDir));
     // One that is known by a process that has ended may have others: to leave it out would be to take its devices away.
-    if (request.allContainers || this.#isFirst || !this.#containers.areAlive()) this.#containers.lookAtAll();
+    if (request.allContainers || !this.#containers.areAlive()) this.#containers.lookAtAll();
     for (const path of [...step.removedLinks, ...step.removedNodes.map((node) => node.path)]) removeEntry(runDir, path);
     // What was given for a device that has gone, or by a daemon that did not live to make the node, is taken back before its number is
     // given anew.

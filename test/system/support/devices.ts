@@ -7,6 +7,15 @@ import { Container, type ContainerOptions } from './container.ts';
 import type { Daemon } from './daemon.ts';
 import { type Rig, until } from './rig.ts';
 
+/**
+ * MiB. By its size a class knows a disk: in whole pages, something that disks of other tests on this machine do not have.
+ * @param whole the MiB before the point
+ */
+export const ownSize = (whole: number): number => whole + (process.pid % 255) / 256;
+
+/** What a class says to match disks of one size, in MiB. */
+export const sized = (size: number): string => `minSize: ${size * 2 ** 20}, maxSize: ${size * 2 ** 20}`;
+
 /** A policy with device classes (YAML of the list, in flow style or indented by two), and a media class that looks into no disk. */
 export const devicePolicy = (rig: Rig, classes: string): string =>
   `${rig.policy('- {name: none, match: [{devname: [none]}]}')}deviceClasses:\n${classes.replace(/^/gm, '  ')}\n`;

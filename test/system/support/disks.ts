@@ -141,7 +141,7 @@ export class ZramDisk {
     note(rig, 'zram', this.id);
     this.#note = rig.path(`zram-${this.id}`);
     rig.onClose('disk', () => this.#present && this.unplug());
-    writeFileSync(`/sys/block/${this.name}/disksize`, `${size}M`);
+    writeFileSync(`/sys/block/${this.name}/disksize`, String(size * 2 ** 20));
     run('mkfs.ext4', '-q', '-F', '-U', this.uuid, '-L', label, `/dev/${this.name}`);
     // Going from no size to one sends nothing (set_capacity_and_notify); udevd would announce the new file system.
     writeFileSync(`/sys/block/${this.name}/uevent`, 'change');
