@@ -24,10 +24,18 @@ export function createLogger(level: LogLevel): Logger {
 
 function batched(destination: ReturnType<typeof pino.destination>): DestinationStream {
   let waiting = false;
+  let again = false;
   const flush = () => {
     waiting = false;
+    again = true;
     destination.flush();
   };
+  // sonic-boom passes over a flush while it writes: what came meanwhile would lie there until somebody logs another line.
+  destination.on('drain', () => {
+    if (!again) return;
+    again = false;
+    destination.flush();
+  });
   return {
     write(line) {
       destination.write(line);
