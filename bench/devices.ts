@@ -23,7 +23,7 @@ try {
   const disk = diskWithPartition(rig, 'RAW');
   const name = basename(disk.partition);
   const daemon = await new Daemon(rig, {
-    policy: devicePolicy(rig, `- {name: raw, match: [{devname: [${name}]}]}`),
+    policy: devicePolicy(rig, `- {name: raw, match: [{devname: [${name}], removable: false}]}`),
   }).start();
   for (const unified of findHierarchies().v1 ? [false, true] : [true]) {
     const containers: Container[] = [];
