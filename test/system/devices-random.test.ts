@@ -97,7 +97,10 @@ describeSystem('devices and containers that come and go at random', ['runc', 'bu
             return true;
           },
           SOAK ? 120 : 60,
-        );
+        ).catch((error: Error) => {
+          error.message += `; the daemon${daemon.hasEnded ? ', which has ended' : ''}: ${daemon.log.slice(-20_000)}`;
+          throw error;
+        });
         const { container, mounts } = pods[random(pods.length)] as (typeof pods)[number];
         for (const { name, access, sizes, taps: hasAll } of classes.filter((one) => mounts.includes(one.name))) {
           const inClass = plugged.filter(({ size }) => (size === undefined ? hasAll : sizes.includes(size)));

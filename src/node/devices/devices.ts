@@ -51,6 +51,10 @@ export interface PlacedNode {
   readonly link: string | undefined;
 }
 
+/** ms after which a look that failed is tried again, each time after twice as long. */
+const FIRST_RETRY = 1000;
+const LAST_RETRY = 60_000;
+
 const now = (): number => performance.timeOrigin + performance.now();
 
 /**
@@ -72,6 +76,8 @@ export class Devices {
   #desired: Desired = NOTHING_DESIRED;
   #isFirst = true;
   #problem: string | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #retryDelay = FIRST_RETRY;
 
   constructor(options: DevicesOptions) {
     this.#options = options;
@@ -149,6 +155,7 @@ export class Devices {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#retry);
     this.#udev.close();
     await this.#watch.close();
   }
@@ -176,9 +183,13 @@ export class Devices {
     try {
       this.#reconcile(request);
       this.#problem = undefined;
+      this.#retryDelay = FIRST_RETRY;
     } catch (error) {
-      this.#options.log.error({ err: error }, 'looking at devices failed: the next event is the next try');
       this.#problem = (error as Error).message;
+      this.#options.log.error({ err: error }, `looking at devices failed: tried again in ${this.#retryDelay / 1000} s`);
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.lookAtAll(), this.#retryDelay).unref();
+      this.#retryDelay = Math.min(this.#retryDelay * 2, LAST_RETRY);
       this.#request.allDevices = true;
       this.#request.allContainers = true;
     }

@@ -18,7 +18,7 @@ export const sized = (size: number): string => `minSize: ${size * 2 ** 20}, maxS
 
 /** A policy with device classes (YAML of the list, in flow style or indented by two), and a media class that looks into no disk. */
 export const devicePolicy = (rig: Rig, classes: string): string =>
-  `${rig.policy('- {name: none, match: [{devname: [none]}]}')}deviceClasses:\n${classes.replace(/^/gm, '  ')}\n`;
+  `${rig.policy('- {name: none, match: [{devname: [none]}]}')}deviceClasses:${classes ? `\n${classes.replace(/^/gm, '  ')}` : ' []'}\n`;
 
 /** A container that mounts device classes as the webhook has the kubelet do it, below `/devices`. */
 export const devicePod = (rig: Rig, daemon: Daemon, classes: readonly string[], options: ContainerOptions = {}) =>
