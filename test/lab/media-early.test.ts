@@ -38,5 +38,6 @@ describeInLab('a USB stick pulled before it is mounted', (lab) => {
     expect(disks.map(({ disk, label }) => [disk, label])).toEqual([[await last.disk(), 'LAST']]);
     expect(notMounted.filter(({ kind }) => kind === 'failed')).toEqual([]);
     expect(working).toEqual([]);
+    await last.pull();
   });
 });

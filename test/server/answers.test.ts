@@ -206,6 +206,7 @@ describe('health and metrics', () => {
       'hotmount_admission_requests_total',
       'hotmount_build_info',
       'hotmount_certificate_expiry_timestamp_seconds',
+      'hotmount_policy_broken',
       'hotmount_policy_reloads_total',
     ]);
   });

@@ -17,7 +17,7 @@ import { type DepartureReport, Departures } from './departures.ts';
 import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
 import { askServer, isServed } from './fuse.ts';
 import { type Attempt, makeTwin } from './mount.ts';
-import { isGone, plan, type Step } from './plan.ts';
+import { isGone, isSameMedium, plan, type Step } from './plan.ts';
 import { Prober } from './prober.ts';
 import { useByNode, useInContainers } from './use.ts';
 
@@ -38,6 +38,8 @@ export interface MediaOptions {
 
 /** What was found out about a disk since the last look at it began. */
 interface Known {
+  /** What it was found out about: another one may have come by the same name. */
+  readonly device: BlockDevice;
   readonly probe: Probe;
   readonly use: Use | undefined;
 }
@@ -136,6 +138,7 @@ export class Media {
       if (this.#stuck.has(name)) return;
       for (let steps = 0; steps < MAX_STEPS; steps++) {
         const device = readBlockDevice(name);
+        if (known && !isSameMedium(known.device, device)) known = undefined;
         const step = this.#plan(name, device, known, serverDied);
         if (step.do === 'nothing') return this.#settle(name, step);
         this.working.set(name, { doing: step.do, since: new Date().toISOString() });
@@ -190,7 +193,7 @@ export class Media {
       setImmediate().then(() => useInContainers(device)),
     ]);
     if (probe.outcome === 'hung') this.#awaitStuck(device.name, probe.stuck);
-    return { probe, use };
+    return { device, probe, use };
   }
 
   /** Whether it may go on: false where the disk has come to rest in a state that only a change ends. */

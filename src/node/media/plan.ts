@@ -51,6 +51,10 @@ export function plan(
 export const isGone = (device: BlockDevice | undefined, record: MountRecord): boolean =>
   !device || device.size === 0 || device.device !== record.device || device.diskSequence !== record.sequence;
 
+/** Whether what was found out about a medium holds of what its disk's name stands for now. */
+export const isSameMedium = (before: BlockDevice, now: BlockDevice | undefined): boolean =>
+  now?.device === before.device && now.diskSequence === before.diskSequence && now.size === before.size;
+
 function isAsWanted({ className, directory, record, main, twin }: Mounted, wanted: Wanted): boolean {
   const { label, uuid } = record.fileSystem;
   return (

@@ -4,7 +4,7 @@ import type { BlockDevice } from '../../../src/linux/block.ts';
 import type { Mount } from '../../../src/linux/mountinfo.ts';
 import type { Mounted } from '../../../src/node/media/actual.ts';
 import type { Circumstances } from '../../../src/node/media/decide.ts';
-import { plan } from '../../../src/node/media/plan.ts';
+import { isSameMedium, plan } from '../../../src/node/media/plan.ts';
 import { parsePolicy } from '../../../src/policy/index.ts';
 
 const stick: BlockDevice = {
@@ -162,5 +162,15 @@ describe('plan, for a disk that is mounted', () => {
       mounted: second,
       gone: false,
     });
+  });
+});
+
+describe('what was found out about a disk', () => {
+  it('holds for the medium that it was found out about, and for none that came by the same name', () => {
+    expect(isSameMedium(stick, { ...stick })).toBe(true);
+    expect(isSameMedium(stick, { ...stick, diskSequence: (stick.diskSequence ?? 0) + 1 })).toBe(false);
+    expect(isSameMedium(stick, { ...stick, device: '8:160' })).toBe(false);
+    expect(isSameMedium(stick, { ...stick, size: 0 })).toBe(false);
+    expect(isSameMedium(stick, undefined)).toBe(false);
   });
 });
