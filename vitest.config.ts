@@ -35,8 +35,8 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: false,
           sequence: { groupOrder: 1 },
-          // Timing on a shared machine, with whatever else happens to its disks: what fails twice is wrong.
-          retry: 1,
+          // Timing on a shared machine, with whatever else happens to its disks: what fails three times is wrong.
+          retry: 2,
           testTimeout: soak ? 1_800_000 : 120_000,
           hookTimeout: 120_000,
         },
@@ -50,8 +50,8 @@ export default defineConfig({
           isolate: false,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
-          // An emulated machine on a shared one: what fails twice is wrong.
-          retry: 1,
+          // An emulated machine on a shared one: what fails three times is wrong.
+          retry: 2,
           testTimeout: soak ? 1_800_000 : 120_000,
           hookTimeout: 180_000,
         },

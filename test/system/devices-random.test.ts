@@ -135,6 +135,7 @@ describeSystem('devices and containers that come and go at random', ['runc', 'bu
       for (const one of plugged.splice(0)) await one.unplug();
       await check();
     },
+    SOAK ? 1_800_000 : 400_000,
   );
 });
 
