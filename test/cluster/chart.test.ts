@@ -54,7 +54,7 @@ describeInCluster('the chart', (cluster) => {
       'cert-manager.io/inject-ca-from': 'rendered/hotmount-webhook',
     });
     const rules = find(all, 'PrometheusRule', 'hotmount').spec.groups[0].rules;
-    expect(rules[0].expr).toBe('absent(hotmount_build_info{namespace="rendered"})');
+    expect(rules[0].expr).toBe('absent(hotmount_certificate_expiry_timestamp_seconds{namespace="rendered"})');
     find(all, 'ServiceMonitor', 'hotmount-webhook');
     find(all, 'PodMonitor', 'hotmount-node');
     expect(JSON.parse(find(all, 'ConfigMap', 'hotmount-dashboard').data['hotmount.json'])).toMatchObject({
