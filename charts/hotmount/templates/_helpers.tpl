@@ -99,7 +99,7 @@ has({{ . }}.annotations) && (size({{ . }}.annotations) > 2000 || {{ . }}.annotat
 )
 {{- end -}}
 
-{{/* What the three kinds of pods have in common: `component` is the key of the values. */}}
+{{/* What all pods have in common: `values` are those of one kind of them, `root` is the chart's whole context. */}}
 {{- define "hotmount.scheduling" -}}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . }}
