@@ -45,7 +45,7 @@ function describeValues(schema: JsonObject, values: JsonObject, prefix = ''): Ro
     const text = typeof property['description'] === 'string' ? property['description'] : '';
     if (key === 'policy') return [{ key, value: 'the built-in policy', text }];
     const inner = key === 'certificates' || isObject(property['properties']);
-    if (inner && isObject(value) && name !== 'resources' && name !== 'defaultsNamespaceSelector') {
+    if (inner && isObject(value) && name !== 'resources') {
       return describeValues(property, value, `${key}.`);
     }
     return [{ key, value, text }];

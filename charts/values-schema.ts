@@ -69,9 +69,6 @@ export const valuesSchema = z.strictObject({
       .min(0)
       .max(3600)
       .describe('how long new connections are taken after it was told to stop; idle ones are waited for'),
-    defaultsNamespaceSelector: z
-      .strictObject({ matchLabels: labels.optional(), matchExpressions: objects.optional() })
-      .describe("namespaces whose other pods get the policy's defaults"),
     excludedNamespaces: z.array(z.string()).describe("besides the release's own: their pods never meet the webhook"),
     podDisruptionBudget: z.boolean().describe('one replica at a time'),
     ...pods,

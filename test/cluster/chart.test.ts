@@ -153,6 +153,7 @@ describeInCluster('the chart', (cluster) => {
       ['defaults.hotmount.io', 'Ignore'],
       ['workloads.hotmount.io', 'Ignore'],
     ]);
+    expect(webhooks[1].namespaceSelector.matchLabels).toEqual({ 'hotmount.io/defaults': 'enabled' });
     for (const webhook of webhooks) {
       expect(webhook.clientConfig.caBundle).toBeUndefined();
       expect(webhook.rules.flatMap(({ resources }: Rendered) => resources).join()).not.toMatch(/[/*]/);

@@ -21,9 +21,6 @@ export const MATRIX: Readonly<Record<string, JsonObject>> = {
     },
     node: { nodeSelector: { disk: 'usb' }, tolerations: [{ key: 'edge', operator: 'Exists' }] },
   },
-  'defaults by expressions': {
-    webhook: { defaultsNamespaceSelector: { matchExpressions: [{ key: 'team', operator: 'Exists' }] } },
-  },
 };
 
 /** Kinds that the API server knows only with somebody's operator. */
