@@ -14,7 +14,7 @@ export function respond(reply: FastifyReply, health: Health, code: number, conte
   reply.code(code).header('content-type', contentType).send(body);
 }
 
-/** `/healthz`: the process answers. `/readyz`: it should get requests. In words that kubelets show in events. */
+/** `/healthz`: the process answers. `/readyz`: it should get requests, or why not yet. */
 export function addHealthRoutes(app: FastifyInstance, health: Health): void {
   app.get('/healthz', (_, reply) => respond(reply, health, 200, 'text/plain', 'ok\n'));
   app.get('/readyz', (_, reply) => {

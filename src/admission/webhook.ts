@@ -50,30 +50,43 @@ export interface Webhook {
 }
 
 /**
- * Starts the webhook. Rejects with ListenError, or with what the policy or the certificates rejected with; nothing stays open then.
+ * Starts the webhook. Rejects with ListenError, or with what the policy or the certificates rejected with; nothing stays open then, and
+ * a source that is still loading is closed when it has.
  */
 export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   const { log, host = '', metrics = createWebhookMetrics(VERSION) } = options;
-  const health: Health = { notReady: 'the policy and the certificate are still being loaded', draining: false };
+  const loading = new Set(['the policy', 'the certificate']);
+  const health: Health = { notReady: stillLoading(loading), draining: false };
   const closers: Array<() => unknown> = [];
+  let closed = false;
   const close = async (): Promise<void> => {
     health.notReady ??= 'it is closing';
     health.draining = true;
+    closed = true;
     for (const closer of closers.splice(0).reverse()) await closer();
   };
-  const opened = async <T extends { close(): unknown }>(source: T | Promise<T>): Promise<T> => {
+  const opened = async <T extends { close(): unknown }>(what: string, source: T | Promise<T>): Promise<T> => {
     const it = await source;
+    // A failure elsewhere was not kept waiting for this one, which can take for ever.
+    if (closed) {
+      await it.close();
+      return it;
+    }
     closers.push(() => it.close());
+    loading.delete(what);
+    health.notReady = stillLoading(loading);
     return it;
   };
 
   try {
     const metricsApp = createMetricsApp(metrics, health);
-    closers.push(() => metricsApp.close());
-    const [policy, certificates, metricsUrl] = await allOf([
-      opened(options.policy),
-      opened(options.certificates),
-      listen(metricsApp, 'http', { host, port: options.metricsPort ?? 0, option: '--metrics-port' }),
+    const listening = listen(metricsApp, 'http', { host, port: options.metricsPort ?? 0, option: '--metrics-port' });
+    // A server that is closed before it listens would listen all the same.
+    closers.push(() => Promise.allSettled([listening]).then(() => metricsApp.close()));
+    const [policy, certificates, metricsUrl] = await Promise.all([
+      opened('the policy', options.policy),
+      opened('the certificate', options.certificates),
+      listening,
     ]);
 
     const limits = options.limits ?? API_SERVER_LIMITS;
@@ -111,10 +124,5 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   }
 }
 
-/** Promise.all that waits for the others after one has failed, so that what they opened can be closed. */
-async function allOf<T extends readonly unknown[]>(
-  promises: readonly [...{ [I in keyof T]: Promise<T[I]> }],
-): Promise<T> {
-  await Promise.allSettled(promises);
-  return (await Promise.all(promises)) as unknown as T;
-}
+const stillLoading = (what: ReadonlySet<string>): string =>
+  what.size > 0 ? `still loading ${[...what].join(' and ')}` : 'about to listen';

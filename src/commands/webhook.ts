@@ -36,10 +36,13 @@ export function webhookCommand(): Command {
       try {
         await serve(readSettings(flags));
       } catch (error) {
-        await fail(command, error);
+        await fail(command, error).finally(endSoon);
       }
     });
 }
+
+/** Ends it once the error has been told, which the caller does: by themselves, watches of a cluster go on for ever. */
+const endSoon = (): void => void setImmediate(() => process.exit());
 
 const NO_NAMESPACE_LABELS =
   'these policy rules depend on labels of namespaces, and this webhook has no source of them: pods for which that matters get an error';

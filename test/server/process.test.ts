@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from 'undici';
 import { describe, expect, it } from 'vitest';
+import { stubKubeconfig } from './fake-api-server.ts';
 import { startLoad } from './load.ts';
 import { type LogLine, LXCFS, onCleanup, podWith, reviewOf, send, until } from './support.ts';
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts');
+const PACKAGE = join(import.meta.dirname, '../../package.json');
 const ANY_PORTS = ['--port', '0', '--metrics-port', '0', '--host', '127.0.0.1'];
 
 describe('hotmount webhook', () => {
@@ -86,6 +88,8 @@ describe('hotmount webhook', () => {
         () => undefined,
       );
     await until(async () => (await status('/healthz')) === 200);
+    const { text } = await send(`http://127.0.0.1:${metricsPort}/readyz`, { method: 'GET' });
+    expect(text).toBe('not ready: still loading the certificate\n');
     for (let i = 0; i < 50; i++) {
       expect(await status('/readyz')).toBe(503);
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -153,11 +157,31 @@ describe('hotmount webhook', () => {
     expect(hotmount.stderr()).toMatch(/^error: /);
   });
 
+  it.each([
+    ['a port is taken', 1, ['--policy-configmap', 'ns/policy', '--tls-self-signed'], 'another process has it'],
+    [
+      'its certificate is not there',
+      2,
+      ['--policy-configmap', 'ns/policy', '--tls-cert', '/no/x', '--tls-key', '/no/y', '--metrics-port', '0'],
+      '/no/x: cannot be read',
+    ],
+    [
+      'its policy is broken',
+      2,
+      ['--policy', PACKAGE, '--tls-secret', 'ns/tls', '--service', 'ns/webhook', '--metrics-port', '0'],
+      'package.json:2:3: ',
+    ],
+  ])('ends where %s, whatever it still waits for in the cluster', async (_, code, args, problem) => {
+    // Takes connections, and never answers.
+    const port = await takenPort();
+    await stubKubeconfig(`http://127.0.0.1:${port}`);
+    const hotmount = run('--host', '127.0.0.1', '--port', '0', '--metrics-port', String(port), ...args);
+    expect(await hotmount.exit).toBe(code);
+    expect(hotmount.stderr()).toContain(problem);
+  });
+
   it('says which port is taken, with exit code 1', async () => {
-    const other = createServer().listen(0, '127.0.0.1');
-    onCleanup(() => other.close());
-    await once(other, 'listening');
-    const { port } = other.address() as AddressInfo;
+    const port = await takenPort();
     const hotmount = run('--tls-self-signed', '--host', '127.0.0.1', '--port', String(port), '--metrics-port', '0');
     expect(await hotmount.exit).toBe(1);
     expect(hotmount.stderr()).toBe(
@@ -181,6 +205,13 @@ async function scratch(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'hotmount-process-'));
   onCleanup(() => rm(directory, { recursive: true }));
   return directory;
+}
+
+async function takenPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  onCleanup(() => server.close());
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
 }
 
 async function freePort(): Promise<number> {
