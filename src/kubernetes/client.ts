@@ -67,7 +67,8 @@ export async function connectKubernetes(): Promise<Kubernetes> {
 /** The HTTP status of a refused request; undefined for what never got an answer. */
 export function statusOf(error: unknown): number | undefined {
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown };
-  if (typeof code === 'number') return code;
+  // A DOMException, such as a timeout, has a small one of its own.
+  if (typeof code === 'number' && code >= 100) return code;
   return typeof statusCode === 'number' ? statusCode : undefined;
 }
 

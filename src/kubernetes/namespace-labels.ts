@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { V1Namespace } from '@kubernetes/client-node';
 import type { Labels } from '../contract/json.ts';
 import type { Logger } from '../observability/logger.ts';
@@ -11,6 +12,8 @@ export interface NamespaceLabelsSource {
 }
 
 const NONE: Labels = {};
+/** How long a review waits for them: API servers give it 3 s (the chart's timeoutSeconds), and most can be decided without. */
+const PATIENCE_MS = 2_000;
 
 /** The labels of all namespaces, watched. One that is too new to be known is asked for. */
 export function openNamespaceLabels(kubernetes: Kubernetes, log: Logger): NamespaceLabelsSource {
@@ -50,7 +53,7 @@ export function openNamespaceLabels(kubernetes: Kubernetes, log: Logger): Namesp
       if (labels !== undefined || name === '') return labels;
       const asked = asking.get(name) ?? ask(name);
       asking.set(name, asked);
-      return asked;
+      return Promise.race([asked, sleep(PATIENCE_MS, undefined, { ref: false })]);
     },
     close: () => watched.close(),
   };

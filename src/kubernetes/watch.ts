@@ -55,8 +55,6 @@ export function keepWatching<T extends KubernetesObject>(
     const found = await options.list();
     const names = new Set(found.items.map(({ metadata }) => metadata?.name ?? ''));
     for (const name of known) if (!names.has(name)) lose(name);
-    if (failures > 0) log.info({ failures }, `watching ${options.what} again`);
-    failures = 0;
     setImmediate(() => options.onListed?.());
     return found;
   };
@@ -74,10 +72,12 @@ export function keepWatching<T extends KubernetesObject>(
       { delayFn: (ms) => sleep(Math.min(ms, LONGEST_PAUSE_MS), undefined, { ref: false }) },
     );
     let ended = false;
+    let watchingSince = Number.POSITIVE_INFINITY;
     const fail = (error: unknown): void => {
       if (ended || closed) return;
       ended = true;
-      failures++;
+      // Only a watch that has lasted makes up for the failures before it: after a list that works it may fail each time.
+      failures = performance.now() - watchingSince > LAST_RETRY_MS ? 1 : failures + 1;
       void informer.stop();
       const limit = Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS);
       // Spread: all replicas lost the same API server at the same time.
@@ -90,7 +90,11 @@ export function keepWatching<T extends KubernetesObject>(
     informer.on('delete', (object) => lose(object.metadata?.name ?? ''));
     informer.on('error', fail);
     stop = () => informer.stop();
-    informer.start().catch(fail);
+    informer.start().then(() => {
+      if (ended) return;
+      watchingSince = performance.now();
+      if (failures > 0) log.info({ failures }, `watching ${options.what} again`);
+    }, fail);
   };
   start();
 

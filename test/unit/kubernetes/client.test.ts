@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest';
+import { problemOf, statusOf } from '../../../src/kubernetes/client.ts';
+
+test('a request that timed out has no HTTP status, although its error has a code', () => {
+  const error = AbortSignal.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')).reason;
+  expect(error.code).toBe(23);
+  expect(statusOf(error)).toBeUndefined();
+  expect(problemOf(error)).toBe('The operation was aborted due to timeout');
+});
+
+test('a refusal is told in the words of the API server', () => {
+  const error = { code: 403, message: 'HTTP-Code: 403\nBody: …', body: '{"message":"secrets is forbidden"}' };
+  expect(statusOf(error)).toBe(403);
+  expect(problemOf(error)).toBe('secrets is forbidden (403)');
+});
