@@ -49,7 +49,8 @@ export function openPolicyConfigMap(
       const isFirst = policy === undefined;
       policy = parsed;
       log.info({ configMap: `${namespace}/${name}` }, isFirst ? 'policy loaded' : 'policy reloaded');
-      if (!isFirst) listener.onChange(parsed);
+      // The first one is not news, but that it can be used is, where one before it could not.
+      if (!isFirst || broken) listener.onChange(parsed);
       if (broken) tell(configMap, 'Normal', 'PolicyInForce', 'The policy is in force.');
       broken = false;
       if (isFirst) first.resolve(source);

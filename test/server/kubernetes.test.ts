@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { type CurrentPolicy, selfSigned, startWebhook } from '../../src/admission/index.ts';
-import { openNamespaceLabels } from '../../src/kubernetes/index.ts';
+import { keepCertificates, openNamespaceLabels, openPolicyConfigMap } from '../../src/kubernetes/index.ts';
 import { keepWatching } from '../../src/kubernetes/watch.ts';
-import { defaultPolicy } from '../../src/policy/index.ts';
-import { fakeApiServer } from './fake-api-server.ts';
+import { defaultPolicy, type Policy } from '../../src/policy/index.ts';
+import { type Asked, fakeApiServer } from './fake-api-server.ts';
 import { collectingLogger, type LogLine, onCleanup, until } from './support.ts';
 
-const _POLICY = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\n';
+const POLICY = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\n';
 const list = (...items: object[]) => ({ kind: 'List', apiVersion: 'v1', metadata: { resourceVersion: '1' }, items });
 const refusal = (code: number, message: string) => ({ kind: 'Status', apiVersion: 'v1', code, message });
 
@@ -32,6 +32,62 @@ describe('a watch', () => {
     // Half of 200, 400, 800 and 1,600 at least; timers may be a little early.
     expect((lists[4] ?? 0) - (lists[0] ?? 0)).toBeGreaterThan(1_450);
     expect(lines.map(({ msg }) => msg)).toEqual(['lost sight of it, trying again: Forbidden (403)']);
+  });
+});
+
+describe('the policy in a ConfigMap', () => {
+  it('is told to be in force, also where it is the first after one that could not be used', async () => {
+    let tell = (_: Parameters<ReturnType<Asked['watch']>>[0], _object: object): void => {};
+    const kubernetes = await fakeApiServer(({ method, isWatch, reply, watch }) => {
+      if (isWatch) tell = watch();
+      else reply(200, method === 'GET' ? list() : {});
+    });
+    const told: string[] = [];
+    const listener = {
+      onChange: (_: Policy) => void told.push('in force'),
+      onError: ({ message }: { readonly message: string }) => void told.push(message),
+    };
+    const opening = openPolicyConfigMap(
+      kubernetes,
+      { namespace: 'ns', name: 'policy' },
+      listener,
+      collectingLogger([]),
+    );
+    await until(() => told.length === 1);
+    const configMap = (resourceVersion: string, text: string) => ({
+      metadata: { namespace: 'ns', name: 'policy', resourceVersion },
+      data: { 'policy.yaml': text },
+    });
+    tell('ADDED', configMap('2', 'kind: Polizei'));
+    await until(() => told.length === 2);
+    tell('MODIFIED', configMap('3', POLICY));
+    const source = await opening;
+    onCleanup(() => source.close());
+    expect(told).toEqual(['there is no ConfigMap ns/policy', expect.stringContaining('policy.yaml:1:'), 'in force']);
+  });
+});
+
+describe('certificates in a Secret', () => {
+  it('that can never be written are complained of, once, although a conflict now and then is nothing', async () => {
+    let writes = 0;
+    const kubernetes = await fakeApiServer(({ method, path, isWatch, reply, watch }) => {
+      if (isWatch) watch();
+      else if (method === 'POST') {
+        writes++;
+        reply(422, refusal(422, 'Secret "tls" is invalid'));
+      } else if (path.endsWith('/secrets')) reply(200, list());
+      else reply(404, refusal(404, 'not found'));
+    });
+    const lines: LogLine[] = [];
+    const options = { secret: { namespace: 'ns', name: 'tls' }, names: ['a.ns.svc'], configuration: undefined };
+    void keepCertificates(kubernetes, { ...options, overlapMs: 1_000 }, collectingLogger(lines));
+    const warnings = () => lines.filter(({ level }) => level >= 40).map(({ msg }) => msg);
+    await until(() => writes === 4);
+    expect(warnings()).toEqual([]);
+    await until(() => writes === 7);
+    expect(warnings()).toEqual([
+      'the certificates in Secret ns/tls cannot be looked after, trying again: Secret "tls" is invalid (422)',
+    ]);
   });
 });
 

@@ -4,7 +4,7 @@ import type { Logger } from '../../observability/logger.ts';
 import { type Kubernetes, type ObjectName, problemOf, statusOf } from '../client.ts';
 import { keepWatching } from '../watch.ts';
 import { readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
-import { type Material, readMaterial, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
+import { type Material, readMaterial, rotateProblem, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
 import { nextStep } from './plan.ts';
 
 export interface KeeperOptions {
@@ -23,6 +23,8 @@ export interface KeeperOptions {
 const LOOK_ANYWAY_MS = 30_000;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2_000;
+/** In a row: more than replicas that start together have. */
+const MANY_CONFLICTS = 5;
 /** More than any sequence of steps is long. */
 const MAX_STEPS = 8;
 
@@ -40,6 +42,8 @@ export function keepCertificates(
 ): Promise<CertificateSource> {
   const { secret: target, names, overlapMs, now = Date.now } = options;
   const first = Promise.withResolvers<CertificateSource>();
+  const where = `Secret ${target.namespace}/${target.name}`;
+  const bundle = options.configuration === undefined ? '' : ` and the caBundle of ${options.configuration}`;
   let material: Material | undefined;
   let leaf: Certificate | undefined;
   let listener = (): void => {};
@@ -47,6 +51,8 @@ export function keepCertificates(
   let looking = false;
   let lookAgain = false;
   let failures = 0;
+  let told = false;
+  let complaint: string | undefined;
   let timer: NodeJS.Timeout | undefined;
 
   const lookIn = (ms: number): void => {
@@ -63,11 +69,16 @@ export function keepCertificates(
     try {
       await reconcile();
       failures = 0;
+      told = false;
       lookIn(Math.min(LOOK_ANYWAY_MS, overlapMs / 4));
     } catch (error) {
       failures++;
+      // Mostly another replica was faster; but what can never be written is refused with the same codes.
       const conflict = [409, 422].includes(statusOf(error) ?? 0);
-      if (!conflict && failures === 1) log.warn(`the certificates cannot be looked after: ${problemOf(error)}`);
+      if (!told && (!conflict || failures >= MANY_CONFLICTS)) {
+        told = true;
+        log.warn(`the certificates in ${where}${bundle} cannot be looked after, trying again: ${problemOf(error)}`);
+      }
       lookIn(Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS) * (0.5 + Math.random()));
     } finally {
       looking = false;
@@ -80,7 +91,8 @@ export function keepCertificates(
     // The configurations before the Secret: their version then vouches for the Secret being the newest when the bundle is written.
     const configurations =
       options.configuration === undefined ? [] : await readConfigurations(kubernetes, options.configuration);
-    let secret = await readSecret(kubernetes, target);
+    const secret = await readSecret(kubernetes, target);
+    complain(rotateProblem(secret));
     let found = readMaterial(secret ?? {});
     // Lost or broken: what is in memory is as good as new.
     if (!found.ca && material?.ca) found = { ...material, rotate: undefined };
@@ -97,10 +109,15 @@ export function keepCertificates(
     const owner = configurations[0];
     const wanted = writeMaterial(secret ?? newSecret(target, owner), found);
     if (JSON.stringify([wanted.data, wanted.metadata?.annotations]) !== before) {
-      secret = await writeSecret(kubernetes, target, wanted);
+      await writeSecret(kubernetes, target, wanted);
     }
     use(found);
     for (const each of configurations) await writeBundle(kubernetes, each, trusted(found), log);
+  };
+
+  const complain = (problem: string | undefined): void => {
+    if (problem !== undefined && problem !== complaint) log.warn(`${where}: ${problem}`);
+    complaint = problem;
   };
 
   const use = (found: Material): void => {
@@ -117,7 +134,7 @@ export function keepCertificates(
     keepWatching(
       kubernetes,
       {
-        what: `Secret ${target.namespace}/${target.name}`,
+        what: where,
         path: `/api/v1/namespaces/${target.namespace}/secrets`,
         name: target.name,
         list: () =>

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import type { V1Secret } from '@kubernetes/client-node';
 import { type Certificate, checkCertificate } from '../../admission/certificates.ts';
 import { type Authority, issueAuthority, issueLeaf } from '../../admission/issue.ts';
+import { quote } from '../../contract/suggest.ts';
 import type { CertificateState, Since, Step } from './plan.ts';
 
 /** What the Secret holds, read and checked: what is broken is undefined. */
@@ -43,9 +44,18 @@ export function readMaterial({ data = {}, metadata }: V1Secret): Material {
     next: next && { ...next, since: since(SINCE.next) },
     old: attempt(() => new X509Certificate(old)) && { cert: old, since: since(SINCE.old) },
     leaf: pair(KEYS.leaf),
-    rotate: rotate === 'ca' || rotate === 'leaf' ? rotate : undefined,
+    rotate: isRotate(rotate) ? rotate : undefined,
   };
 }
+
+/** What is wrong with what a person wants renewed; undefined: nothing. */
+export function rotateProblem(secret: V1Secret | undefined): string | undefined {
+  const rotate = secret?.metadata?.annotations?.[ROTATE_ANNOTATION];
+  if (rotate === undefined || isRotate(rotate)) return undefined;
+  return `the annotation ${ROTATE_ANNOTATION} is ${quote(rotate)}; expected "ca" or "leaf"`;
+}
+
+const isRotate = (value: string | undefined): value is 'ca' | 'leaf' => value === 'ca' || value === 'leaf';
 
 /** The Secret with that material in it. Everything else about it, other people's keys too, stays. */
 export function writeMaterial(secret: V1Secret, { ca, next, old, leaf, rotate }: Material): V1Secret {
@@ -68,7 +78,8 @@ export function writeMaterial(secret: V1Secret, { ca, next, old, leaf, rotate }:
   put(data, KEYS.old, base64(old?.cert));
   put(annotations, SINCE.next, time(next));
   put(annotations, SINCE.old, time(old));
-  put(annotations, ROTATE_ANNOTATION, rotate);
+  // A mistake stays for its author to see.
+  if (isRotate(annotations[ROTATE_ANNOTATION])) put(annotations, ROTATE_ANNOTATION, rotate);
   return { ...secret, data, metadata: { ...secret.metadata, annotations } };
 }
 

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import {
   readMaterial,
+  rotateProblem,
   stateOf,
   takeStep,
   trusted,
@@ -30,6 +31,15 @@ describe('certificates in a Secret', () => {
     expect(stateOf(first, names).leaf).toMatchObject({ signedByCa: true, namesMatch: true });
     expect(stateOf(first, ['another.svc']).leaf?.namesMatch).toBe(false);
     expect(new X509Certificate(first.leaf?.cert ?? '').publicKey.asymmetricKeyType).toBe('ec');
+  });
+
+  test('are written without a wish that was granted, and with one that nobody understands', () => {
+    const asking = (rotate: string) => ({ ...secret, metadata: { annotations: { 'hotmount.io/rotate': rotate } } });
+    const granted = { ...readMaterial(asking('ca')), rotate: undefined };
+    expect(writeMaterial(asking('ca'), granted).metadata?.annotations).toEqual({});
+    expect(rotateProblem(asking('ca'))).toBeUndefined();
+    expect(writeMaterial(asking('CA'), readMaterial(asking('CA')))).toEqual(asking('CA'));
+    expect(rotateProblem(asking('CA'))).toBe('the annotation hotmount.io/rotate is "CA"; expected "ca" or "leaf"');
   });
 
   test('keep two CAs trusted while one takes over from the other', async () => {
