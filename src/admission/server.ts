@@ -62,7 +62,7 @@ export function createAdmissionApp(parts: AdmissionParts): AdmissionApp {
   addHealthRoutes(app, health);
 
   app.setNotFoundHandler((request, reply) => {
-    const message = `there is no ${request.method} ${printable(request.url, 256)} here; POST /mutate/pods and /mutate/workloads are`;
+    const message = `there is no ${request.method} ${printable(request.url, 256)} here; POST /mutate/pods, /mutate/workloads and /validate/policy are`;
     return refuse({ code: 404, reason: 'path_unknown', message }, { request, reply }, parts);
   });
   app.setErrorHandler((error, request, reply) =>
