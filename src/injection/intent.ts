@@ -50,11 +50,11 @@ export function intentOf(
       const { annotation, defaultOf } = setting;
       if (feature === 'dev') asked.push(...aliasOfOwnUdevd(container, request, selected, defaults));
       const asks = defaultOf === undefined ? asked : setting === defaults.enforced.get(feature) ? enforced : normal;
+      // Defaults that are more than can be given need not be counted to the end. What the user asks is, whoever else has too many.
+      if (asks !== asked && asks.length > MAX_ASKS) continue;
       for (const want of perView(setting, policy)) asks.push({ container, want, annotation, defaultOf });
     }
     if (asked.length > MAX_ASKS) return tooMuchAsked(request);
-    // What is more than can be given need not be counted to the end.
-    if (Math.max(enforced.length, normal.length) > MAX_ASKS) break;
   }
   const kept = enforced.length <= MAX_ASKS ? enforced : [];
   if (asked.length + kept.length > MAX_ASKS) return tooMuchAsked(request);

@@ -167,6 +167,22 @@ describe('a pod with', () => {
   });
 
   it.each([
+    ['too many defaults', false],
+    ['too many defaults, enforced', true],
+  ])('%s has what it asks for besides, in the last container too', (_, enforce) => {
+    const defaults = policy(`rules: [{name: all, namespaces: ["*"], allow: {lxcfs: true, capabilities: [KILL]},
+      defaults: {lxcfs: "true"}, enforce: ${enforce}}]`);
+    const pod = {
+      metadata: { annotations: { 'hotmount.io/capabilities.c999': 'KILL' } },
+      spec: containers(1_000),
+    } as unknown as JsonObject;
+    const context = { namespace: 'shop', namespaceLabels: { 'hotmount.io/defaults': 'enabled' } };
+    const { summary, warnings } = inject(pod, context, defaults);
+    expect(summary.entries).toEqual([{ container: 'c999', feature: 'capabilities', item: 'KILL', rule: 'all' }]);
+    expect(warnings.map(({ reason }) => reason)).toContain('default_skipped');
+  });
+
+  it.each([
     ['its spec', { spec: nested(3_000_000) }],
     ['an annotation', { metadata: { annotations: { 'hotmount.io/lxcfs': nested(3_000_000) } }, spec: containers(1) }],
     ['its metadata', { metadata: nested(3_000_000) }],
