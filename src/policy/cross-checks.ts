@@ -24,7 +24,11 @@ export function crossCheck(policy: unknown): readonly ShapeProblem[] {
     ...duplicateNames(mediaClasses, ['mediaClasses'], 'media class'),
     ...duplicateNames(deviceClasses, ['deviceClasses'], 'device class'),
     ...duplicateNames(rules, ['rules'], 'rule'),
-    ...mediaClasses.flatMap((item, index) => checkMediaClass(item, ['mediaClasses', index])),
+    ...mediaClasses.flatMap((item, index) => [
+      ...wrongOptions(item, ['mediaClasses', index]),
+      ...wrongSizes(item, ['mediaClasses', index]),
+    ]),
+    ...deviceClasses.flatMap((item, index) => wrongSizes(item, ['deviceClasses', index])),
     ...rules.flatMap((rule, index) => [
       ...unknownClasses(rule, ['rules', index], 'media', 'media class', mediaNames),
       ...unknownClasses(rule, ['rules', index], 'devices', 'device class', deviceNames),
@@ -48,22 +52,24 @@ function duplicateNames(items: readonly unknown[], path: Path, what: string): re
   });
 }
 
-function checkMediaClass(item: unknown, path: Path): readonly ShapeProblem[] {
+function wrongOptions(item: unknown, path: Path): readonly ShapeProblem[] {
   const matches = listAt(item, 'match');
   const fsTypes = FILE_SYSTEM_NAMES.filter((name) => matches.some((match) => mayMatchFileSystem(match, name)));
-  const options = textsAt(valueAt(item, 'mount'), 'options').flatMap(([index, option]) => {
+  return textsAt(valueAt(item, 'mount'), 'options').flatMap(([index, option]) => {
     const problem = optionProblem(option, fsTypes.length > 0 ? fsTypes : FILE_SYSTEM_NAMES);
     if (problem === undefined) return [];
     return [{ path: [...path, 'mount', 'options', index], message: `the mount option ${quote(option)} ${problem}` }];
   });
-  const sizes = matches.flatMap((match, index) => {
+}
+
+function wrongSizes(item: unknown, path: Path): readonly ShapeProblem[] {
+  return listAt(item, 'match').flatMap((match, index) => {
     const [min, max] = [valueAt(match, 'minSize'), valueAt(match, 'maxSize')];
     const [least, most] = [parseSize(min), parseSize(max)];
     if (least === undefined || most === undefined || least <= most) return [];
     const message = `${String(min)} is more than maxSize, ${String(max)}: no disk can match`;
     return [{ path: [...path, 'match', index, 'minSize'], message }];
   });
-  return [...options, ...sizes];
 }
 
 function mayMatchFileSystem(match: unknown, name: string): boolean {

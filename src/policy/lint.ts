@@ -2,12 +2,13 @@ import { FEATURES } from '../contract/annotations.ts';
 import { didYouMean, quote } from '../contract/suggest.ts';
 import { isExclusion, literalOf, matchesGlobs } from './globs.ts';
 import { FILE_SYSTEM_NAMES, ignoredBy } from './mount-options.ts';
-import type { Allow, MediaClass, Policy, Rule } from './policy.ts';
+import type { Allow, DeviceClass, MediaClass, Policy, Rule } from './policy.ts';
 
 /** What is valid in a policy and yet hardly what its author meant, a sentence each. */
 export function lint(policy: Policy): readonly string[] {
   return [
     ...policy.mediaClasses.flatMap(lintMediaClass),
+    ...policy.deviceClasses.flatMap(lintDeviceClass),
     ...unusedClasses(policy),
     ...policy.rules.flatMap((rule, index) => [
       ...lintRule(rule),
@@ -41,14 +42,19 @@ function lintMediaClass({ name, match, mount }: MediaClass): readonly string[] {
     const without = ignoredBy(option, fsTypes);
     return without.length === 0 ? [] : [`the mount option ${quote(option)} does nothing for ${without.join(', ')}`];
   });
-  const buses = match
+  return [...unknownBuses(match), ...options].map((message) => `media class ${quote(name)}: ${message}`);
+}
+
+const lintDeviceClass = ({ name, match }: DeviceClass): readonly string[] =>
+  unknownBuses(match).map((message) => `device class ${quote(name)}: ${message}`);
+
+const unknownBuses = (match: MediaClass['match'] | DeviceClass['match']): readonly string[] =>
+  match
     .flatMap(({ bus }) => bus ?? [])
     .flatMap((bus) => {
       const hint = literalOf(bus) === bus && !COMMON_BUSES.includes(bus) ? didYouMean(bus, COMMON_BUSES) : '';
       return hint === '' ? [] : [`the bus ${quote(bus)} is not one that is known${hint}`];
     });
-  return [...buses, ...options].map((message) => `media class ${quote(name)}: ${message}`);
-}
 
 function lintRule(rule: Rule): readonly string[] {
   const messages: string[] = [];

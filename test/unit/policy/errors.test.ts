@@ -107,6 +107,12 @@ const CASES: [what: string, body: string, at: string, ...said: string[]][] = [
     '2Gi is more than maxSize, 64Mi',
   ],
   [
+    'sizes of a device the wrong way round',
+    'deviceClasses:\n  - name: raw\n    match: [{ minSize: 2Gi, maxSize: 64Mi }]\n',
+    '5:24: deviceClasses[0].match[0].minSize:',
+    '2Gi is more than maxSize, 64Mi',
+  ],
+  [
     'the option suid',
     media('match: [{ bus: [usb] }]\nmount: { options: [suid] }'),
     '6:24: mediaClasses[0].mount.options[0]:',

@@ -74,6 +74,10 @@ rules: [{ name: a, namespaces: [x], allow: { media: [usb] } }]`;
       'media class "usb": the bus "uzb" is not one that is known; did you mean "usb"?',
     ]);
     expect(warnings(body('{ fsType: [vfat] }'))).toEqual([]);
+    const device = 'deviceClasses: [{ name: raw, match: [{ bus: [uzb, fancy] }] }]';
+    expect(warnings(`${device}\nrules: [{ name: a, namespaces: [x], allow: { devices: [raw] } }]`)).toEqual([
+      'device class "raw": the bus "uzb" is not one that is known; did you mean "usb"?',
+    ]);
   });
 });
 
