@@ -1,5 +1,5 @@
 import type { FeatureModule } from './feature.ts';
-import { addMount, HOST_PATH, hostPath } from './mounts.ts';
+import { addReadOnlyDirectory, HOST_PATH, hostPath } from './mounts.ts';
 
 /**
  * Read-only: devices still open for writing, but none can be removed. New nodes appear without propagation, as devtmpfs is one live
@@ -7,7 +7,7 @@ import { addMount, HOST_PATH, hostPath } from './mounts.ts';
  */
 export const dev: FeatureModule<'dev'> = {
   apply: (draft, container, { path }, { annotation }) =>
-    addMount(
+    addReadOnlyDirectory(
       draft,
       container,
       VOLUME,

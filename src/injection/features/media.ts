@@ -1,6 +1,6 @@
 import { mediaPath } from '../../contract/paths.ts';
 import type { FeatureModule } from './feature.ts';
-import { addClassMount, HOST_PATH, hostPath } from './mounts.ts';
+import { addReadOnlyDirectory, HOST_PATH, hostPath } from './mounts.ts';
 
 /**
  * The class directory, with what is mounted below it later. `readOnly` covers the directory alone: what propagates in is as writable as
@@ -9,7 +9,7 @@ import { addClassMount, HOST_PATH, hostPath } from './mounts.ts';
 export const media: FeatureModule<'media'> = {
   apply: (draft, container, { class: className, path, readOnly }, { annotation }) => {
     const name = `hotmount-${readOnly ? 'ro-' : ''}media-${className}`;
-    addClassMount(
+    addReadOnlyDirectory(
       draft,
       container,
       hostPath(name, mediaPath(className, readOnly), 'Directory'),

@@ -62,11 +62,8 @@ export function addMount(
   }
 }
 
-/**
- * The same for a class directory. Nothing else can be mounted inside: the runtime would have to make the mount point in it, and it is
- * read-only.
- */
-export function addClassMount(
+/** The same for a directory that is read-only: nothing can be mounted inside, as the runtime would have to make the mount point in it. */
+export function addReadOnlyDirectory(
   draft: PodDraft,
   container: ContainerDraft,
   volume: Volume,
