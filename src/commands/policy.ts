@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import picocolors from 'picocolors';
 import { FEATURES } from '../contract/annotations.ts';
+import { printable } from '../contract/text.ts';
 import { lint, type Policy, type Rule } from '../policy/index.ts';
 import { fail } from './fail.ts';
 import { type NamedPolicy, readPolicy } from './read-policy.ts';
@@ -39,8 +40,8 @@ export function policyCommand(): Command {
 /** For a person, and so for stderr. */
 function describe({ name, policy }: NamedPolicy): string {
   const colors = picocolors.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
-  const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${warning}\n`);
-  return `${colors.green(`${name} is valid`)}\n${summarize(policy)}${warnings.join('')}`;
+  const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${printable(warning)}\n`);
+  return `${colors.green(`${printable(name)} is valid`)}\n${summarize(policy)}${warnings.join('')}`;
 }
 
 function summarize(policy: Policy): string {
@@ -54,7 +55,7 @@ function summarize(policy: Policy): string {
     ...(policy.rules.length === 0 ? [['rules', 'none: nothing is allowed']] : []),
   ] as const;
   const width = Math.max(...rows.map(([key]) => key.length));
-  return rows.map(([key, value]) => `  ${key.padEnd(width)}  ${value}\n`).join('');
+  return rows.map(([key, value]) => `  ${key.padEnd(width)}  ${printable(value)}\n`).join('');
 }
 
 function describeRule(rule: Rule): string {

@@ -1,5 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
-import { printableLines } from '../contract/text.ts';
+import { printable, printableLines } from '../contract/text.ts';
 import type { PolicyError, PolicyIssue } from './error.ts';
 
 const MARGIN = 60;
@@ -18,7 +18,7 @@ function explain(file: string, { line, column, path, message }: PolicyIssue, sou
   const caretAt = visible.slice(0, column - 1 - from).replace(/[^\t]/g, ' ');
   const gutter = ' '.repeat(String(line).length);
   return [
-    `${colors.bold(`${file}:${line}:${column}:`)} ${path === '' ? '' : `${colors.cyan(path)}: `}${message}`,
+    `${colors.bold(`${printable(file)}:${line}:${column}:`)} ${path === '' ? '' : `${colors.cyan(path)}: `}${message}`,
     `  ${colors.dim(`${line} |`)} ${visible}`,
     `  ${colors.dim(`${gutter} |`)} ${caretAt}${colors.red('^')}`,
     '',

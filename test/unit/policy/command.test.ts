@@ -44,6 +44,15 @@ describe('hotmount policy check', { timeout: 30_000 }, () => {
     expect(stderr).not.toContain('warning');
   });
 
+  it('shows what a terminal would obey as what it is', async () => {
+    const policy = VALID.replace('edge-*', 'edge\\ec\\u202e').replace('[copier]', '["copier\\u009b2J"]');
+    const { code, stderr } = await check(['-'], policy);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/namespaces edge.+; service accounts copier.+ \| allows/);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what it is about
+    expect(stderr).not.toMatch(/[\x1b\x9b\u202e]/);
+  });
+
   it('without a file looks at the built-in policy', async () => {
     const { code, stderr } = await check([]);
     expect(code).toBe(0);
