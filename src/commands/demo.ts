@@ -10,6 +10,7 @@ import type { showNode } from './demo/node.ts';
 import { play } from './demo/play.ts';
 import { SCENES, type Scene } from './demo/scenes.ts';
 import { type Screen, showScene } from './demo/show.ts';
+import { fail } from './fail.ts';
 import { BadInput } from './inject/bad-input.ts';
 import { readInputs } from './inject/inputs.ts';
 import { parseManifests } from './inject/manifests.ts';
@@ -30,7 +31,7 @@ export function demoCommand(): Command {
         const nodeHalf = node ? (await import('./demo/node.ts')).showNode : undefined;
         process.exitCode = (await demo(write, { colors, width: Math.min(columns, 120) }, { nodeHalf })) ? 0 : 1;
       } catch (error) {
-        if (!(error instanceof BadInput)) throw error;
+        if (!(error instanceof BadInput)) return fail(command, error);
         command.error(`the demo plays the manifests in examples/, run it in a checkout: ${error.message}`, {
           exitCode: 1,
         });

@@ -54,6 +54,15 @@ describeSystem('hotmount demo', ['runc', 'busybox'], () => {
     expect(stdout).toMatch(/\n\n\(The node's half is left out: these programs are not installed: runc\.\)\n\nAll as/);
   });
 
+  it('is not as it should be where the daemon does not start', () => {
+    const broken = 'if (process.argv[2] === "node") { console.error("no daemon today"); process.exit(1); }';
+    const env = { ...environment(), NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(broken)}` };
+    const { status, stdout } = spawnSync(process.execPath, [CLI, 'demo'], { encoding: 'utf8', env });
+    expect(stdout).toContain('This is not as it should be: the daemon ended: no daemon today.');
+    expect(status).toBe(1);
+    expect(left()).toEqual([]);
+  });
+
   it('leaves nothing where it is interrupted, either', async () => {
     const child = spawn(process.execPath, [CLI, 'demo'], { stdio: 'ignore', env: environment() });
     rig.onClose('process', () => child.kill('SIGKILL'));

@@ -1,7 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { type DemoContainer, findProgram } from './container.ts';
 import { RULE, type Screen } from './show.ts';
-import { Stage, until } from './stage.ts';
+import { DaemonError, Stage, until } from './stage.ts';
 
 const PROGRAMS = ['runc', 'busybox', 'losetup', 'mkfs.ext4', 'blkid', 'mount', 'umount', 'unshare', 'setpriv'];
 
@@ -10,7 +11,10 @@ export function whyNoNode(): string | undefined {
   if (process.platform !== 'linux') return 'it takes Linux';
   if (process.getuid?.() !== 0) return 'it takes root';
   const missing = PROGRAMS.filter((name) => findProgram(name) === undefined);
-  return missing.length > 0 ? `these programs are not installed: ${missing.join(', ')}` : undefined;
+  if (missing.length > 0) return `these programs are not installed: ${missing.join(', ')}`;
+  // As root of a container, mostly.
+  if (spawnSync('unshare', ['--mount', 'true']).status !== 0) return 'it takes the right to mount';
+  return existsSync('/dev/loop-control') ? undefined : 'it takes loop devices';
 }
 
 /**
@@ -36,6 +40,7 @@ export async function showNode(write: (text: string) => void, { colors }: Screen
     try {
       container = await stage.setUp();
     } catch (error) {
+      if (error instanceof DaemonError) throw error;
       return leaveOut((error as Error).message.replace(/\.$/, ''));
     }
     write(`\n${heading('The disk itself', number, colors)}

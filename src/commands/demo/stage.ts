@@ -25,6 +25,9 @@ mediaClasses: [{name: demo, match: [{bus: [loop], uuid: [${uuid}]}]}]
 deviceClasses: [{name: demo, match: [{bus: [loop], minSize: ${RAW_SIZE}, maxSize: ${RAW_SIZE}}]}]
 `;
 
+/** The daemon did not start, although all that it takes is there. */
+export class DaemonError extends Error {}
+
 /**
  * A daemon, a container, a disk and a raw device, all in one directory. To clear it takes no waiting, since that is done at a signal, too.
  */
@@ -49,7 +52,10 @@ export class Stage {
     this.#props.dispose();
   }
 
-  /** Starts the daemon, then the container. Rejects with an Error that says what cannot be had on this machine. */
+  /**
+   * Starts the daemon, then the container. Rejects with DaemonError where the daemon does not start, and with another that says what cannot
+   * be had on this machine.
+   */
   async setUp(): Promise<DemoContainer> {
     const [content, policy, uuid] = [join(this.#dir, 'content'), join(this.#dir, 'policy.yaml'), randomUUID()];
     for (const dir of [this.#runDir, content]) mkdirSync(dir);
@@ -60,7 +66,9 @@ export class Stage {
     run('mkfs.ext4', '-q', '-F', '-U', uuid, '-L', 'STICK', '-d', content, this.#image);
     writeFileSync(this.#raw, 'Hello from the raw device.\n');
     truncateSync(this.#raw, RAW_SIZE);
-    await this.#startDaemon(policy);
+    await this.#startDaemon(policy).catch(({ message }: Error) => {
+      throw new DaemonError(message);
+    });
     const container = startContainer(this.#dir, basename(this.#dir), {
       '/media': join(this.#runDir, 'media/demo'),
       '/devices': join(this.#runDir, 'devices/demo'),
