@@ -18,10 +18,14 @@ COPY package.json LICENSE ./
 COPY src src
 COPY examples examples
 RUN chmod 0755 src/cli.ts && ln -s /hotmount/src/cli.ts /usr/local/bin/hotmount
-# The compile cache: half the CPU of a start and some 25 MB less memory. Node keeps one for each user, so it is made by the user that
-# runs the program; then it is root's, as whoever can write there can change what the program does.
+# The compile cache: half the CPU of a start and some 25 MB less memory. Node keeps one for each user, so it is made by those that run the
+# programs, here as there can nothing be written later: by root for the node's (workers fail without their thread, and are compiled by
+# then), by user 1000 for the webhook's. Then all is root's, as whoever can write there can change what the program does.
 ENV NODE_COMPILE_CACHE=/hotmount/.compile-cache
-RUN install -d -o 1000 -g 1000 .compile-cache \
+RUN hotmount node --help && hotmount lxcfs --help \
+  && node -e "for (const path of require('node:fs').globSync(['src/{node,linux,observability}/**/*.ts', 'src/commands/open-policy.ts'])) \
+    import('/hotmount/' + path).catch(() => {})" \
+  && install -d -o 1000 -g 1000 .compile-cache \
   && setpriv --reuid=1000 --regid=1000 --clear-groups sh -ec "hotmount --version; hotmount webhook --help; \
     node -e \"for (const name of ['admission/index', 'admission/issue', 'kubernetes/index']) import('/hotmount/src/' + name + '.ts'); import('@kubernetes/client-node')\"" \
   && chown -R 0:0 .compile-cache && chmod -R a+rX,go-w .compile-cache

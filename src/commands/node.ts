@@ -49,7 +49,7 @@ export function nodeCommand(): Command {
     });
 }
 
-const MEMORY_FLAGS = ['--max-semi-space-size=1'];
+const MEMORY_FLAG = '--max-semi-space-size=1';
 
 /**
  * What Node takes with its defaults is a good third more than the daemon needs: memory that each node of a cluster pays. So young
@@ -58,10 +58,12 @@ const MEMORY_FLAGS = ['--max-semi-space-size=1'];
  * process: this one becomes it, with its id and all.
  */
 function startSavingMemory(): void {
+  if (process.execArgv.includes(MEMORY_FLAG) || process.execve === undefined) return;
   const cache = getCompileCacheDir();
-  if (process.env['NODE_COMPILE_CACHE'] !== undefined || cache === undefined || process.execve === undefined) return;
-  const args = [process.execPath, ...process.execArgv, ...MEMORY_FLAGS, ...process.argv.slice(1)];
-  process.execve(process.execPath, args, { ...process.env, NODE_COMPILE_CACHE: dirname(cache) });
+  const args = [process.execPath, ...process.execArgv, MEMORY_FLAG, ...process.argv.slice(1)];
+  // The image sets the variable itself; where nothing can be written, there is none to set.
+  const cached = cache === undefined ? {} : { NODE_COMPILE_CACHE: dirname(cache) };
+  process.execve(process.execPath, args, { ...cached, ...process.env });
 }
 
 /** The heavy modules are imported here, once it is clear that they are needed: `--help` does without. */

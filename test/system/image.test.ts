@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fetchStatus } from '../../src/node/server.ts';
 import { freePorts } from '../cluster/server-process.ts';
@@ -58,6 +58,13 @@ function tests(): void {
     expect(JSON.parse(answer).response).toMatchObject({ allowed: true, patchType: 'JSONPatch' });
   });
 
+  it('has a compile cache for the user of the webhook, and for the root of the node’s pods', () => {
+    const cache = `${image.rootfs}/hotmount/.compile-cache`;
+    const sizes = readdirSync(cache).map((name) => [name.split('-').at(-1), readdirSync(`${cache}/${name}`).length]);
+    // Two files a module, and hundreds of modules.
+    expect(Object.fromEntries(sizes)).toEqual({ 0: expect.toSatisfy(isMany), 1000: expect.toSatisfy(isMany) });
+  });
+
   it('holds what the node daemon calls, and no tools to build with', async () => {
     const programs = 'blkid mount umount setpriv unshare ntfs-3g mount.exfat-fuse lxcfs';
     await image.program('sh', '-ec', `for name in ${programs}; do command -v $name; done`);
@@ -107,6 +114,8 @@ function tests(): void {
       'it is ready',
       async () => (await fetchStatus(rig.path('run')))?.daemon.ready || ended(running, 'ready'),
     );
+    const { pid } = (await fetchStatus(rig.path('run')))?.daemon ?? {};
+    expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')).toContain('--max-semi-space-size=1');
     const container = new Container(rig, {
       mounts: [{ source: rig.path('run/media/test'), target: '/media', propagation: 'rslave' }],
     });
@@ -117,6 +126,8 @@ function tests(): void {
     await until('it is gone from the container', () => !container.sees('/media/STICK'));
   });
 }
+
+const isMany = (count: number): boolean => count > 200;
 
 /** False while it runs. @throws with what it said where it has ended instead */
 function ended({ output }: { output(): string }, instead: string): false {
