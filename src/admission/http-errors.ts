@@ -37,6 +37,7 @@ export function toProblem(error: unknown, contentType: string | undefined): Http
   return { code: 500, reason: 'internal_error', message: `an error of hotmount's own: ${message}` };
 }
 
+/** The problem of a request with another content type, or none: undefined. */
 export const unsupported = (contentType: string | undefined): HttpProblem => ({
   code: 415,
   reason: 'content_type_unsupported',

@@ -7,6 +7,7 @@ export const RUN_DIR = '/run/hotmount';
 export const mediaPath = (className: string, readOnly: boolean): string =>
   `${RUN_DIR}/${readOnly ? 'media-ro' : 'media'}/${className}`;
 
+/** Where the nodes of a device class appear. */
 export const devicesPath = (className: string): string => `${RUN_DIR}/devices/${className}`;
 
 /** The file (or, for `cpu`, the directory) that lxcfs serves for a path of the container such as `/proc/meminfo`. */

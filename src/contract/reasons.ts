@@ -217,6 +217,7 @@ export interface Finding {
   readonly cause: string;
 }
 
+/** What there is to say, in the words of the table, with the parameters in their places. */
 export function finding<R extends Reason>(reason: R, parameters: ReasonParameters<R>): Finding {
   const { sentence, remedy }: ReasonEntry = REASONS[reason];
   const cause = fill(sentence, parameters);

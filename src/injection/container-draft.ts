@@ -12,6 +12,7 @@ export interface Taken {
   readonly mount: JsonObject;
 }
 
+/** A container in the making, as PodDraft is a pod: what is added is kept beside the container, and can be undone. */
 export class ContainerDraft {
   readonly container: Container;
   readonly #object: JsonObject;

@@ -11,6 +11,7 @@ export interface WebhookMetrics extends ProgramMetrics {
   certificateExpiry(read: () => Date | undefined): void;
 }
 
+/** With a registry of their own: several webhooks can run in one process. `version` is for the build info. */
 export function createWebhookMetrics(version: string): WebhookMetrics {
   const program = createProgramMetrics(version);
   const registers = [program.registry];

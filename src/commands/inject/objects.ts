@@ -58,6 +58,7 @@ export interface Identity {
   readonly name: string;
 }
 
+/** What to call an object, whatever is missing of it. `namespace` wins over its own. */
 export function identify(object: JsonObject, namespace: string | undefined): Identity {
   const { metadata } = object;
   const { name, generateName, namespace: own } = isObject(metadata) ? metadata : {};
@@ -92,6 +93,7 @@ const ANNOTATIONS: readonly Path[] = [
   ['spec', 'jobTemplate', 'spec', 'template', 'metadata', 'annotations'],
 ];
 
+/** The keys of all annotations that people have written on an object. */
 export function annotationKeys(object: JsonObject): string[] {
   return ANNOTATIONS.flatMap((path) => {
     const annotations = path.reduce<Json | undefined>(

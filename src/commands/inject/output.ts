@@ -52,6 +52,7 @@ export function renderDiff(evaluated: readonly Evaluated[], paint: Paint): strin
     .join('');
 }
 
+/** `Kind namespace/name`, fit for a terminal. */
 export const titleOf = ({ identity: { kind, namespace, name } }: Verdict): string =>
   printable(`${kind} ${namespace}/${name}`);
 

@@ -23,6 +23,7 @@ export function renderReport(evaluated: readonly Evaluated[], explained: boolean
   return lines.map((line) => `${line}\n`).join('');
 }
 
+/** Whether an API server would refuse it. */
 export const isDenied = ({ remarks }: Verdict): boolean => remarks.some(({ severity }) => severity === 'denied');
 
 const isCovered = ({ summary }: Verdict): boolean => summary.outcome !== 'unexpected_kind';

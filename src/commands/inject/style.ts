@@ -13,6 +13,7 @@ export interface Style extends BlockStyle {
   readonly jsonIndent: string | undefined;
 }
 
+/** How the author of a document writes, as far as it shows in `text`, the whole file. */
 export function styleOf({ root, base }: Tree, text: string): Style {
   const json = isMap(root) && root.flow === true && isQuoted(root.items[0]?.key);
   const column = (node: Node) => columnAt(text, (node.range?.[0] ?? 0) - base);

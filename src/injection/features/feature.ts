@@ -41,5 +41,6 @@ export class Conflict {
   }
 }
 
+/** To be thrown. The parameters are those of the reason's sentence and remedy. */
 export const conflict = <R extends Reason>(reason: R, parameters: ReasonParameters<R>): Conflict =>
   new Conflict(finding(reason, parameters));

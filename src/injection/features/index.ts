@@ -29,8 +29,10 @@ const MODULES: { readonly [F in Feature]: FeatureModule<F> } = {
 // TypeScript cannot see that a want and the module looked up by its feature belong together.
 const moduleOf = (want: Want) => MODULES[want.feature] as FeatureModule<Feature>;
 
-/** See FeatureModule, for each of these. */
+/** Gives a want to a container wholly or, where it throws, not at all. Throws what FeatureModule.apply does. */
 export const applyWant = (draft: PodDraft, container: Container, want: Want, applying: Applying): void =>
   draft.atomically(() => moduleOf(want).apply(draft, draft.container(container), want, applying));
+/** The want as the annotation's own grammar writes it. */
 export const describeWant = (want: Want): string => moduleOf(want).describe(want);
+/** The fields by which a container that has it breaks a Pod Security level. */
 export const exposuresOf = (want: Want): readonly Exposure[] => moduleOf(want).exposes(want);
