@@ -1,7 +1,7 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import type { JsonObject, Labels } from '../contract/json.ts';
 import { type Finding, REASONS, type Reason } from '../contract/reasons.ts';
-import { inject, mutateWorkload, ObjectError, type Summary } from '../injection/index.ts';
+import { inject, mutateWorkload, ObjectError, type Summary, WORKLOAD_KINDS } from '../injection/index.ts';
 import type { Policy } from '../policy/policy.ts';
 import { type AdmissionRequest, ReviewError } from './review.ts';
 
@@ -49,7 +49,7 @@ const MUTATIONS: Record<Target, Mutation> = {
     },
   },
   workloads: {
-    kinds: ['apps/Deployment', 'apps/StatefulSet', 'apps/DaemonSet', 'batch/Job', 'batch/CronJob'],
+    kinds: WORKLOAD_KINDS,
     operations: ['CREATE', 'UPDATE'],
     mutate(object, request, policy, namespaceLabels) {
       const operation = request.operation === 'CREATE' ? 'CREATE' : 'UPDATE';

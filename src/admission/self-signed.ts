@@ -1,6 +1,6 @@
 import type { CertificateSource } from './certificates.ts';
 import type { Issued } from './issue.ts';
-import { LOCAL_NAMES, type ServiceName, serviceNames } from './names.ts';
+import { LOCAL_NAMES, type ObjectName, serviceNames } from './names.ts';
 
 const DAYS = 365;
 
@@ -13,7 +13,7 @@ export interface SelfSigned extends CertificateSource {
  * A certificate of a CA of its own, in memory, new at each start: for trying things out, and where whoever starts the webhook also
  * hands the CA to its clients.
  */
-export async function selfSigned(service?: ServiceName): Promise<SelfSigned> {
+export async function selfSigned(service?: ObjectName): Promise<SelfSigned> {
   // x509 is a fifth of the start time: whoever brings files does without.
   const { issueCertificate } = await import('./issue.ts');
   const names = [...(service ? serviceNames(service) : []), ...LOCAL_NAMES];

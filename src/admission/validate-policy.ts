@@ -1,9 +1,6 @@
-import { lint, PolicyError, parsePolicy } from '../policy/index.ts';
+import { lint, POLICY_KEY, PolicyError, parsePolicy } from '../policy/index.ts';
 import { limitWarnings } from './answer.ts';
 import { type AdmissionRequest, REVIEW_API_VERSION } from './review.ts';
-
-/** The key of the ConfigMap that holds the policy. */
-const POLICY_KEY = 'policy.yaml';
 
 export interface PolicyVerdict {
   readonly outcome: 'allowed' | 'denied';

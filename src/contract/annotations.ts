@@ -30,5 +30,3 @@ export const DEFAULTS_ENABLED = 'enabled';
 
 /** Kubernetes: the part of an annotation key after the prefix (apimachinery validation.IsQualifiedName). */
 export const MAX_KEY_NAME = 63;
-
-export type Annotations = Readonly<Record<string, string>>;

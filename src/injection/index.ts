@@ -6,5 +6,6 @@ export {
   type ManifestResult,
   mutateWorkload,
   templatePath,
+  WORKLOAD_KINDS,
   type WorkloadResult,
 } from './workload.ts';

@@ -1,6 +1,7 @@
 import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
 import { type Finding, isDenial, type Reason } from '../contract/reasons.ts';
 import {
+  hasDefaults,
   type MatchingRules,
   matchingRules,
   NamespaceLabelsUnknownError,
@@ -10,7 +11,7 @@ import {
 } from '../policy/index.ts';
 import { containersOf } from './containers.ts';
 import { type Entry, grant } from './grant.ts';
-import { type Defaults, defaultsOf, hasDefaults, intentOf } from './intent.ts';
+import { type Defaults, defaultsOf, intentOf } from './intent.ts';
 import { PodDraft } from './pod-draft.ts';
 import { podSecurityWarnings } from './pod-security.ts';
 import { type Request, readRequest } from './request.ts';

@@ -127,8 +127,6 @@ export function defaultsOf(rules: readonly Rule[], namespaceLabels: Labels): Def
   return { enforced, normal };
 }
 
-export const hasDefaults = (rule: Rule): boolean => Object.keys(rule.defaults).length > 0;
-
 function settingFor(
   feature: Feature,
   container: Container,

@@ -17,6 +17,9 @@ const TEMPLATES: Readonly<Record<string, Path>> = {
   'batch/CronJob': ['spec', 'jobTemplate', 'spec', 'template'],
 };
 
+/** `group/kind` of the workloads that hotmount knows. */
+export const WORKLOAD_KINDS: readonly string[] = Object.keys(TEMPLATES);
+
 /** The path of a workload's pod template, undefined where the object is not a workload that hotmount knows. */
 export function templatePath(object: JsonObject): Path | undefined {
   const { apiVersion, kind } = object;

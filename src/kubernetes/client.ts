@@ -13,12 +13,6 @@ export class KubernetesError extends Error {
   override readonly name = 'KubernetesError';
 }
 
-/** One object of a namespace, or of none. */
-export interface ObjectName {
-  readonly namespace: string;
-  readonly name: string;
-}
-
 /** How long one request may take, in milliseconds. Watches have their own limits. */
 const REQUEST_MS = 10_000;
 

@@ -1,12 +1,10 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
+import type { ObjectName } from '../admission/names.ts';
 import type { Logger } from '../observability/logger.ts';
-import { type Policy, PolicyError, parsePolicy } from '../policy/index.ts';
-import type { Kubernetes, ObjectName } from './client.ts';
+import { POLICY_KEY, type Policy, PolicyError, parsePolicy } from '../policy/index.ts';
+import type { Kubernetes } from './client.ts';
 import { EVENT_LIFE_MS, recordEvent } from './events.ts';
 import { keepWatching } from './watch.ts';
-
-/** The key of the ConfigMap that holds the policy. */
-const POLICY_KEY = 'policy.yaml';
 
 export interface PolicyListener {
   onChange(policy: Policy): void;

@@ -4,7 +4,7 @@ import type { Problem, YamlText } from './document.ts';
 import { lineAt, lineStarts, lineText } from './lines.ts';
 
 /** The key of the ConfigMap under which the policy lies. */
-const POLICY_KEY = 'policy.yaml';
+export const POLICY_KEY = 'policy.yaml';
 
 /** A policy text inside another text. */
 export interface Embedded {

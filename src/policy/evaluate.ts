@@ -1,3 +1,4 @@
+import { ALL_CAPABILITIES } from '../contract/capabilities.ts';
 import type { Labels } from '../contract/json.ts';
 import type { Want } from '../contract/wants.ts';
 import { matchesGlobs } from './globs.ts';
@@ -36,6 +37,7 @@ export interface MatchingRules {
   readonly undecided: readonly Rule[];
 }
 
+/** Labels of a namespace that are not known decide nothing: what turns on them alone is undecided. */
 export function matchingRules(policy: Policy, subject: Subject): MatchingRules {
   const matching: Rule[] = [];
   const undecided: Rule[] = [];
@@ -77,12 +79,15 @@ export function allows({ allow }: Pick<Rule, 'allow'>, want: Want): boolean {
     case 'propagation':
       return allow.propagation.includes(want.mode);
     case 'capabilities':
-      return allow.capabilities.includes(want.capability) || allow.capabilities.includes('ALL');
+      return allow.capabilities.includes(want.capability) || allow.capabilities.includes(ALL_CAPABILITIES);
     // One word for all that it takes: udev and udevd need no further permission for the mounts and capabilities they bring along.
     case 'uevents':
       return allow.uevents.includes(want.access);
   }
 }
+
+/** Whether a rule gives anything to pods that do not ask. */
+export const hasDefaults = ({ defaults }: Pick<Rule, 'defaults'>): boolean => Object.keys(defaults).length > 0;
 
 /** The first of the rules that allows it. */
 export const allowedBy = (rules: readonly Rule[], want: Want): Rule | undefined =>

@@ -1,9 +1,11 @@
 /** Who may ask for what: reading the policy, and asking it. */
+export { POLICY_KEY } from './config-map.ts';
 export { defaultPolicy, defaultPolicyText } from './default.ts';
-export { describeIssue, PolicyError, type PolicyIssue } from './error.ts';
+export { PolicyError } from './error.ts';
 export {
   allowedBy,
   allows,
+  hasDefaults,
   type MatchingRules,
   matchingRules,
   NamespaceLabelsUnknownError,
@@ -14,7 +16,7 @@ export { whoMay } from './hints.ts';
 export { lint, rulesOnNamespaceLabels } from './lint.ts';
 export { mountOptions } from './mount-options.ts';
 export { parsePolicy } from './parse.ts';
-export type { Allow, DeviceClass, DeviceMatch, LabelGlobs, MediaClass, MediaMatch, Policy, Rule } from './policy.ts';
+export type { Allow, DeviceClass, DeviceMatch, MediaClass, MediaMatch, Policy, Rule } from './policy.ts';
 export { explainPolicyError } from './report.ts';
 export { type PolicyInput, policySchema } from './schema.ts';
 export { openPolicyFile, type PolicyListener, type PolicySource, readPolicyText } from './source.ts';

@@ -1,5 +1,7 @@
 import { FEATURES } from '../contract/annotations.ts';
+import { ALL_CAPABILITIES } from '../contract/capabilities.ts';
 import { didYouMean, quote } from '../contract/suggest.ts';
+import { hasDefaults } from './evaluate.ts';
 import { isExclusion, literalOf, matchesGlobs } from './globs.ts';
 import { FILE_SYSTEM_NAMES, ignoredBy } from './mount-options.ts';
 import type { Allow, DeviceClass, MediaClass, Policy, Rule } from './policy.ts';
@@ -20,8 +22,6 @@ export function lint(policy: Policy): readonly string[] {
 /** The names of the rules that turn on the labels of namespaces: by a condition of their own, or as defaults reach only some. */
 export const rulesOnNamespaceLabels = ({ rules }: Policy): readonly string[] =>
   rules.filter((rule) => rule.namespaceLabels !== undefined || hasDefaults(rule)).map(({ name }) => name);
-
-const hasDefaults = ({ defaults }: Rule): boolean => FEATURES.some((feature) => defaults[feature] !== undefined);
 
 function unusedClasses({ mediaClasses, deviceClasses, rules }: Policy): readonly string[] {
   const unused = (what: string, key: 'media' | 'devices', classes: readonly { name: string }[]) =>
@@ -74,7 +74,7 @@ function lintRule(rule: Rule): readonly string[] {
 
 const isNarrowed = (rule: Rule): boolean => Boolean(rule.namespaceLabels ?? rule.serviceAccounts ?? rule.podLabels);
 
-const ROOT_CAPABILITIES = ['ALL', 'SYS_ADMIN', 'SYS_MODULE', 'SYS_RAWIO', 'SYS_BOOT', 'BPF'];
+const ROOT_CAPABILITIES = [ALL_CAPABILITIES, 'SYS_ADMIN', 'SYS_MODULE', 'SYS_RAWIO', 'SYS_BOOT', 'BPF'];
 const rootOnTheNode = (allow: Allow): string | undefined =>
   allow.privileged ? 'privileged' : allow.capabilities.find((capability) => ROOT_CAPABILITIES.includes(capability));
 

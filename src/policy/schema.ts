@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Feature } from '../contract/annotations.ts';
-import { CAPABILITIES, isCapability, normalizeCapability } from '../contract/capabilities.ts';
+import { ALL_CAPABILITIES, CAPABILITIES, isCapability, normalizeCapability } from '../contract/capabilities.ts';
 import { normalizePath, pathProblem } from '../contract/paths.ts';
 import { didYouMean, quote } from '../contract/suggest.ts';
 import {
@@ -166,7 +166,9 @@ const deviceClass = z
 
 const capability = text((value) => {
   const name = normalizeCapability(value);
-  return isCapability(name) ? undefined : `is not a capability of Linux${didYouMean(name, [...CAPABILITIES, 'ALL'])}`;
+  return isCapability(name)
+    ? undefined
+    : `is not a capability of Linux${didYouMean(name, [...CAPABILITIES, ALL_CAPABILITIES])}`;
 }).transform(normalizeCapability);
 
 const aliasPath = text((value) => {

@@ -1,4 +1,4 @@
-import { parseObjectName, parseServiceName, type ServiceName } from '../../admission/names.ts';
+import { type ObjectName, parseObjectName, parseServiceName } from '../../admission/names.ts';
 import type { LogLevel } from '../../observability/log-levels.ts';
 import { UsageError } from '../fail.ts';
 import { readLogLevel, readNumber, readPort } from '../flags.ts';
@@ -25,11 +25,11 @@ export interface Flags {
 /** Where the serving certificate comes from. */
 export type Tls =
   | { readonly from: 'files'; readonly cert: string; readonly key: string }
-  | { readonly from: 'self'; readonly service: ServiceName | undefined; readonly caFile: string | undefined }
+  | { readonly from: 'self'; readonly service: ObjectName | undefined; readonly caFile: string | undefined }
   | {
       readonly from: 'secret';
-      readonly secret: ServiceName;
-      readonly service: ServiceName;
+      readonly secret: ObjectName;
+      readonly service: ObjectName;
       readonly webhookConfiguration: string | undefined;
       readonly caOverlapSeconds: number;
     };
@@ -37,7 +37,7 @@ export type Tls =
 export type PolicyFrom =
   | { readonly from: 'built-in' }
   | { readonly from: 'file'; readonly file: string }
-  | { readonly from: 'config map'; readonly configMap: ServiceName };
+  | { readonly from: 'config map'; readonly configMap: ObjectName };
 
 /** The flags, checked. */
 export interface Settings {
@@ -114,13 +114,13 @@ function readTls(flags: Flags): Tls {
   return { from: 'files', cert: tlsCert, key: tlsKey };
 }
 
-function readService(text: string): ServiceName {
+function readService(text: string): ObjectName {
   const service = parseServiceName(text);
   if (!service) throw new UsageError(`--service ${text}: expected NAMESPACE/NAME, such as hotmount/webhook`);
   return service;
 }
 
-function readObjectName(option: string, text: string): ServiceName {
+function readObjectName(option: string, text: string): ObjectName {
   const name = parseObjectName(text);
   if (!name) throw new UsageError(`${option} ${text}: expected NAMESPACE/NAME, such as hotmount/policy`);
   return name;

@@ -1,3 +1,4 @@
+import { ALL_CAPABILITIES } from '../../contract/capabilities.ts';
 import type { ContainerDraft } from '../container-draft.ts';
 import { conflict, type Exposure, type FeatureModule } from './feature.ts';
 
@@ -25,6 +26,7 @@ const BASELINE_ADDS = [
 ];
 const RESTRICTED_ADDS = ['NET_BIND_SERVICE'];
 
+/** By which Pod Security level adding it is forbidden first; empty: by none. Expects a normalized name. */
 export function capabilityExposure(capability: string): readonly Exposure[] {
   const field = `spec.containers[*].securityContext.capabilities.add: ${capability}`;
   if (!BASELINE_ADDS.includes(capability)) return [{ level: 'baseline', field }];
@@ -40,7 +42,7 @@ export function addCapability(container: ContainerDraft, capability: string, ann
   }
   if (capability === 'SYS_ADMIN') refuseWithoutEscalation(container, 'the capability SYS_ADMIN', annotation);
   const added = container.capabilities('add');
-  const hasAll = added.has('ALL') && !dropped.has('ALL');
+  const hasAll = added.has(ALL_CAPABILITIES) && !dropped.has(ALL_CAPABILITIES);
   if (!added.has(capability) && !hasAll) container.addCapability(capability);
 }
 

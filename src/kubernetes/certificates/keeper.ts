@@ -1,7 +1,8 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import type { Certificate, CertificateSource } from '../../admission/index.ts';
+import type { ObjectName } from '../../admission/names.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { type Kubernetes, type ObjectName, problemOf, statusOf } from '../client.ts';
+import { type Kubernetes, problemOf, statusOf } from '../client.ts';
 import { keepWatching } from '../watch.ts';
 import { readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
 import { type Material, readMaterial, rotateProblem, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
