@@ -3,6 +3,8 @@ import type { LogLevel } from './log-levels.ts';
 
 export type { Logger };
 
+/** Bytes that wait for a reader of the log who does not read; what comes after is lost, so that the program is not. */
+const MAX_BACKLOG = 16 * 1024 * 1024;
 /** A line waits this long for company: a write of its own costs more than making it. In milliseconds. */
 const FLUSH_AFTER = 20;
 
@@ -18,7 +20,7 @@ export function createLogger(level: LogLevel): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    batched(pino.destination({ fd: 2, sync: false, minLength: 8_192 })),
+    batched(pino.destination({ fd: 2, sync: false, minLength: 8_192, maxLength: MAX_BACKLOG })),
   );
 }
 
