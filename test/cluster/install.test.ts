@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { SOAK } from '../settings.ts';
 import type { ApiClient } from './api-client.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
 import { CHART, type Installation, install } from './installation.ts';
 import { deployment, namespace, pod } from './objects.ts';
 
 /** What is promised, where there is a machine to measure it on. */
-const IN_FORCE_MS = process.env['HOTMOUNT_SOAK'] === '1' ? 2_000 : 30_000;
+const IN_FORCE_MS = SOAK ? 2_000 : 30_000;
 
 describeInCluster('the chart, installed', (cluster) => {
   let hotmount: Installation;

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { SOAK } from '../settings.ts';
 import type { ApiAnswer, ApiClient } from './api-client.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
 import { type Installation, install, type Replica } from './installation.ts';
 import { deployment, namespace, pod } from './objects.ts';
 
-const soak = process.env['HOTMOUNT_SOAK'] === '1';
 /** How long each trouble is watched after it was made, and how often it is made. */
-const WATCH_MS = soak ? 20_000 : 3_000;
-const EDITS = soak ? 50 : 10;
+const WATCH_MS = SOAK ? 20_000 : 3_000;
+const EDITS = SOAK ? 50 : 10;
 const PER_SECOND = 20;
 /** More than that are not asked for at once: what a slow machine cannot do must not pile up until requests time out for that alone. */
 const MOST_AT_ONCE = 20;
@@ -17,7 +17,7 @@ const TIMEOUT_SECONDS = 30;
 /** Both CAs are trusted for so long; 300 in a cluster, where there are several API servers. */
 const OVERLAP_SECONDS = 3;
 /** What a wrong caBundle, or an API server that was away, may cost once it is over; where there is time to measure. */
-const MAX_GAP_MS = soak ? 2_000 : 30_000;
+const MAX_GAP_MS = SOAK ? 2_000 : 30_000;
 
 /** Pods are admitted all the while, 20 a second; what may be refused, and for how long, is told by each test. */
 describeInCluster('annotated pods, whatever happens', (cluster) => {
@@ -145,7 +145,7 @@ describeInCluster('annotated pods, whatever happens', (cluster) => {
         const bursts = setInterval(() => load.burst(), 500);
         const gone = hotmount.removeReplica(replica).finally(() => clearInterval(bursts));
         leaving.push(gone.then(() => replica));
-        if (soak) await gone;
+        if (SOAK) await gone;
       });
       expect(refused).toEqual([]);
     }

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { defaultPolicyText, openPolicyFile } from '../../src/policy/index.ts';
+import { SOAK } from '../settings.ts';
 import { startLoad } from './load.ts';
 import { onCleanup, podWith, reviewOf, startRig, until } from './support.ts';
 
-const RELOADS = process.env['HOTMOUNT_SOAK'] === '1' ? 100 : 8;
+const RELOADS = SOAK ? 100 : 8;
 
 it('takes a changed policy file up under load without failing a request, and keeps the last good one', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'hotmount-policy-'));
