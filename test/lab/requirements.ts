@@ -13,6 +13,7 @@ const PROGRAMS: Record<string, string> = {
   'mkfs.exfat': 'exfatprogs',
   'mount.exfat-fuse': 'exfat-fuse',
   runc: 'runc',
+  crun: 'crun',
   'dpkg-deb': 'dpkg',
   'apt-get': 'apt',
   setpriv: 'util-linux',
