@@ -6,7 +6,7 @@ import { LXCFS, podWith, reviewOf } from '../server/support.ts';
 import { REQUIRED } from '../settings.ts';
 import { Container } from './support/container.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Image } from './support/image.ts';
+import { Image, type Running } from './support/image.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
@@ -120,7 +120,7 @@ function tests(): void {
 }
 
 /** False while it runs. @throws with what it said where it has ended instead */
-function ended({ output }: { output(): string }, instead: string): false {
-  if (/error/i.test(output())) throw new Error(`not ${instead}: ${output()}`);
+function ended({ output, exitCode }: Running, instead: string): false {
+  if (exitCode() !== null) throw new Error(`not ${instead}: ${output()}`);
   return false;
 }
