@@ -120,6 +120,13 @@ export class Installation {
     await stopped;
   }
 
+  /** Edits the policy as an admin does, by hand. */
+  setPolicy(text: string): Promise<string> {
+    const patch = JSON.stringify({ data: { 'policy.yaml': text } });
+    const configMap = `${this.release}-policy`;
+    return this.#cluster.kubectl('patch', 'configmap', configMap, '-n', this.namespace, '--type=merge', '-p', patch);
+  }
+
   /** The sum over the replicas. */
   async metric(name: string, labels = ''): Promise<number> {
     const values = await Promise.all(this.replicas.map((replica) => replica.metric(name, labels)));
