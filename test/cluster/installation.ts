@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '../../src/contract/json.ts';
+import { freePorts } from '../ports.ts';
 import type { Cluster } from './cluster.ts';
 import { FakeKubeProxy } from './fake-kube-proxy.ts';
-import { freePorts, ServerProcess } from './server-process.ts';
+import { ServerProcess } from './server-process.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 export const CHART = join(CHECKOUT, 'charts/hotmount');

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fetchStatus } from '../../src/node/server.ts';
-import { freePorts } from '../cluster/server-process.ts';
+import { freePorts } from '../ports.ts';
 import { LXCFS, podWith, reviewOf } from '../server/support.ts';
 import { REQUIRED } from '../settings.ts';
 import { Container } from './support/container.ts';
