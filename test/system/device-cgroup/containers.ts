@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { findHierarchies } from '../../../src/linux/device-cgroup/hierarchy.ts';
 import { type DeviceCgroup, deviceCgroupOf } from '../../../src/linux/device-cgroup/index.ts';
+import { UNIFIED } from '../support/container.ts';
 import { type Rig, run } from '../support/rig.ts';
 import { reserveCgroup, type Version } from './cgroups.ts';
 import { Asker, type Question } from './questions.ts';
@@ -14,9 +15,6 @@ export interface SpecRule {
   readonly minor?: number;
   readonly access: string;
 }
-
-/** A mount namespace in which the machine has cgroup v2 only, for a runtime that goes by what is mounted. */
-const UNIFIED = `mount --make-rprivate / && umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$0" "$@"`;
 
 let count = 0;
 
