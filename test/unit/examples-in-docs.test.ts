@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { REASONS } from '../../src/contract/reasons.ts';
-import { GRANT_REASONS } from '../../src/linux/device-cgroup/index.ts';
+import { GRANT_REASONS } from '../../src/linux/device-cgroup/reasons.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DOCS = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((file) =>
