@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config';
 import { SOAK } from './test/settings.ts';
 
 /**
- * unit, golden and server run anywhere, together. After them, so that nothing else competes for the machine, system: it needs root and
- * Linux, and runs one file after the other. Then lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
+ * unit, golden and server run without root, together. After them, so that nothing else competes for the machine, system: it needs root,
+ * and runs one file after the other. Then lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
  * Last, cluster runs with a Kubernetes control plane (test/cluster/README.md), of which its files share one, too.
  */
 export default defineConfig({
