@@ -18,7 +18,7 @@ COPY package.json LICENSE ./
 COPY src src
 COPY examples examples
 RUN chmod 0755 src/cli.ts && ln -s /hotmount/src/cli.ts /usr/local/bin/hotmount
-# The compile cache: half the CPU of a start and some 25 MB less memory. Node keeps one for each user, so it is made by those that run the
+# The compile cache: a start takes less CPU with it, and less memory. Node keeps one for each user, so it is made by those that run the
 # programs, here as there can nothing be written later: by root for the node's (workers fail without their thread, and are compiled by
 # then), by user 1000 for the webhook's. Then all is root's, as whoever can write there can change what the program does.
 ENV NODE_COMPILE_CACHE=/hotmount/.compile-cache

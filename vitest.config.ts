@@ -1,10 +1,9 @@
 import { defineConfig } from 'vitest/config';
-
-const soak = process.env['HOTMOUNT_SOAK'] === '1';
+import { SOAK } from './test/settings.ts';
 
 /**
- * unit, golden and server run anywhere, together. After them, so that nothing else competes for the machine, system: it needs root and
- * Linux, and runs one file after the other. Then lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
+ * unit, golden and server run without root, together. After them, so that nothing else competes for the machine, system: it needs root,
+ * and runs one file after the other. Then lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
  * Last, cluster runs with a Kubernetes control plane (test/cluster/README.md), of which its files share one, too.
  */
 export default defineConfig({
@@ -15,7 +14,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
           setupFiles: 'test/seed.ts',
-          testTimeout: soak ? 900_000 : 60_000,
+          testTimeout: SOAK ? 900_000 : 60_000,
         },
       },
       { test: { name: 'golden', include: ['test/golden/**/*.test.ts'], testTimeout: 60_000 } },
@@ -24,7 +23,7 @@ export default defineConfig({
           name: 'server',
           include: ['test/server/**/*.test.ts'],
           setupFiles: 'test/seed.ts',
-          testTimeout: soak ? 900_000 : 60_000,
+          testTimeout: SOAK ? 900_000 : 60_000,
           hookTimeout: 60_000,
         },
       },
@@ -37,7 +36,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           // Timing on a shared machine, with whatever else happens to its disks: what fails three times is wrong.
           retry: 2,
-          testTimeout: soak ? 1_800_000 : 120_000,
+          testTimeout: SOAK ? 1_800_000 : 120_000,
           hookTimeout: 120_000,
         },
       },
@@ -52,7 +51,7 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
           // An emulated machine on a shared one: what fails three times is wrong.
           retry: 2,
-          testTimeout: soak ? 1_800_000 : 120_000,
+          testTimeout: SOAK ? 1_800_000 : 120_000,
           hookTimeout: 180_000,
         },
       },
@@ -65,7 +64,7 @@ export default defineConfig({
           isolate: false,
           fileParallelism: false,
           sequence: { groupOrder: 3 },
-          testTimeout: soak ? 1_800_000 : 120_000,
+          testTimeout: SOAK ? 1_800_000 : 120_000,
           hookTimeout: 180_000,
         },
       },

@@ -104,7 +104,11 @@ async function measure(cluster: Cluster, api: ApiClient, annotations: Record<str
 const rssOf = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
 
-const cluster = await startCluster(await prepareBinaries((line) => console.error(line)));
+const binaries = await prepareBinaries((line) => console.error(line)).catch((error: Error) => {
+  console.log(`left out: ${error.message}`);
+  process.exit();
+});
+const cluster = await startCluster(binaries);
 try {
   const api = await cluster.apiClient();
   const hotmount = await install(cluster);

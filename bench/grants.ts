@@ -7,6 +7,7 @@ import { makeCgroup, makeRestricted, versions } from '../test/system/device-cgro
 import { Pod } from '../test/system/device-cgroup/containers.ts';
 import { makeNode } from '../test/system/device-cgroup/questions.ts';
 import { Rig, run } from '../test/system/support/rig.ts';
+import { requireRoot } from './node/rig.ts';
 import { median } from './webhook/load.ts';
 
 /**
@@ -22,6 +23,8 @@ const MEM = { type: 'char', major: 1, minor: 1 } as const; // none does
 const may = (device: Omit<DeviceRule, 'access'>): DeviceRule => ({ ...device, access: 'rw' });
 const others = (count: number): DeviceRule[] =>
   Array.from({ length: count }, (_, i) => ({ type: 'block', major: 253, minor: i, access: 'rw' }));
+
+requireRoot('runc', 'busybox', 'gcc');
 
 const rig = new Rig();
 const grants = new DeviceGrants({ owner: OWNER });

@@ -4,11 +4,14 @@ import { MountReplacer } from '../src/linux/mount-replacer.ts';
 import { mountNamespaces, processIds } from '../src/linux/namespaces.ts';
 import { Reattach } from '../src/node/lxcfs/reattach.ts';
 import { mayHaveOurs } from '../src/node/lxcfs/reattach-plan.ts';
+import { requireRoot } from './node/rig.ts';
 import { median } from './webhook/load.ts';
 
 /** One look at a busy node: 1,000 processes, 250 mount namespaces, none of which needs anything. Root. */
 const NAMESPACES = 250;
 const EACH = 4;
+
+requireRoot('unshare');
 
 // A look without an instance to attach takes away whatever it finds.
 if (mountNamespaces().some(({ pid }) => mayHaveOurs(readFileSync(`/proc/${pid}/mountinfo`, 'latin1')))) {

@@ -6,6 +6,7 @@ import { readMountinfo } from '../src/linux/mountinfo.ts';
 import { ReadingContainer, VIEWS } from '../test/system/lxcfs/reading.ts';
 import { LxcfsService, lxcfsProcesses } from '../test/system/lxcfs/service.ts';
 import { Rig, run, until } from '../test/system/support/rig.ts';
+import { requireRoot } from './node/rig.ts';
 import { median } from './webhook/load.ts';
 
 /**
@@ -19,6 +20,8 @@ const ROUNDS = Number(process.env['ROUNDS'] ?? 5);
 const READ = ['/proc/meminfo', VIEWS.at(-1) as string];
 /** µs between two rounds of a reader: all of them together keep half a processor busy. Without, the scheduler would be measured. */
 const pauseOf = (n: number): number => 1000 * n;
+
+requireRoot('runc', 'lxcfs', 'gcc');
 
 const now = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
 

@@ -1,21 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../test/ports.ts';
 import { median } from './webhook/load.ts';
 
 /** From the start of the process to the first `/readyz` that says so, against Node itself starting with an empty program. */
 const CLI = join(import.meta.dirname, '../src/cli.ts');
 const POLICY = join(import.meta.dirname, 'webhook/policy.yaml');
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
-}
 
 async function webhook(): Promise<number> {
   const metricsPort = await freePort();
@@ -30,7 +22,11 @@ async function webhook(): Promise<number> {
     String(await freePort()),
   ];
   const start = performance.now();
-  const child = spawn(process.execPath, [CLI, ...args, '--metrics-port', String(metricsPort)], { stdio: 'ignore' });
+  // By the program's first line, as users start it: it has the flags that save memory.
+  const child = spawn(CLI, [...args, '--metrics-port', String(metricsPort)], {
+    stdio: 'ignore',
+    env: { ...process.env, PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter) },
+  });
   const isReady = () =>
     fetch(`http://127.0.0.1:${metricsPort}/readyz`).then(
       ({ ok }) => ok,

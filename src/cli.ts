@@ -1,5 +1,5 @@
 #!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4
-// The flags save a serving process 30 MB of 170, at the same CPU: what a request leaves behind is garbage at once (bench/steady.ts).
+// The flags save a serving process memory, at the same CPU: what a request leaves behind is garbage at once (bench/steady.ts).
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
 

@@ -41,7 +41,7 @@ export const MEDIA_REASONS = {
 } as const;
 
 /** The same for raw devices. */
-const DEVICE_REASONS = {
+export const DEVICE_REASONS = {
   fixed_device: skipped(
     'it was there before hotmount and cannot be taken out, and device class {class} does not say `removable: false` in its match',
   ),

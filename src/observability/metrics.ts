@@ -22,6 +22,8 @@ export function createWebhookMetrics(version: string): WebhookMetrics {
     labelNames: ['outcome', 'reason'],
     registers,
   });
+  // As with the reloads: these two are alerted on with increase().
+  for (const reason of ['internal_error', 'namespace_labels_unknown']) requests.inc({ outcome: 'failed', reason }, 0);
   const duration = new Histogram({
     name: 'hotmount_admission_duration_seconds',
     help: 'Time from a review being read to its answer being handed to the connection.',

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { REQUIRED } from '../settings.ts';
 
 const run = promisify(execFile);
 
@@ -58,7 +59,7 @@ async function prepareServers(say: Say): Promise<string> {
   const directory = join(cacheDirectory(), `${KUBERNETES_VERSION}-${key.digest('hex').slice(0, 12)}`);
   if (existsSync(directory)) return directory;
 
-  if (process.env['HOTMOUNT_REQUIRE_SYSTEM'] !== '1' && process.env['HOTMOUNT_CLUSTER_BUILD'] !== '1') {
+  if (!REQUIRED && process.env['HOTMOUNT_CLUSTER_BUILD'] !== '1') {
     throw new Error(
       `no Kubernetes ${KUBERNETES_VERSION} has been built here: npm run test:cluster does, once, in some minutes`,
     );

@@ -2,8 +2,12 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { generated } from '../../charts/generate.ts';
+import { lxcfsCommand } from '../../src/commands/lxcfs.ts';
+import { nodeCommand } from '../../src/commands/node.ts';
 import { readSettings } from '../../src/commands/webhook/settings.ts';
 import type { JsonObject } from '../../src/contract/json.ts';
+import { LXCFS_MODES } from '../../src/contract/lxcfs-modes.ts';
+import { LOG_LEVELS } from '../../src/observability/log-levels.ts';
 import { defaultPolicy, parsePolicy } from '../../src/policy/index.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
 import { CHART } from './installation.ts';
@@ -12,6 +16,8 @@ import { MATRIX, WITH_OPERATORS } from './values.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: rendered objects, of which each test looks at a few fields
 type Rendered = any;
+
+const NODE_PROGRAMS = [nodeCommand(), lxcfsCommand()];
 
 describeInCluster('the chart', (cluster) => {
   beforeAll(() => cluster().apply(namespace('rendered', { 'pod-security.kubernetes.io/enforce': 'privileged' })));
@@ -105,6 +111,30 @@ describeInCluster('the chart', (cluster) => {
       tls: { from: 'secret', webhookConfiguration: 'hotmount' },
     });
   });
+
+  test.each(['defaults', 'without lxcfs', 'the nodes being cleared'])(
+    'gives what runs on the nodes, and its probes, flags that it takes: %s',
+    async (name) => {
+      const sets = (await objects(MATRIX[name] ?? {})).filter(({ kind }) => kind === 'DaemonSet');
+      const containers = sets.flatMap(({ spec: { template } }) => [
+        ...(template.spec.initContainers ?? []),
+        ...template.spec.containers,
+      ]);
+      const commandLines: string[][] = containers.flatMap(({ args, livenessProbe, readinessProbe }) => [
+        ...(args ? [args] : []),
+        ...[livenessProbe, readinessProbe].flatMap((probe) => (probe?.exec ? [probe.exec.command.slice(1)] : [])),
+      ]);
+      expect(commandLines.length).toBeGreaterThan(0);
+      for (const [program, ...args] of commandLines) {
+        const command = NODE_PROGRAMS.find((known) => known.name() === program);
+        expect(command, program).toBeDefined();
+        expect(command?.parseOptions(args), args.join(' ')).toEqual({ operands: [], unknown: [] });
+        const { lxcfs = 'off', logLevel } = command?.opts() ?? {};
+        expect(LXCFS_MODES).toContain(lxcfs);
+        expect(LOG_LEVELS).toContain(logLevel);
+      }
+    },
+  );
 
   test('gives no token to what handles foreign disks, and no privilege to what talks to the API server', async () => {
     const all = await objects({});

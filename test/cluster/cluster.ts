@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { stringify } from 'yaml';
+import { freePorts } from '../ports.ts';
 import { ApiClient } from './api-client.ts';
 import type { Binaries } from './binaries.ts';
 import { Commands } from './commands.ts';
-import { freePorts, ServerProcess } from './server-process.ts';
+import { ServerProcess } from './server-process.ts';
 
 /**
  * Where Services live: in 127.0.0.0/8, so that a cluster IP is an address of this machine, on which fake-kube-proxy.ts can listen.

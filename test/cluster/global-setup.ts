@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node';
+import { REQUIRED } from '../settings.ts';
 import { type Binaries, prepareBinaries } from './binaries.ts';
 
 declare module 'vitest' {
@@ -8,9 +9,6 @@ declare module 'vitest' {
     clusterObstacle: string;
   }
 }
-
-/** Whether a cluster that cannot be had is a failure rather than a reason to skip: in CI. */
-export const REQUIRED = process.env['HOTMOUNT_REQUIRE_SYSTEM'] === '1';
 
 const say = (line: string) => void process.stderr.write(`cluster: ${line}\n`);
 const NONE: Binaries = { etcd: '', apiServer: '', controllerManager: '', kubectl: '', helm: '' };

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '../../src/contract/json.ts';
+import { freePorts } from '../ports.ts';
 import type { Cluster } from './cluster.ts';
 import { FakeKubeProxy } from './fake-kube-proxy.ts';
-import { freePorts, ServerProcess } from './server-process.ts';
+import { ServerProcess } from './server-process.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 export const CHART = join(CHECKOUT, 'charts/hotmount');
@@ -118,6 +119,13 @@ export class Installation {
     await sleep(500);
     if (this.#proxy) this.#proxy.endpoints = replicas.map(({ port }) => port);
     await stopped;
+  }
+
+  /** Edits the policy as an admin does, by hand. */
+  setPolicy(text: string): Promise<string> {
+    const patch = JSON.stringify({ data: { 'policy.yaml': text } });
+    const configMap = `${this.release}-policy`;
+    return this.#cluster.kubectl('patch', 'configmap', configMap, '-n', this.namespace, '--type=merge', '-p', patch);
   }
 
   /** The sum over the replicas. */

@@ -104,8 +104,7 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     const policy = async () => (await cluster().get(...name)).data['policy.yaml'];
     const upgrade = (...set: string[]) =>
       hotmount.helm('upgrade', 'hotmount', CHART, ...set.flatMap((s) => ['--set', s]));
-    const patch = JSON.stringify({ data: { 'policy.yaml': edited } });
-    await cluster().kubectl('patch', ...name, '--type=merge', '-p', patch);
+    await hotmount.setPolicy(edited);
 
     await upgrade('webhook.replicas=3');
     expect(await policy()).toBe(edited);

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, inject } from 'vitest';
+import { describeUnless } from '../describe-unless.ts';
 import { type Lab, startLab } from './lab.ts';
-import { REQUIRED } from './requirements.ts';
 
 const DMESG_LINES = 30;
 
@@ -18,15 +18,9 @@ export async function sharedLab(): Promise<Lab> {
   return shared;
 }
 
-/**
- * As vitest's `describe`, for tests that need a virtual machine. Where none can be booted they are skipped with the reason in their
- * name, or fail when `HOTMOUNT_REQUIRE_SYSTEM=1`.
- */
+/** As vitest's `describe`, for tests that need a virtual machine of their own (startLab). */
 export function describeWithQemu(name: string, body: () => void): void {
-  const obstacle = inject('labObstacle');
-  if (!obstacle) return void describe(name, body);
-  if (!REQUIRED) return void describe.skip(`${name} (skipped, because ${obstacle})`, body);
-  describe(name, () => test('the machine can boot the lab', () => expect.fail(obstacle)));
+  describeUnless(inject('labObstacle'), name, body);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { TestProject } from 'vitest/node';
+import { REQUIRED } from '../settings.ts';
 import { prepareKernel } from './kernel.ts';
-import { REQUIRED, whyLabCannotRun } from './requirements.ts';
+import { whyLabCannotRun } from './requirements.ts';
 import { removeLeftovers } from './virtual-machine.ts';
 
 declare module 'vitest' {

@@ -1,9 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Whether a lab that cannot run is a failure rather than a reason to skip its tests: in CI. */
-export const REQUIRED = process.env['HOTMOUNT_REQUIRE_SYSTEM'] === '1';
-
 /** Programs the lab runs on the host, and the Debian package each is in. */
 const PROGRAMS: Record<string, string> = {
   'qemu-system-x86_64': 'qemu-system-x86',
@@ -16,6 +13,7 @@ const PROGRAMS: Record<string, string> = {
   'mkfs.exfat': 'exfatprogs',
   'mount.exfat-fuse': 'exfat-fuse',
   runc: 'runc',
+  crun: 'crun',
   'dpkg-deb': 'dpkg',
   'apt-get': 'apt',
   setpriv: 'util-linux',

@@ -1,6 +1,7 @@
 import jsonPatch from 'fast-json-patch';
 import { describe, expect, it } from 'vitest';
 import { defaultPolicyText, parsePolicy } from '../../src/policy/index.ts';
+import { freePort } from '../ports.ts';
 import { fixed, LXCFS, podWith, reviewOf, send, startRig, until } from './support.ts';
 
 const byLabels = parsePolicy(
@@ -195,6 +196,7 @@ describe('health and metrics', () => {
     const metrics = await rig.metrics();
     expect(metrics).toContain('hotmount_admission_requests_total{outcome="allowed",reason="injected"} 1');
     expect(metrics).toContain('hotmount_admission_requests_total{outcome="allowed",reason="not_requested"} 1');
+    expect(metrics).toContain('hotmount_admission_requests_total{outcome="failed",reason="internal_error"} 0');
     expect(metrics).toContain('hotmount_admission_duration_seconds_count 2');
     expect(metrics).toMatch(/^hotmount_build_info\{version="[\d.]+",node="[\d.]+"\} 1$/m);
     expect(metrics).toContain('hotmount_policy_reloads_total{outcome="failure"} 0');
@@ -213,7 +215,7 @@ describe('health and metrics', () => {
 
   it('say that it is not ready while the policy is being loaded', async () => {
     const loading = Promise.withResolvers<ReturnType<typeof fixed>>();
-    const metricsPort = 20_000 + (process.pid % 10_000);
+    const metricsPort = await freePort();
     const starting = startRig({ policy: loading.promise, metricsPort });
     const url = `http://127.0.0.1:${metricsPort}`;
     await until(() =>
@@ -232,7 +234,7 @@ describe('health and metrics', () => {
   });
 
   it('leave nothing open where the start fails', async () => {
-    const metricsPort = 10_000 + (process.pid % 10_000);
+    const metricsPort = await freePort();
     await expect(startRig({ policy: Promise.reject(new Error('no policy')), metricsPort })).rejects.toThrow(
       'no policy',
     );

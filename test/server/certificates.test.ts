@@ -1,6 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { Agent } from 'undici';
@@ -14,6 +13,7 @@ import {
   onCleanup,
   podWith,
   reviewOf,
+  scratch,
   send,
   startRig,
   until,
@@ -143,12 +143,6 @@ async function rigWithFiles(first: { cert: string; key: string } = old) {
   const log = collectingLogger(lines);
   const rig = await startRig({ certificates: openCertificateFiles(files, log), log });
   return { rig: { ...rig, lines }, lines, files, write };
-}
-
-async function scratch(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'hotmount-certificates-'));
-  onCleanup(() => rm(directory, { recursive: true }));
-  return directory;
 }
 
 const post = (dispatcher: Agent) =>

@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openCertificateFiles } from '../../src/admission/index.ts';
-import { collectingLogger, LXCFS, onCleanup, podWith, reviewOf, startRig } from './support.ts';
+import { collectingLogger, LXCFS, podWith, reviewOf, scratch, startRig } from './support.ts';
 
 const SCRIPT = join(import.meta.dirname, '../../certs/make.ts');
 
@@ -56,10 +55,4 @@ function make(...args: string[]): Promise<{ code: number; stderr: string }> {
       resolve({ code: Number(error?.code ?? 0), stderr }),
     );
   });
-}
-
-async function scratch(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'hotmount-certs-'));
-  onCleanup(() => rm(directory, { recursive: true }));
-  return directory;
 }

@@ -4,11 +4,12 @@ import { connect } from 'node:tls';
 import { Agent } from 'undici';
 import { expect, it } from 'vitest';
 import { API_SERVER_LIMITS } from '../../src/admission/tls-server.ts';
+import { SOAK } from '../settings.ts';
 import { startLoad } from './load.ts';
 import { LXCFS, onCleanup, podWith, reviewOf, send, startRig } from './support.ts';
 
 const review = reviewOf(podWith(LXCFS));
-const SECONDS = process.env['HOTMOUNT_SOAK'] === '1' ? 10 : 3;
+const SECONDS = SOAK ? 10 : 3;
 
 it('drains under load without failing a request, on connections kept alive and on new ones', async () => {
   const rig = await startRig({ agent: { connections: 8 } });

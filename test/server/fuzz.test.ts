@@ -5,13 +5,13 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { parsePolicy } from '../../src/policy/index.ts';
+import { SEED, SOAK } from '../settings.ts';
 import { bodies } from './mutations.ts';
 import { fixed, type Rig, startRig } from './support.ts';
 
-const COUNT = process.env['HOTMOUNT_SOAK'] === '1' ? 100_000 : 3_000;
+const COUNT = SOAK ? 100_000 : 3_000;
 const BATCH = 500;
 const WIDTH = 8;
-const SEED = Number(process.env['HOTMOUNT_SEED'] ?? Date.now() % 1_000_000);
 const MIB = 1024 * 1024;
 
 /** Allows most, so that what is asked for gets as far as it can. */

@@ -1,14 +1,14 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from 'undici';
 import { describe, expect, it } from 'vitest';
+import { freePort } from '../ports.ts';
 import { stubKubeconfig } from './fake-api-server.ts';
 import { startLoad } from './load.ts';
-import { type LogLine, LXCFS, onCleanup, podWith, reviewOf, send, until } from './support.ts';
+import { type LogLine, LXCFS, onCleanup, podWith, reviewOf, scratch, send, until } from './support.ts';
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts');
 const PACKAGE = join(import.meta.dirname, '../../package.json');
@@ -201,25 +201,11 @@ const SIGTERM_AT_LISTEN = `
   };
 `;
 
-async function scratch(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'hotmount-process-'));
-  onCleanup(() => rm(directory, { recursive: true }));
-  return directory;
-}
-
 async function takenPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   onCleanup(() => server.close());
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 /** The real program, after a module that it imports first, where there is one. */

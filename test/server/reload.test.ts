@@ -1,16 +1,15 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { defaultPolicyText, openPolicyFile } from '../../src/policy/index.ts';
+import { SOAK } from '../settings.ts';
 import { startLoad } from './load.ts';
-import { onCleanup, podWith, reviewOf, startRig, until } from './support.ts';
+import { podWith, reviewOf, scratch, startRig, until } from './support.ts';
 
-const RELOADS = process.env['HOTMOUNT_SOAK'] === '1' ? 100 : 8;
+const RELOADS = SOAK ? 100 : 8;
 
 it('takes a changed policy file up under load without failing a request, and keeps the last good one', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'hotmount-policy-'));
-  onCleanup(() => rm(directory, { recursive: true }));
+  const directory = await scratch();
   const file = join(directory, 'policy.yaml');
   const strict = defaultPolicyText();
   const generous = `${strict}\n  - name: generous\n    namespaces: ["*"]\n    allow: { dev: ["/host-dev"] }\n`;

@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pino } from 'pino';
 import { Agent, request } from 'undici';
@@ -34,6 +37,13 @@ export const onCleanup = (cleanup: () => unknown): void => void cleanups.push(cl
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
+
+/** A directory for one test. */
+export async function scratch(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'hotmount-server-'));
+  onCleanup(() => rm(directory, { recursive: true }));
+  return directory;
+}
 
 /** A logger that collects, at all levels. */
 export function collectingLogger(lines: LogLine[]): Logger {

@@ -1,12 +1,10 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { CLI } from './support/cli-process.ts';
 import { Rig, readText, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
-
-const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
 describeSystem('hotmount demo', ['runc', 'busybox'], () => {
   let rig: Rig;

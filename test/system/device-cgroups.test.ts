@@ -1,9 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { assemble, call, exit, set } from '../../src/linux/device-cgroup/assembler.ts';
-import { loadDeviceProgram, ProgramRefused } from '../../src/linux/device-cgroup/bpf.ts';
+import { attachProgram, loadDeviceProgram, ProgramRefused } from '../../src/linux/device-cgroup/bpf.ts';
 import {
   type DeviceCgroup,
   DeviceGrants,
@@ -14,7 +14,10 @@ import {
 import { programsOn, withDirectory } from '../../src/linux/device-cgroup/programs.ts';
 import { libc } from '../../src/linux/libc.ts';
 import { getAttribute } from '../../src/linux/xattr.ts';
-import { makeCgroup, makeRestricted, restrict, rootOf, type Version, versions } from './device-cgroup/cgroups.ts';
+import { Random } from '../random.ts';
+import { SEED } from '../settings.ts';
+import { makeCgroup, makeRestricted, restrict, rootOf } from './device-cgroup/cgroups.ts';
+import { describeOn, describeOnEach } from './device-cgroup/describe-on.ts';
 import { Asker } from './device-cgroup/questions.ts';
 import { Rig } from './support/rig.ts';
 import { describeSystem, SOAK } from './support/suite.ts';
@@ -47,14 +50,8 @@ const grant = (...wanted: readonly [cgroup: DeviceCgroup, ...rules: DeviceRule[]
     outcome.state === 'refused' ? outcome.reason : outcome.state,
   );
 
-/** What is so on one version only. */
-function describeOn(version: Version, name: string, body: () => void): void {
-  if (versions().includes(version)) describe(name, body);
-  else describe.skip(`${name} (skipped, because cgroup v${version} is not mounted)`, body);
-}
-
 describeSystem('device grants', [], () => {
-  describe.each(versions())('on cgroup v%i', (version) => {
+  describeOnEach((version) => {
     const ask = (cgroup: DeviceCgroup): Promise<Asker> => Asker.start(rig, cgroup.path);
     let pod: string;
     beforeEach(() => {
@@ -161,32 +158,35 @@ describeSystem('device grants', [], () => {
       if (version === 1) expect(readFileSync(`${free.path}/devices.list`, 'utf8')).toBe('a *:* rwm\n');
     });
 
-    it('are at each rest what was wanted last, whoever comes and goes', async () => {
+    it(`are at each rest what was wanted last, whoever comes and goes (seed ${SEED})`, { retry: 0 }, async () => {
+      const random = new Random(SEED);
       const [count, numbers, rounds] = SOAK ? [30, 20, 500] : [8, 6, 20];
-      const pick = <T>(of: readonly T[]): T => of[Math.floor(Math.random() * of.length)] as T;
       const devices = Array.from({ length: numbers }, (_, i) => ({
-        type: pick(['char', 'block'] as const),
+        type: random.pick(['char', 'block'] as const),
         major: 240,
         minor: i,
       }));
       // Some side by side in a pod, some in one each, on several levels.
-      const places = Array.from({ length: count }, (_, i) => `${pod}/${pick(['p', 'q', 'q/r'])}${i % 3}/c${i}`);
+      const places = Array.from({ length: count }, (_, i) => `${pod}/${random.pick(['p', 'q', 'q/r'])}${i % 3}/c${i}`);
       const cgroups = places.map((path) => makeRestricted(version, path));
       const asker = await ask(cgroups[0] as DeviceCgroup);
       for (let round = 0; round < rounds; round++) {
-        if (Math.random() < 0.3) {
-          const { path } = pick(cgroups);
+        if (random.percent(30)) {
+          const { path } = random.pick(cgroups);
           asker.enter(pod);
           rmdirSync(path);
           makeRestricted(version, path);
         }
         const wanted = cgroups
-          .filter(() => Math.random() < 0.6)
+          .filter(() => random.percent(60))
           .map((cgroup) => {
-            const some = devices.filter(() => Math.random() < 0.4);
-            return { cgroup, rules: some.map((device) => ({ ...device, access: pick(['r', 'w', 'rw'] as const) })) };
+            const some = devices.filter(() => random.percent(40));
+            return {
+              cgroup,
+              rules: some.map((device) => ({ ...device, access: random.pick(['r', 'w', 'rw'] as const) })),
+            };
           });
-        if (Math.random() < 0.3) grants = new DeviceGrants({ owner: OWNER });
+        if (random.percent(30)) grants = new DeviceGrants({ owner: OWNER });
         for (const { state } of grants.reconcile(wanted).values()) expect(state).toMatch(/granted|unneeded/);
         for (const cgroup of cgroups) {
           asker.enter(cgroup.path);
@@ -406,12 +406,7 @@ function onV2(): void {
     const [ours] = withDirectory(pod, programsOn);
     const older = loadDeviceProgram(OWNER, assemble([set(0, 1), exit()]));
     grant();
-    withDirectory(pod, (fd) => {
-      const attributes = Buffer.alloc(168);
-      for (const [i, value] of [fd, older, 6, 2].entries()) attributes.writeUInt32LE(value, i * 4);
-      const bpf = process.arch === 'arm64' ? 280 : 321;
-      expect(Number(libc.syscall(bpf, 'int', 8, 'void *', attributes, 'uint', attributes.length))).toBe(0);
-    });
+    withDirectory(pod, (fd) => attachProgram(fd, older));
     closeSync(older);
     grants = new DeviceGrants({ owner: OWNER });
     expect(grant([a, may(X)])).toEqual(['granted']);
@@ -452,16 +447,18 @@ function onV2(): void {
 }
 
 describeSystem('the cgroup of a process', [], () => {
-  it.each(versions())('is nobody else’s: none in the root, and not the pod’s, on v%i', async (version) => {
-    const pod = `${makeCgroup(rig, version)}/pod0f0e1d2c-1111-2222-3333-444455556666`;
-    mkdirSync(pod);
-    const asker = await Asker.start(rig, pod);
-    expect(deviceCgroupOf(asker.pid)).toBeUndefined();
-    const container = makeRestricted(version, `${pod}/a`);
-    writeFileSync(`${container.path}/cgroup.procs`, String(asker.pid));
-    expect(deviceCgroupOf(asker.pid)).toEqual(container);
-    writeFileSync(`${rootOf(version)}/cgroup.procs`, String(asker.pid));
-    expect(deviceCgroupOf(asker.pid)).toBeUndefined();
-    expect(deviceCgroupOf(2 ** 22 + 1)).toBeUndefined();
+  describeOnEach((version) => {
+    it('is nobody else’s: none in the root, and not the pod’s', async () => {
+      const pod = `${makeCgroup(rig, version)}/pod0f0e1d2c-1111-2222-3333-444455556666`;
+      mkdirSync(pod);
+      const asker = await Asker.start(rig, pod);
+      expect(deviceCgroupOf(asker.pid)).toBeUndefined();
+      const container = makeRestricted(version, `${pod}/a`);
+      writeFileSync(`${container.path}/cgroup.procs`, String(asker.pid));
+      expect(deviceCgroupOf(asker.pid)).toEqual(container);
+      writeFileSync(`${rootOf(version)}/cgroup.procs`, String(asker.pid));
+      expect(deviceCgroupOf(asker.pid)).toBeUndefined();
+      expect(deviceCgroupOf(2 ** 22 + 1)).toBeUndefined();
+    });
   });
 });

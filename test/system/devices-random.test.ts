@@ -1,20 +1,23 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { findHierarchies } from '../../src/linux/device-cgroup/hierarchy.ts';
 import { deviceKey } from '../../src/linux/device-cgroup/rule.ts';
 import { openGrants } from '../../src/node/devices/grants.ts';
+import { Random } from '../random.ts';
+import { SEED } from '../settings.ts';
+import { describeOnEach } from './device-cgroup/describe-on.ts';
 import type { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { devicePod, devicePolicy, deviceState, opens, ownSize, sized } from './support/devices.ts';
 import { ZramDisk } from './support/disks.ts';
 import { Rig, until } from './support/rig.ts';
 import { describeSystem, SOAK } from './support/suite.ts';
-import { hasTaps, TapDevice } from './support/tap.ts';
+import { TapDevice } from './support/tap.ts';
 
 const CONTAINERS = SOAK ? 30 : 4;
 const DEVICES = SOAK ? 20 : 4;
 const SECONDS = SOAK ? 300 : 15;
+const timeout = SOAK ? 1_800_000 : 400_000;
 /** MiB. */
 const SIZES = [25, 26, 27].map(ownSize);
 
@@ -38,20 +41,18 @@ interface Plugged {
   unplug(): unknown;
 }
 
-describeSystem('devices and containers that come and go at random', ['runc', 'busybox', 'zram'], () => {
+describeSystem('devices and containers that come and go at random', ['runc', 'busybox', 'zram', 'macvtap'], () => {
   let rig: Rig;
   beforeEach(() => {
     rig = new Rig();
   });
   afterEach(() => rig.close());
 
-  it.each(findHierarchies().v1 ? [1, 2] : [2])(
-    `are what the policy says, at each rest, on cgroup v%i (${CONTAINERS} containers, ${DEVICES} devices, ${SECONDS} s)`,
-    async (version) => {
-      const seed = Number(process.env['HOTMOUNT_SEED'] ?? Date.now());
-      const random = generator(seed);
-      const withTaps = hasTaps();
-      const taps: TapDevice[] = withTaps ? [0, 1].map(() => new TapDevice(rig)) : [];
+  describeOnEach((version) => {
+    const what = `${CONTAINERS} containers, ${DEVICES} devices, ${SECONDS} s, seed ${SEED}`;
+    it(`are what the policy says, at each rest (${what})`, { retry: 0, timeout }, async () => {
+      const random = new Random(SEED);
+      const taps = [0, 1].map(() => new TapDevice(rig));
       for (const tap of taps) tap.unplug();
 
       const policy = (classes: readonly Class[]): string => devicePolicy(rig, classes.map(asYaml).join('\n'));
@@ -59,7 +60,7 @@ describeSystem('devices and containers that come and go at random', ['runc', 'bu
       const daemon = await new Daemon(rig, { policy: policy(classes) }).start();
       const pods: { container: Container; mounts: readonly string[]; before: unknown }[] = [];
       const startPod = (): void => {
-        const mounts = CLASSES.map(({ name }) => name).filter(() => random(2) === 0);
+        const mounts = CLASSES.map(({ name }) => name).filter(() => random.below(2) === 0);
         const container = devicePod(rig, daemon, mounts, { unified: version === 2 });
         pods.push({ container, mounts, before: deviceState(container) });
       };
@@ -67,9 +68,9 @@ describeSystem('devices and containers that come and go at random', ['runc', 'bu
       const plugged: Plugged[] = [];
       const plug = (): void => {
         const tap =
-          random(3) === 0 ? taps.find(({ name }) => plugged.every((other) => other.name !== name)) : undefined;
+          random.below(3) === 0 ? taps.find(({ name }) => plugged.every((other) => other.name !== name)) : undefined;
         if (tap) plugged.push(plugTap(tap));
-        else plugged.push(plugZram(rig, SIZES[random(SIZES.length)] as number));
+        else plugged.push(plugZram(rig, SIZES[random.below(SIZES.length)] as number));
       };
 
       const expected = (mounts: readonly string[]): Record<string, string> => {
@@ -84,7 +85,7 @@ describeSystem('devices and containers that come and go at random', ['runc', 'bu
       };
       const check = async (): Promise<void> => {
         await until(
-          `all is as the policy says (HOTMOUNT_SEED=${seed})`,
+          'all is as the policy says',
           () => {
             const granted = openGrants({ path: daemon.runDir }).granted();
             for (const { container, mounts, before } of pods) {
@@ -101,10 +102,10 @@ describeSystem('devices and containers that come and go at random', ['runc', 'bu
           error.message += `; the daemon${daemon.hasEnded ? ', which has ended' : ''}: ${daemon.log.slice(-20_000)}`;
           throw error;
         });
-        const { container, mounts } = pods[random(pods.length)] as (typeof pods)[number];
+        const { container, mounts } = pods[random.below(pods.length)] as (typeof pods)[number];
         for (const { name, access, sizes, taps: hasAll } of classes.filter((one) => mounts.includes(one.name))) {
           const inClass = plugged.filter(({ size }) => (size === undefined ? hasAll : sizes.includes(size)));
-          const one = inClass[random(inClass.length || 1)];
+          const one = inClass[random.below(inClass.length || 1)];
           // Another class may give it more, by the same cgroup.
           if (one) expect(opens(container, `${name}/${one.name}`)).toBe(expected(mounts)[one.number] ?? access);
         }
@@ -112,31 +113,31 @@ describeSystem('devices and containers that come and go at random', ['runc', 'bu
 
       await check();
       for (const end = performance.now() + SECONDS * 1000; performance.now() < end; ) {
-        for (let burst = 1 + random(5); burst > 0; burst--) {
-          const what = random(20);
+        for (let burst = 1 + random.below(5); burst > 0; burst--) {
+          const what = random.below(20);
           if (what < 9 && plugged.length < DEVICES) plug();
-          else if (what < 16 && plugged.length > 0) await plugged.splice(random(plugged.length), 1)[0]?.unplug();
+          else if (what < 16 && plugged.length > 0) await plugged.splice(random.below(plugged.length), 1)[0]?.unplug();
           else if (what === 16) {
-            pods.splice(random(pods.length), 1)[0]?.container.stop();
+            pods.splice(random.below(pods.length), 1)[0]?.container.stop();
             startPod();
           } else if (what === 17) {
-            classes = CLASSES.filter(() => random(4) > 0);
+            classes = CLASSES.filter(() => random.below(4) > 0);
             daemon.setPolicy(policy(classes));
           } else if (what === 18) {
             await daemon.kill();
-            if (plugged.length > 0 && random(2) === 0) await plugged.splice(random(plugged.length), 1)[0]?.unplug();
-            if (plugged.length < DEVICES && random(2) === 0) plug();
+            if (plugged.length > 0 && random.below(2) === 0)
+              await plugged.splice(random.below(plugged.length), 1)[0]?.unplug();
+            if (plugged.length < DEVICES && random.below(2) === 0) plug();
             daemon.spawn();
           }
-          await sleep(random(20));
+          await sleep(random.below(20));
         }
         await check();
       }
       for (const one of plugged.splice(0)) await one.unplug();
       await check();
-    },
-    SOAK ? 1_800_000 : 400_000,
-  );
+    });
+  });
 });
 
 const asYaml = ({ name, access, sizes, taps }: Class): string => {
@@ -166,12 +167,3 @@ const listedBefore = (lines: unknown): Record<string, string> =>
       .map((line) => /^([bc] \S+) (\S+)$/.exec(line))
       .flatMap((found) => (found ? [[found[1] as string, (found[2] as string).replace('m', '')]] : [])),
   );
-
-/** Of a linear congruential generator: the same numbers for the same seed. */
-function generator(seed: number): (limit: number) => number {
-  let state = seed >>> 0;
-  return (limit) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
-}

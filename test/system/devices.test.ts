@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findHierarchies } from '../../src/linux/device-cgroup/hierarchy.ts';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { getAttribute } from '../../src/linux/xattr.ts';
+import { describeOnEach } from './device-cgroup/describe-on.ts';
 import type { ContainerOptions } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import {
@@ -17,18 +17,11 @@ import {
 import { LoopDisk, ZramDisk } from './support/disks.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
-import { hasTaps, TapDevice } from './support/tap.ts';
+import { TapDevice } from './support/tap.ts';
 
 const SIZE = ownSize(17);
 const OTHER_SIZE = ownSize(18);
 const raw = (more = ''): string => `- {name: raw, match: [{subsystem: [block], bus: [zram], ${sized(SIZE)}}]${more}}`;
-
-const VERSIONS: readonly (readonly [string, ContainerOptions])[] = findHierarchies().v1
-  ? [
-      ['cgroup v1', {}],
-      ['cgroup v2', { unified: true }],
-    ]
-  : [['cgroup v2', {}]];
 
 describeSystem('a device plugged in while a container runs', ['runc', 'busybox', 'zram'], () => {
   let rig: Rig;
@@ -40,7 +33,18 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
   const start = (classes: string): Promise<Daemon> => new Daemon(rig, { policy: devicePolicy(rig, classes) }).start();
   const plug = (size = SIZE): ZramDisk => new ZramDisk(rig, { size });
 
-  describe.each(VERSIONS)('on %s', (_, version) => {
+  describeOnEach((number) => {
+    const version: ContainerOptions = { unified: number === 2 };
+    /** A daemon, a container that mounts the class, and a disk of that class which it has come to open. */
+    const opened = async () => {
+      const daemon = await start(raw());
+      const container = devicePod(rig, daemon, ['raw'], version);
+      const before = deviceState(container);
+      const disk = plug();
+      await untilOpens(container, `raw/${disk.name}`, 'rw');
+      return { daemon, container, before, disk };
+    };
+
     it.each([
       ['an unprivileged container', {}],
       ['a container with users of its own', { userNamespace: true }],
@@ -95,11 +99,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
     });
 
     it('stays usable while the daemon is killed and started again, and goes when it was unplugged meanwhile', async () => {
-      const daemon = await start(raw());
-      const container = devicePod(rig, daemon, ['raw'], version);
-      const before = deviceState(container);
-      const disk = plug();
-      await untilOpens(container, `raw/${disk.name}`, 'rw');
+      const { daemon, container, before, disk } = await opened();
       const granted = deviceState(container);
       const grantOf = async () => (await deviceStatus(daemon, `raw/${disk.name}`)).containers[0];
       const { since } = (await grantOf()) ?? {};
@@ -120,11 +120,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
     });
 
     it('is another device where its number came to be used again while no daemon ran', async () => {
-      const daemon = await start(raw());
-      const container = devicePod(rig, daemon, ['raw'], version);
-      const before = deviceState(container);
-      const disk = plug();
-      await untilOpens(container, `raw/${disk.name}`, 'rw');
+      const { daemon, container, before, disk } = await opened();
       const node = `${daemon.runDir}/devices/raw/${disk.name}`;
       const record = getAttribute(node, 'trusted.hotmount.device');
       await daemon.kill();
@@ -151,11 +147,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
     });
 
     it('comes and goes with its class, whose directory stays', async () => {
-      const daemon = await start(raw());
-      const container = devicePod(rig, daemon, ['raw'], version);
-      const before = deviceState(container);
-      const disk = plug();
-      await untilOpens(container, `raw/${disk.name}`, 'rw');
+      const { daemon, container, before, disk } = await opened();
 
       daemon.setPolicy(devicePolicy(rig, raw(', access: r, mode: "0640", gid: 7')));
       await untilOpens(container, `raw/${disk.name}`, 'r');
@@ -175,17 +167,19 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
       expect(opens(container, `raw/${disk.name}`)).toBe('gone');
     });
 
-    it.skipIf(!hasTaps())('is opened and written where it is a character device (macvtap)', async () => {
-      const tap = new TapDevice(rig);
-      const daemon = await start(`- {name: taps, match: [{subsystem: [macvtap], devname: ["${tap.name}"]}]}`);
-      const container = devicePod(rig, daemon, ['taps'], version);
-      const path = `taps/${tap.name}`;
-      await untilOpens(container, path, 'rw');
-      // An Ethernet frame of zeros, with its virtio header.
-      container.sh(`yes '' | tr '\\n' '\\0' | dd of=/devices/${path} bs=74 count=1 2>&1`);
-      tap.unplug();
-      await untilOpens(container, path, 'gone');
-    });
+    describeSystem('that is a character device', ['macvtap'], () =>
+      it('is opened and written', async () => {
+        const tap = new TapDevice(rig);
+        const daemon = await start(`- {name: taps, match: [{subsystem: [macvtap], devname: ["${tap.name}"]}]}`);
+        const container = devicePod(rig, daemon, ['taps'], version);
+        const path = `taps/${tap.name}`;
+        await untilOpens(container, path, 'rw');
+        // An Ethernet frame of zeros, with its virtio header.
+        container.sh(`yes '' | tr '\\n' '\\0' | dd of=/devices/${path} bs=74 count=1 2>&1`);
+        tap.unplug();
+        await untilOpens(container, path, 'gone');
+      }),
+    );
 
     it('is given to all containers that share a cgroup, with what each of them mounts', async () => {
       const classes = `${raw()}\n- {name: big, access: r, match: [{bus: [zram], ${sized(OTHER_SIZE)}}]}`;

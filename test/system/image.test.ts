@@ -1,17 +1,18 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fetchStatus } from '../../src/node/server.ts';
-import { freePorts } from '../cluster/server-process.ts';
+import { freePorts } from '../ports.ts';
 import { LXCFS, podWith, reviewOf } from '../server/support.ts';
+import { REQUIRED } from '../settings.ts';
 import { Container } from './support/container.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Image } from './support/image.ts';
+import { Image, type Running } from './support/image.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
-const ASKED_FOR = process.env['HOTMOUNT_IMAGE'] === '1' || process.env['HOTMOUNT_REQUIRE_SYSTEM'] === '1';
+const ASKED_FOR = process.env['HOTMOUNT_IMAGE'] === '1' || REQUIRED;
 const BUILD_MS = 1_200_000;
-const TOOLS = ['runc', 'busybox', 'buildah', 'mmdebstrap'];
+const TOOLS = ['runc', 'busybox', 'buildah', 'mmdebstrap', 'curl'];
 
 if (ASKED_FOR) describeSystem('the image', TOOLS, tests);
 else describe.skip('the image (skipped, because building it takes minutes: npm run test:image)', tests);
@@ -130,7 +131,7 @@ function tests(): void {
 const isMany = (count: number): boolean => count > 200;
 
 /** False while it runs. @throws with what it said where it has ended instead */
-function ended({ output }: { output(): string }, instead: string): false {
-  if (/error/i.test(output())) throw new Error(`not ${instead}: ${output()}`);
+function ended({ output, exitCode }: Running, instead: string): false {
+  if (exitCode() !== null) throw new Error(`not ${instead}: ${output()}`);
   return false;
 }

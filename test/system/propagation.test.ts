@@ -1,14 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { fetchStatus } from '../../src/node/server.ts';
+import { CLI } from './support/cli-process.ts';
 import { Container } from './support/container.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
-
-const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
 describeSystem('mount propagation', ['runc', 'busybox', 'unshare'], () => {
   let rig: Rig;

@@ -1,13 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { LeftBehind } from '../../src/node/status.ts';
+import { CLI } from './support/cli-process.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
 import { mountPointsBelow, Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
-
-const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
 describeSystem('hotmount status', [], () => {
   let rig: Rig;

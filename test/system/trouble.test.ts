@@ -4,7 +4,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   symlinkSync,
   writeFileSync,
@@ -224,7 +223,6 @@ describeSystem('a policy that changes', ['runc', 'busybox'], () => {
   });
 
   it('to a broken one changes nothing, and says so; as kubelet swaps it, too', async () => {
-    const daemon = new Daemon(rig);
     const volume = rig.path('volume');
     for (const [version, text] of [
       ['1', rig.policy()],
@@ -235,21 +233,20 @@ describeSystem('a policy that changes', ['runc', 'busybox'], () => {
     }
     symlinkSync('1', `${volume}/..data`);
     symlinkSync('..data/policy.yaml', `${volume}/policy.yaml`);
-    const linked = new Daemon(rig, { runDir: 'linked' });
-    run('ln', '-sf', `${volume}/policy.yaml`, linked.policyFile);
-    await linked.start();
+    const daemon = new Daemon(rig);
+    run('ln', '-sf', `${volume}/policy.yaml`, daemon.policyFile);
+    await daemon.start();
     const disk = new LoopDisk(rig, { label: 'STICK' });
-    const path = await linked.mounted(disk.plug());
+    const path = await daemon.mounted(disk.plug());
 
     symlinkSync('2', `${volume}/..data_tmp`);
     renameSync(`${volume}/..data_tmp`, `${volume}/..data`);
     const status = await until('the problem is known', async () => {
-      const found = await linked.status();
+      const found = await daemon.status();
       return found?.policy.problem ? found : undefined;
     });
     expect(status.policy.problem).toContain('mediaClasses');
     expect(status.daemon.ready).toBe(true);
     expect(status.mounted.map((mounted) => mounted.path)).toEqual([path]);
-    expect(readFileSync(daemon.policyFile, 'utf8')).toBe(rig.policy());
   });
 });

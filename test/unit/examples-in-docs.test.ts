@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { REASONS } from '../../src/contract/reasons.ts';
-import { GRANT_REASONS } from '../../src/linux/device-cgroup/index.ts';
+import { GRANT_REASONS } from '../../src/linux/device-cgroup/reasons.ts';
+import { DEVICE_REASONS, MEDIA_REASONS } from '../../src/node/reasons.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DOCS = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((file) =>
@@ -82,6 +83,12 @@ describe('the documents', () => {
     expect(shown, 'the place of the list').not.toBe('');
     const list = Object.entries(GRANT_REASONS).map(([code, sentence]) => `- \`${code}\`: ${sentence}\n`);
     expectInDocument('docs/devices.md', shown, `<!-- grant reasons -->\n\n${list.join('')}\n<!-- /grant reasons -->`);
+  });
+
+  it('say what each reason is that a disk or device is not there for', () => {
+    const text = ['node', 'devices', 'troubleshooting'].map((name) => read(`docs/${name}.md`)).join();
+    const reasons = Object.keys({ ...MEDIA_REASONS, ...DEVICE_REASONS });
+    expect(reasons.filter((reason) => !text.includes(`\`${reason}\``))).toEqual([]);
   });
 
   it.each(DOCS)('%s begins with its title', (file) => expect(read(file)).toMatch(/^# /));

@@ -1,5 +1,6 @@
 import type { Device } from '../../linux/device.ts';
 import { type DeviceClass, type DeviceMatch, literalOf, matchesGlobs } from '../../policy/index.ts';
+import { is, isDisk } from '../match.ts';
 
 /** What is known of a device besides what sysfs says. */
 export interface Facts {
@@ -46,21 +47,9 @@ function matches(entry: DeviceMatch, device: Device, { isFixed, properties }: Fa
   );
 }
 
-function isDisk(entry: DeviceMatch, block: NonNullable<Device['block']>, isFixed: boolean): boolean {
-  return (
-    (entry.removable === false || !isFixed) &&
-    (entry.removable === undefined || entry.removable === block.removable) &&
-    (entry.minSize === undefined || block.size >= entry.minSize) &&
-    (entry.maxSize === undefined || block.size <= entry.maxSize)
-  );
-}
-
 /** What is not there, or not yet, matches nothing: neither `*` nor an exclusion. */
 const hasProperties = (globs: DeviceMatch['properties'] = {}, properties: ReadonlyMap<string, string>): boolean =>
   Object.entries(globs).every(([key, patterns]) => {
     const value = properties.get(key);
     return value !== undefined && matchesGlobs(patterns, value);
   });
-
-const is = (globs: readonly string[] | undefined, value: string): boolean =>
-  globs === undefined || matchesGlobs(globs, value);

@@ -1,6 +1,7 @@
 import type { FileSystem } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
-import { type MediaClass, type MediaMatch, matchesGlobs } from '../../policy/index.ts';
+import type { MediaClass, MediaMatch } from '../../policy/index.ts';
+import { is, isDisk } from '../match.ts';
 
 /**
  * The first class that takes the disk. Without `fileSystem`, the first one that could: what is on a disk is only looked at where some
@@ -13,7 +14,7 @@ export function classOf(
   fixed: boolean,
 ): MediaClass | undefined {
   return classes.find(({ match }) =>
-    match.some((entry) => (entry.removable === false || !fixed) && matches(entry, device, fileSystem)),
+    match.some((entry) => isDisk(entry, device, fixed) && matches(entry, device, fileSystem)),
   );
 }
 
@@ -24,13 +25,7 @@ function matches(entry: MediaMatch, device: BlockDevice, fileSystem: FileSystem 
     is(entry.model, device.model) &&
     is(entry.serial, device.serial) &&
     is(entry.devname, device.name) &&
-    (entry.removable === undefined || entry.removable === device.removable) &&
-    (entry.minSize === undefined || device.size >= entry.minSize) &&
-    (entry.maxSize === undefined || device.size <= entry.maxSize) &&
     (fileSystem === undefined ||
       (is(entry.fsType, fileSystem.type) && is(entry.label, fileSystem.label) && is(entry.uuid, fileSystem.uuid)))
   );
 }
-
-const is = (globs: readonly string[] | undefined, value: string): boolean =>
-  globs === undefined || matchesGlobs(globs, value);

@@ -1,7 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { findHierarchies } from '../../../src/linux/device-cgroup/hierarchy.ts';
 import { type DeviceCgroup, deviceCgroupOf } from '../../../src/linux/device-cgroup/index.ts';
+import { UNIFIED } from '../support/container.ts';
 import { type Rig, run } from '../support/rig.ts';
 import { reserveCgroup, type Version } from './cgroups.ts';
 import { Asker, type Question } from './questions.ts';
@@ -13,18 +14,6 @@ export interface SpecRule {
   readonly major?: number;
   readonly minor?: number;
   readonly access: string;
-}
-
-/** A mount namespace in which the machine has cgroup v2 only, for a runtime that goes by what is mounted. */
-const UNIFIED = `mount --make-rprivate / && umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$0" "$@"`;
-
-/** Why this runtime cannot start containers here; undefined where it can. */
-export function whyNot(runtime: string): string | undefined {
-  if (spawnSync('sh', ['-c', `command -v ${runtime}`]).status !== 0) return `${runtime} is not installed`;
-  const CAP_SYS_RESOURCE = 24n;
-  const capabilities = /CapEff:\s*(\w+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  const has = (BigInt(`0x${capabilities}`) >> CAP_SYS_RESOURCE) & 1n;
-  return runtime === 'crun' && !has ? 'crun needs CAP_SYS_RESOURCE' : undefined;
 }
 
 let count = 0;

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Mount, readMountinfo } from '../../../src/linux/mountinfo.ts';
+import { MAPPING } from '../support/container.ts';
 import { type Rig, run } from '../support/rig.ts';
 
 export interface ReadingOptions {
@@ -33,7 +34,6 @@ export interface Observation {
 }
 
 export const VIEWS = ['cpuinfo', 'meminfo', 'stat', 'uptime', 'loadavg', 'swaps', 'diskstats'].map((v) => `/proc/${v}`);
-const MAPPING = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
 let containers = 0;
 
 /** A container with limits, a read-only root and nothing in it but one static program, which reads what it has of lxcfs. */
@@ -145,7 +145,7 @@ export class ReadingContainer {
     return new Map(this.observations().map(({ file, value }) => [file, value]));
   }
 
-  /** Everything read from these files right now, by a fresh open through the container's root. */
+  /** Its mount table. */
   mounts(): Mount[] {
     return readMountinfo(this.pid);
   }
@@ -155,7 +155,7 @@ export class ReadingContainer {
     return this.mounts().filter((mount) => mount.fsType === 'fuse.lxcfs');
   }
 
-  /** The mount table but for lxcfs, ids left out: those of the rest do not change. */
+  /** The rest of its mount table, ids and all: nobody has touched it where this is the same. */
   otherMounts(): string[] {
     return this.mounts()
       .filter((mount) => mount.fsType !== 'fuse.lxcfs')

@@ -53,7 +53,7 @@ const DEFAULT_CAPABILITIES = [
 const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network'];
 
 /** A mount namespace in which the machine has cgroup v2 only, for a runtime that goes by what is mounted. */
-const UNIFIED = `mount --make-rprivate / && umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$0" "$@"`;
+export const UNIFIED = `mount --make-rprivate / && umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$0" "$@"`;
 
 let containers = 0;
 
@@ -183,7 +183,8 @@ function removeCgroup(path: string): void {
   }
 }
 
-const MAPPING = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+/** Of a user namespace: root is uid 100000 outside. */
+export const MAPPING = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
 
 function rootfs(rig: Rig): string {
   const path = rig.path('rootfs');

@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { CAPABILITIES } from './pod.ts';
 import { type Rig, run } from './rig.ts';
 
 const BUILD = fileURLToPath(new URL('../../../.ci/image', import.meta.url));
@@ -26,6 +27,8 @@ export interface Running {
   output(): string;
   /** Resolves with the exit code. */
   readonly ended: Promise<number>;
+  /** null as long as it runs. */
+  exitCode(): number | null;
 }
 
 let containers = 0;
@@ -33,7 +36,6 @@ let containers = 0;
 /** The image, built by `.ci/image` from packages, and run as kubelets run it: by its own configuration, on a read-only root file system. */
 export class Image {
   readonly config: Config;
-  readonly size: string;
   readonly rootfs: string;
   readonly #rig: Rig;
 
@@ -43,7 +45,6 @@ export class Image {
     const directory = rig.path('image');
     execFileSync(BUILD, [directory], { stdio: ['ignore', 'inherit', 'pipe'] });
     this.config = JSON.parse(readFileSync(`${directory}/image.json`, 'utf8')).OCIv1.config;
-    this.size = readFileSync(`${directory}/size`, 'utf8').trim();
     this.rootfs = realpathSync(`${directory}/rootfs`);
   }
 
@@ -64,8 +65,7 @@ export class Image {
     const id = `hotmount-image-${process.pid}-${containers++}`;
     const bundle = this.#rig.path(id);
     mkdirSync(bundle);
-    // Restricted pods have none; privileged ones all that this machine has.
-    const capabilities = privileged ? ALL_CAPABILITIES : [];
+    const capabilities = privileged ? CAPABILITIES : [];
     const spec = {
       ociVersion: '1.0.2',
       process: {
@@ -106,22 +106,6 @@ export class Image {
     }
     const ended = new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? 1)));
     this.#rig.onClose('process', () => run('runc', ...runc, 'delete', '--force', id));
-    return { output: () => output, ended };
+    return { output: () => output, ended, exitCode: () => child.exitCode };
   }
 }
-
-/** What the daemon needs of them; the chart's `privileged` gives all. */
-const ALL_CAPABILITIES = [
-  'SYS_ADMIN',
-  'SYS_CHROOT',
-  'SYS_PTRACE',
-  'SETUID',
-  'SETGID',
-  'SETPCAP',
-  'MKNOD',
-  'CHOWN',
-  'FOWNER',
-  'DAC_OVERRIDE',
-  'DAC_READ_SEARCH',
-  'KILL',
-].map((name) => `CAP_${name}`);

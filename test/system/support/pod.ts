@@ -7,7 +7,8 @@ import { type Rig, run } from './rig.ts';
 const CHECKOUT = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
 /** The programs of the node stand in for those of an image. */
 const IMAGE = ['/bin', '/sbin', '/lib', '/lib64', '/usr', '/etc'];
-const CAPABILITIES = [
+/** What the daemon needs; the chart's `privileged` gives all. */
+export const CAPABILITIES = [
   'SYS_ADMIN',
   'SYS_CHROOT',
   'SYS_PTRACE',

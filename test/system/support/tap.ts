@@ -36,19 +36,20 @@ export class TapDevice {
   }
 }
 
-/** Whether this kernel has macvtap and veth. */
+/** Whether this kernel has macvtap and veth, and `ip` is there to make them. */
 export function hasTaps(): boolean {
+  const link = `hmp${process.pid % 100_000}`;
   try {
-    run('ip', 'link', 'add', 'hmprobea', 'type', 'veth', 'peer', 'name', 'hmprobeb');
+    run('ip', 'link', 'add', `${link}a`, 'type', 'veth', 'peer', 'name', `${link}b`);
   } catch {
     return false;
   }
   try {
-    run('ip', 'link', 'add', 'link', 'hmprobea', 'name', 'hmprobet', 'type', 'macvtap');
+    run('ip', 'link', 'add', 'link', `${link}a`, 'name', `${link}t`, 'type', 'macvtap');
     return true;
   } catch {
     return false;
   } finally {
-    run('ip', 'link', 'del', 'hmprobea');
+    run('ip', 'link', 'del', `${link}a`);
   }
 }

@@ -2,11 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { answer, limitWarnings } from '../../../src/admission/answer.ts';
 import type { AdmissionDecision } from '../../../src/admission/decide.ts';
+import { SOAK } from '../../settings.ts';
 
 /** Lone surrogates included. fast-check's own `binary` takes a second to set up. */
 const UTF16_UNIT = fc.nat(0xffff).map((code) => String.fromCharCode(code));
-
-const SOAK = process.env['HOTMOUNT_SOAK'] === '1';
 
 const allowed: AdmissionDecision = {
   outcome: 'allowed',

@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { parseReview, ReviewError } from '../../../src/admission/review.ts';
+import { SOAK } from '../../settings.ts';
 
 /** Lone surrogates included. fast-check's own `binary` takes a second to set up. */
 const UTF16_UNIT = fc.nat(0xffff).map((code) => String.fromCharCode(code));
-
-const SOAK = process.env['HOTMOUNT_SOAK'] === '1';
 
 const request = {
   uid: 'u',

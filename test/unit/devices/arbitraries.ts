@@ -34,6 +34,25 @@ export function makeDevice(more: Partial<Device> = {}): Device {
   };
 }
 
+export const makeBlock = (more: Partial<BlockDevice> = {}): BlockDevice => ({
+  name: 'sdb',
+  device: '8:16',
+  isPartition: false,
+  disk: 'sdb',
+  diskSequence: 20,
+  size: 64 << 20,
+  readOnly: false,
+  removable: true,
+  bus: 'usb',
+  vendor: 'ACME',
+  model: 'Pocket',
+  serial: 'SN1',
+  holders: [],
+  slaves: [],
+  partitions: [],
+  ...more,
+});
+
 export const makeDisk = (more: Partial<BlockDevice> = {}): Device =>
   makeDevice({
     type: 'block',
@@ -41,24 +60,7 @@ export const makeDisk = (more: Partial<BlockDevice> = {}): Device =>
     minor: 16,
     name: 'sdb',
     subsystem: 'block',
-    block: {
-      name: 'sdb',
-      device: '8:16',
-      isPartition: false,
-      disk: 'sdb',
-      diskSequence: 20,
-      size: 64 << 20,
-      readOnly: false,
-      removable: true,
-      bus: 'usb',
-      vendor: 'ACME',
-      model: 'Pocket',
-      serial: 'SN1',
-      holders: [],
-      slaves: [],
-      partitions: [],
-      ...more,
-    },
+    block: makeBlock(more),
   });
 
 /** What hardware may say of itself: mostly alike, so that names meet, and at times anything. */

@@ -4,10 +4,11 @@ import { parseManifests } from '../../../src/commands/inject/manifests.ts';
 import type { JsonObject } from '../../../src/contract/json.ts';
 import { injectManifest, ObjectError } from '../../../src/injection/index.ts';
 import { defaultPolicy } from '../../../src/policy/index.ts';
+import { SOAK } from '../../settings.ts';
 import { type Mapping, mapping, type Pick, picks, styledYaml } from '../manifests/styled-yaml.ts';
 import { run } from './run.ts';
 
-const numRuns = process.env['HOTMOUNT_SOAK'] === '1' ? 10_000 : 200;
+const numRuns = SOAK ? 10_000 : 200;
 
 const LABELS = { 'pod-security.kubernetes.io/enforce': 'privileged' };
 const flags = { namespaceLabels: LABELS };

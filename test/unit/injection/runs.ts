@@ -1,5 +1,6 @@
+import { SOAK } from '../../settings.ts';
+
 /** How often each property is tried: more than finds the usual slip, or, with HOTMOUNT_SOAK=1, for as long as a night has time. */
-const soak = process.env['HOTMOUNT_SOAK'] === '1';
-export const RUNS = soak ? 50_000 : 1_000;
+export const RUNS = SOAK ? 50_000 : 1_000;
 /** Milliseconds. */
-export const TIMEOUT = soak ? 3_600_000 : 120_000;
+export const TIMEOUT = SOAK ? 3_600_000 : 120_000;

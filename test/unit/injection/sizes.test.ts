@@ -3,6 +3,7 @@ import type { JsonObject } from '../../../src/contract/json.ts';
 import type { Reason } from '../../../src/contract/reasons.ts';
 import { inject, ObjectError } from '../../../src/injection/index.ts';
 import { parsePolicy } from '../../../src/policy/index.ts';
+import { SOAK } from '../../settings.ts';
 
 /**
  * The largest and oddest pods that fit into a request to the API server (3 MB; it looks at annotations' sizes only after admission). What
@@ -201,6 +202,6 @@ describe('a pod with', () => {
 });
 
 function report(what: string, milliseconds: number): void {
-  if (process.env['HOTMOUNT_SOAK'] !== '1') return;
+  if (!SOAK) return;
   process.stderr.write(`${milliseconds.toFixed(0).padStart(6)} ms CPU: a pod with ${what}\n`);
 }

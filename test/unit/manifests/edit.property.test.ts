@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { editManifest } from '../../../src/commands/inject/edit.ts';
 import { type Manifest, parseManifests } from '../../../src/commands/inject/manifests.ts';
 import type { JsonObject } from '../../../src/contract/json.ts';
+import { SOAK } from '../../settings.ts';
 import { anyValue, changed, type Mapping, mapping, picks, styledYaml } from './styled-yaml.ts';
 
-const numRuns = process.env['HOTMOUNT_SOAK'] === '1' ? 20_000 : 500;
+const numRuns = SOAK ? 20_000 : 500;
 const news = fc.array(anyValue, { minLength: 1, maxLength: 4 });
 const lineEnds = fc.constantFrom('\n', '\r\n');
 /** A carriage return inside of a value is not a line end. */

@@ -6,24 +6,9 @@ import type { Mounted } from '../../../src/node/media/actual.ts';
 import type { Circumstances } from '../../../src/node/media/decide.ts';
 import { isSameMedium, plan } from '../../../src/node/media/plan.ts';
 import { parsePolicy } from '../../../src/policy/index.ts';
+import { makeBlock } from '../devices/arbitraries.ts';
 
-const stick: BlockDevice = {
-  name: 'sdb1',
-  device: '8:17',
-  isPartition: true,
-  disk: 'sdb',
-  diskSequence: 20,
-  size: 64 << 20,
-  readOnly: false,
-  removable: true,
-  bus: 'usb',
-  vendor: 'ACME',
-  model: 'Stick',
-  serial: '0042',
-  holders: [],
-  slaves: [],
-  partitions: [],
-};
+const stick = makeBlock({ name: 'sdb1', device: '8:17', isPartition: true, model: 'Stick', serial: '0042' });
 const fileSystem = { type: 'ext4', usage: 'filesystem', label: 'STICK', uuid: 'ab-cd' };
 const probe: Probe = { outcome: 'found', fileSystem };
 const OPTIONS = ['rw', 'nosuid', 'nodev', 'relatime', 'errors=remount-ro'];

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { defaultPolicy, defaultPolicyText, PolicyError, parsePolicy, policySchema } from '../../../src/policy/index.ts';
+import { SOAK } from '../../settings.ts';
 import { policyInput } from './arbitraries.ts';
 
 const HEAD = 'apiVersion: hotmount.io/v1alpha1\nkind: Policy\n';
@@ -178,7 +179,7 @@ describe('the schema', () => {
 });
 
 /** Each parses a policy or two. */
-const runs = process.env['HOTMOUNT_SOAK'] === '1' ? 20_000 : 500;
+const runs = SOAK ? 20_000 : 500;
 
 describe('properties', { timeout: 600_000 }, () => {
   it('every valid policy goes through YAML and JSON and comes out the same', () => {
