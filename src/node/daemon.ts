@@ -104,10 +104,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   });
 
   const sequence = bootSequence(runDir);
-  const grants = openGrants(runDir);
   const devices = new Devices({
     runDir,
-    grants,
+    grants: openGrants(runDir),
     bootSequence: sequence,
     classes: policy.deviceClasses,
     log,
@@ -193,7 +192,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       await listener.close();
       await server.close();
       await devices.close();
-      grants.close();
       await entry.close();
       runDir.close();
     },
