@@ -74,6 +74,8 @@ export class Devices {
   readonly #failed = new Map<DeviceKey, LeftDevice>();
   #nodes: ReadonlyMap<string, ActualNode> = new Map();
   #desired: Desired = NOTHING_DESIRED;
+  /** The identities of the devices that had nodes when the look began, of earlier daemons too. */
+  #given: ReadonlySet<string> = new Set();
   #isFirst = true;
   #problem: string | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -84,7 +86,8 @@ export class Devices {
     const { runDir, bootSequence, classes, log, onContested } = options;
     this.#udev = new Udev(log, (key) => this.look(key));
     const properties = (key: DeviceKey) => this.#udev.properties(key);
-    this.#known = new KnownDevices({ runDir: runDir.path, bootSequence, properties, onContested }, classes);
+    const isGiven = (identity: string) => this.#given.has(identity);
+    this.#known = new KnownDevices({ runDir: runDir.path, bootSequence, properties, isGiven, onContested }, classes);
     this.#containers = new Containers(runDir.device);
     this.#ledger = new Ledger(log);
     this.#watch = new ContainerWatch(log, {
@@ -197,9 +200,11 @@ export class Devices {
 
   #reconcile(request: Request): void {
     const { runDir } = this.#options;
+    const actual = readNodes(runDir);
+    this.#given = new Set([...actual.nodes.values()].flatMap(({ record }) => record?.identity ?? []));
     this.#readDevices(request);
     const desired = desire(this.#known.taken);
-    const step = plan(desired, readNodes(runDir));
+    const step = plan(desired, actual);
     // One that is known by a process that has ended may have others: to leave it out would be to take its devices away.
     if (request.allContainers || !this.#containers.areAlive()) this.#containers.lookAtAll();
     for (const path of [...step.removedLinks, ...step.removedNodes.map((node) => node.path)]) removeEntry(runDir, path);
