@@ -230,10 +230,8 @@ export class Devices {
 
   /** What earlier daemons have granted stays where it is still right. */
   #takeOver({ kept }: Plan): void {
-    const { grants } = this.#options;
-    this.#ledger.inherit(grants.granted());
+    this.#ledger.inherit(this.#options.grants.granted());
     this.#grant(kept.values());
-    this.#ledger.disinherit(grants.granted());
   }
 
   #grant(nodes: Iterable<DesiredNode>): void {
