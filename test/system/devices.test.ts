@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findHierarchies } from '../../src/linux/device-cgroup/hierarchy.ts';
@@ -15,7 +14,7 @@ import {
   sized,
   untilOpens,
 } from './support/devices.ts';
-import { LoopDisk, Partition, ZramDisk } from './support/disks.ts';
+import { LoopDisk, ZramDisk } from './support/disks.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 import { hasTaps, TapDevice } from './support/tap.ts';
@@ -256,80 +255,5 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
     run('mount', disk.device as string, rig.path('elsewhere'));
     await until('it is taken away', () => readdirSync(`${daemon.runDir}/devices/raw`).length === 0);
     expect((await daemon.status())?.devicesLeft).toMatchObject([{ device: disk.name, reason: 'in_use_by_node' }]);
-  });
-
-  describe('that some container has mounted', () => {
-    /** As a pod with private propagation has it: no mount of the node tells. */
-    const mountElsewhere = async (disk: string): Promise<() => void> => {
-      const at = rig.path(`private-${disk}`);
-      mkdirSync(at);
-      const script = 'mount "/dev/$0" "$1" && echo mounted && exec sleep 100000';
-      const child = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', script, disk, at], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      let output = '';
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
-        output += text;
-      });
-      rig.onClose('process', () => child.kill('SIGKILL'));
-      await until(`${disk} is mounted elsewhere`, () => output !== '');
-      return () => child.kill('SIGKILL');
-    };
-    const untilLeft = (daemon: Daemon, disk: string): Promise<true> =>
-      until(`${disk} is left where it is`, async () => {
-        const { devices, devicesLeft } = (await daemon.status()) ?? {};
-        const left = devicesLeft?.find(({ device }) => device === disk);
-        if (left?.reason === 'in_use_by_container') return true as const;
-        throw new Error(JSON.stringify({ devices, devicesLeft }));
-      });
-    /** Another disk comes, and by that all that are in use are looked at again. */
-    const lookAgain = async (daemon: Daemon): Promise<void> => {
-      const other = plug();
-      await deviceStatus(daemon, `raw/${other.name}`);
-      await other.unplugWhenFree();
-    };
-
-    it('is given to nobody, however often it is looked at, until it is unmounted there', async () => {
-      const daemon = await start('');
-      const disk = plug();
-      const unmount = await mountElsewhere(disk.name);
-      daemon.setPolicy(devicePolicy(rig, raw()));
-      await untilLeft(daemon, disk.name);
-      for (let i = 0; i < 3; i++) {
-        await lookAgain(daemon);
-        expect(existsSync(`${daemon.runDir}/devices/raw/${disk.name}`)).toBe(false);
-      }
-      unmount();
-      await deviceStatus(daemon, `raw/${disk.name}`);
-    });
-
-    it('is in use as a whole where only a partition of it is', async () => {
-      const daemon = await start('');
-      const disk = new LoopDisk(rig, { fsType: 'none', size: 23 });
-      disk.plug();
-      const partition = new Partition(rig, disk.device as string, 20_000);
-      run('mkfs.ext4', '-q', '-F', `/dev/${partition.name}`);
-      const unmount = await mountElsewhere(partition.name);
-      daemon.setPolicy(devicePolicy(rig, '- {name: raw, match: [{bus: [loop], minSize: 23Mi, maxSize: 23Mi}]}'));
-      await untilLeft(daemon, disk.name);
-      unmount();
-    });
-
-    it('stays with those who had it before: they may mount what they were given, and the daemon be restarted', async () => {
-      const daemon = await start(raw());
-      const container = devicePod(rig, daemon, ['raw']);
-      const disk = plug();
-      await untilOpens(container, `raw/${disk.name}`, 'rw');
-      const unmount = await mountElsewhere(disk.name);
-      const granted = deviceState(container);
-      const { since } = await deviceStatus(daemon, `raw/${disk.name}`);
-      await lookAgain(daemon);
-      await daemon.kill();
-      await daemon.start();
-      await lookAgain(daemon);
-      expect(deviceState(container)).toEqual(granted);
-      expect((await deviceStatus(daemon, `raw/${disk.name}`)).since, 'it is the same node').toBe(since);
-      unmount();
-    });
   });
 });

@@ -42,11 +42,11 @@ export const useOfFamilyInContainers = (
 ): { readonly use: Use | undefined; readonly complete: boolean } => findUse(familyOf(device));
 
 function findUse(members: readonly BlockDevice[]): { use: Use | undefined; complete: boolean } {
-  const { namespaces, complete } = findMounts(members.map(({ device }) => device));
+  const { namespaces, complete } = findMounts(members.flatMap(({ device, name }) => [device, `/dev/${name}`]));
   const [other] = namespaces;
   const mount = other?.mounts[0];
   if (!other || !mount) return { use: undefined, complete };
-  const device = members.find((member) => member.device === mount.device)?.name ?? '';
+  const device = members.find((member) => names(mount, member))?.name ?? '';
   return { use: { kind: 'mounted', device, path: mount.mountPoint, pid: other.namespace.pid }, complete };
 }
 
