@@ -1,4 +1,5 @@
 import { constants, setPriority } from 'node:os';
+import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
@@ -44,17 +45,18 @@ function readSeconds(text: string): number {
 
 async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promise<void> {
   const signalled = firstSignal();
-  const [{ createLogger }, { VERSION }, { openPolicy }, { startLxcfsService }] = await Promise.all([
+  const [{ createLogger }, { VERSION }, { openPolicy }, { readLastPolicy }, { startLxcfsService }] = await Promise.all([
     import('../observability/logger.ts'),
     import('../observability/version.ts'),
     import('./open-policy.ts'),
+    import('../node/last-policy.ts'),
     import('../node/lxcfs/service.ts'),
   ]);
   const log = createLogger(logLevel);
   let setViews = (_: Policy): void => {};
-  const source = openPolicy(flags.policy, log, {
-    onChange: (policy) => setViews(policy),
-  });
+  const source = openPolicy(flags.policy, log, { onChange: (policy) => setViews(policy) }, () =>
+    readLastPolicy(flags.runDir, resolve(flags.policy ?? '')),
+  );
   // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
   process.on('SIGHUP', () => {});
   hurry(log);

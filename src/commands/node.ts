@@ -5,6 +5,7 @@ import { LXCFS_MODES, type LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { RUN_DIR } from '../contract/paths.ts';
 import type { NodeDaemon } from '../node/daemon.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import type { PolicyListener } from '../policy/index.ts';
 import { fail, UsageError } from './fail.ts';
 import { readLogLevel, readNumber, readPort } from './flags.ts';
 import { firstSignal } from './signals.ts';
@@ -77,19 +78,31 @@ async function run(
   startSavingMemory();
   // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
   const signalled = firstSignal();
-  const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }, { takeTurn }] = await Promise.all([
-    import('../observability/logger.ts'),
-    import('../observability/version.ts'),
-    import('./open-policy.ts'),
-    import('../node/daemon.ts'),
-    import('../node/standby.ts'),
-  ]);
+  const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }, { readLastPolicy }, { takeTurn }] =
+    await Promise.all([
+      import('../observability/logger.ts'),
+      import('../observability/version.ts'),
+      import('./open-policy.ts'),
+      import('../node/daemon.ts'),
+      import('../node/last-policy.ts'),
+      import('../node/standby.ts'),
+    ]);
   const log = createLogger(logLevel);
+  const policyFile = flags.policy === undefined ? undefined : resolve(flags.policy);
   let daemon: NodeDaemon | undefined;
-  const source = openPolicy(flags.policy, log, {
-    onChange: (policy) => daemon?.setPolicy(policy),
-    onError: (error) => daemon?.policyFailed(error),
-  });
+  let broken: Error | undefined;
+  const listener: PolicyListener = {
+    onChange(policy) {
+      broken = undefined;
+      daemon?.setPolicy(policy, source.text());
+    },
+    onError(error) {
+      broken = error;
+      daemon?.policyFailed(error);
+    },
+  };
+  const last = () => (policyFile === undefined ? undefined : readLastPolicy(flags.runDir, policyFile));
+  const source = openPolicy(flags.policy, log, listener, last);
   const turn = await Promise.race([takeTurn({ runDir: flags.runDir, host: flags.host, port, log }), signalled]);
   if (typeof turn === 'string') {
     log.info({ signal: turn }, 'ending: it was never its turn');
@@ -99,8 +112,9 @@ async function run(
   daemon = await startNode({
     runDir: flags.runDir,
     policy: initial,
+    policyText: source.text(),
     policySource: flags.policy ?? 'built-in',
-    policyFile: flags.policy === undefined ? undefined : resolve(flags.policy),
+    policyFile,
     lxcfs,
     host: flags.host,
     port,
@@ -108,7 +122,8 @@ async function run(
     version: VERSION,
     log,
   });
-  if (source.current() !== initial) daemon.setPolicy(source.current());
+  if (source.current() !== initial) daemon.setPolicy(source.current(), source.text());
+  if (broken) daemon.policyFailed(broken);
   log.info({ metricsPort: daemon.port, policy: flags.policy ?? 'built-in', version: VERSION }, 'serving');
 
   const signal = await signalled;

@@ -64,9 +64,12 @@ export function formatStatus(status: NodeStatus, now: Date): string {
   const lines = [
     `hotmount ${daemon.version}, process ${daemon.pid}, up ${ago(daemon.startedAt, now)}: ${daemon.ready ? pc.green('ready') : pc.red(`not ready: ${daemon.problem}`)}`,
     `policy ${policy.source}: media classes ${policy.mediaClasses.join(', ') || 'none'}; device classes ${policy.deviceClasses.join(', ') || 'none'}`,
-    ...(policy.problem ? [pc.red(`the policy in force is an older one: ${policy.problem}`)] : []),
+    ...(policy.problem
+      ? [pc.red(`the policy in force is an older one, of ${ago(policy.since, now)} ago: ${policy.problem}`)]
+      : []),
   ];
-  if (status.devicesProblem) lines.push(pc.red(`devices are not looked after: ${printable(status.devicesProblem)}`));
+  if (status.devicesProblem)
+    lines.push(pc.red(`devices are not looked after as they should be: ${printable(status.devicesProblem)}`));
   const section = (title: string, rows: readonly (readonly string[])[]): void => {
     if (rows.length > 0) lines.push('', pc.bold(title), ...table(rows));
   };

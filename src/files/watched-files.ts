@@ -31,13 +31,16 @@ const MAX_BYTES = 4 * 2 ** 20;
 
 /**
  * Reads files, all of them in one go, and again whenever they change: written in place, renamed over, gone and back again, or by the
- * swap of the link `..data` by which the kubelet updates volumes (pkg/volume/util/atomic_writer.go). Throws FileError, or what `parse`
- * throws, where the first value cannot be had. Does not keep the process alive by itself.
+ * swap of the link `..data` by which the kubelet updates volumes (pkg/volume/util/atomic_writer.go). Does not keep the process alive by
+ * itself.
+ * @param fallback the value until there is a good one: then the files may be broken at first, which the listener is told before this returns
+ * @throws FileError, or what `parse` throws, where the first value cannot be had and there is no fallback
  */
 export function watchFiles<T>(
   paths: readonly string[],
   parse: (texts: readonly string[]) => T,
   listener: FilesListener<T> = {},
+  fallback?: T,
 ): WatchedFiles<T> {
   let unwatch = () => {};
   let timer: NodeJS.Timeout | undefined;
@@ -114,11 +117,16 @@ export function watchFiles<T>(
   };
 
   let current: T;
-  try {
-    current = (load() as { value: T }).value;
-  } catch (error) {
-    close();
-    throw error;
+  if (fallback !== undefined) {
+    current = fallback;
+    look();
+  } else {
+    try {
+      current = (load() as { value: T }).value;
+    } catch (error) {
+      close();
+      throw error;
+    }
   }
   return { current: () => current, close };
 }

@@ -58,13 +58,16 @@ export interface FoundMounts {
 const MAX_PASSES = 10;
 
 /**
- * The mounts of some file systems (each a `major:minor`) in every mount namespace. Where it is complete and finds none, no process of
- * this machine can reach them by a path any more.
+ * The mounts of some file systems in every mount namespace. Where it is complete and finds none, no process of this machine can reach
+ * them by a path any more.
  *
  * Each table is read at the moment its namespace is met, and where that fails, by the next process that lives in it: whoever was
  * asked first may have ended, or be a zombie. A process that went before its turn may have left others behind in a namespace that
  * nobody else lives in, so those that have come meanwhile are asked, until none has gone before its turn. Not found are namespaces
  * that only a descriptor or a bind mount keeps (`unshare --mount=FILE`), and those of single threads: the kernel lists neither.
+ *
+ * @param devices each a `major:minor`, or, for btrfs, whose mounts have numbers that are nobody else's, the `/dev/sdb1` that they name as
+ * their source; of other file systems without a device the source is whatever somebody says
  */
 export function findMounts(devices: Iterable<string>): FoundMounts {
   const wanted = new Set(devices);
@@ -134,7 +137,9 @@ function readTable(pid: number, devices: ReadonlySet<string>): Mount[] | undefin
     const text = readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
     // Nearly all tables name none of them: looking first spares parsing them.
     if (![...devices].some((device) => text.includes(` ${device} `))) return [];
-    return parseMountinfo(text).filter(({ device }) => devices.has(device));
+    return parseMountinfo(text).filter(
+      ({ device, fsType, source }) => devices.has(device) || (fsType === 'btrfs' && devices.has(source)),
+    );
   } catch {
     return undefined;
   }

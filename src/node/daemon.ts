@@ -13,6 +13,7 @@ import { Devices } from './devices/devices.ts';
 import { openGrants } from './devices/grants.ts';
 import { subsystemsOf } from './devices/match.ts';
 import { devicesStatus } from './devices/status.ts';
+import { keepLastPolicy } from './last-policy.ts';
 import { followLxcfs } from './lxcfs/link.ts';
 import { Media } from './media/media.ts';
 import { createNodeMetrics } from './metrics.ts';
@@ -24,6 +25,7 @@ import { mediaStatus, type NodeStatus } from './status.ts';
 export interface NodeOptions {
   readonly runDir: string;
   readonly policy: Policy;
+  readonly policyText: string;
   /** Where the policy comes from, for people. */
   readonly policySource: string;
   readonly host: string;
@@ -43,8 +45,8 @@ export interface NodeDaemon {
   readonly media: Media;
   /** Why it is not ready, undefined where it is. */
   notReady(): string | undefined;
-  setPolicy(policy: Policy): void;
-  /** A new policy was broken: the one in force stays, and the status says so. */
+  setPolicy(policy: Policy, text: string): void;
+  /** The policy's file is broken: the one in force stays, and the status says so. */
   policyFailed(error: Error): void;
   /** Ends the daemon. What is mounted stays: pods go on using it. */
   close(): Promise<void>;
@@ -66,6 +68,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const entry = new NamespaceEntry();
   const metrics = createNodeMetrics(version);
   let { policy } = options;
+  const keepPolicy = (text: string): string =>
+    options.policyFile === undefined ? startedAt : keepLastPolicy(runDir, options.policyFile, text, log);
+  let policySince = keepPolicy(options.policyText);
   let policyProblem: string | undefined;
   let problem: string | undefined = 'starting';
 
@@ -85,6 +90,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     runDir: runDir.path,
     policy: {
       source: options.policySource,
+      since: policySince,
       mediaClasses: policy.mediaClasses.map(({ name }) => name),
       deviceClasses: policy.deviceClasses.map(({ name }) => name),
       ...(policyProblem ? { problem: policyProblem } : {}),
@@ -104,10 +110,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   });
 
   const sequence = bootSequence(runDir);
-  const grants = openGrants(runDir);
   const devices = new Devices({
     runDir,
-    grants,
+    grants: openGrants(runDir),
     bootSequence: sequence,
     classes: policy.deviceClasses,
     log,
@@ -175,8 +180,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     port: server.port,
     media,
     notReady: () => problem,
-    setPolicy(next) {
+    setPolicy(next, text) {
       policy = next;
+      policySince = keepPolicy(text);
       policyProblem = undefined;
       metrics.policyReload('success');
       listener.follow(next);
@@ -193,7 +199,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       await listener.close();
       await server.close();
       await devices.close();
-      grants.close();
       await entry.close();
       runDir.close();
     },

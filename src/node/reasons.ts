@@ -45,9 +45,15 @@ export const DEVICE_REASONS = {
   fixed_device: skipped(
     'it was there before hotmount and cannot be taken out, and device class {class} does not say `removable: false` in its match',
   ),
-  in_use_by_node: skipped('{device} is mounted at {path}{where}, and whoever writes to it raw destroys what is on it'),
+  in_use_by_node: skipped('{device} is mounted at {path}, and whoever writes to it raw destroys what is on it'),
+  in_use_by_container: skipped(
+    '{device} is mounted at {path} in the mount namespace of process {pid}, and whoever writes to it raw destroys what is on it: within a minute of being unmounted there, it is looked at again',
+  ),
   in_use_as_swap: skipped('the node swaps to {device}'),
   built_on: skipped('{holders} is built on it (LVM, RAID, encryption or multipath)'),
+  unclear_whether_in_use: failed(
+    'whether some container has it mounted could not be seen, for its processes came and went too fast: it is looked at again',
+  ),
 } as const;
 
 const NODE_REASONS = { ...MEDIA_REASONS, ...DEVICE_REASONS } as const;

@@ -21,8 +21,11 @@ export interface NodeStatus extends DevicesStatus {
   readonly runDir: string;
   readonly policy: {
     readonly source: string;
+    /** ISO 8601: when it came into force on this node. */
+    readonly since: string;
     readonly mediaClasses: readonly string[];
     readonly deviceClasses: readonly string[];
+    /** Why what the file says now is not in force. */
     readonly problem?: string;
   };
   readonly mounted: readonly MountedStatus[];

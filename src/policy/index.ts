@@ -19,4 +19,4 @@ export { parsePolicy } from './parse.ts';
 export type { Allow, DeviceClass, DeviceMatch, MediaClass, MediaMatch, Policy, Rule } from './policy.ts';
 export { explainPolicyError } from './report.ts';
 export { type PolicyInput, policySchema } from './schema.ts';
-export { openPolicyFile, type PolicyListener, type PolicySource, readPolicyText } from './source.ts';
+export { openPolicyFile, type PolicyFile, type PolicyListener, type PolicySource, readPolicyText } from './source.ts';

@@ -16,17 +16,36 @@ export interface PolicyListener {
   onUnwatched?(problem: string): void;
 }
 
+/** A policy that comes as a text. */
+export interface PolicyFile extends PolicySource {
+  /** Of the policy in force. */
+  text(): string;
+}
+
 /**
- * The policy in a file that is watched. Throws a PolicyError where the file cannot be read or understood at first. Does not keep the
- * process alive by itself.
+ * The policy in a file that is watched. Does not keep the process alive by itself.
+ * @param fallback the text of the policy that is in force until there is a good one in the file: then the listener is told what is wrong there
+ * @throws PolicyError where the file cannot be read or understood at first and there is no fallback, or that is broken too
  */
-export function openPolicyFile(path: string, listener: PolicyListener = {}): PolicySource {
+export function openPolicyFile(path: string, listener: PolicyListener = {}, fallback?: string): PolicyFile {
+  let text = fallback ?? '';
+  const parse = (source: string): Policy => {
+    const policy = parsePolicy(source, { file: path });
+    text = source;
+    return policy;
+  };
   try {
-    return watchFiles([path], ([text = '']) => parsePolicy(text, { file: path }), {
-      onChange: (policy) => listener.onChange?.(policy),
-      onError: (error) => listener.onError?.(asPolicyError(error, path)),
-      onUnwatched: (problem) => listener.onUnwatched?.(problem),
-    });
+    const watched = watchFiles(
+      [path],
+      ([source = '']) => parse(source),
+      {
+        onChange: (policy) => listener.onChange?.(policy),
+        onError: (error) => listener.onError?.(asPolicyError(error, path)),
+        onUnwatched: (problem) => listener.onUnwatched?.(problem),
+      },
+      fallback === undefined ? undefined : parse(fallback),
+    );
+    return { ...watched, text: () => text };
   } catch (error) {
     throw asPolicyError(error, path);
   }

@@ -292,6 +292,19 @@ function onV1(): void {
     expect(listOf(a)).toEqual(['b *:* rw']);
   });
 
+  it('that become more than the cgroup above has are refused, and those that were there are taken back all the same', () => {
+    const above = makeCgroup(rig, 1);
+    restrict(1, above);
+    allow({ version: 1, path: above }, 'b 253:2 r');
+    const below = makeRestricted(1, `${above}/below`);
+    expect(grant([below, may(X, 'r')])).toEqual(['granted']);
+    expect(grant([below, may(X, 'rw')])).toEqual(['parent_restricts']);
+    expect(listOf(below)).toEqual(['b 253:2 r']);
+    expect(grant()).toEqual([]);
+    expect(listOf(below)).toEqual(['']);
+    expect(getAttribute(below.path, `trusted.${OWNER}.devices`)).toBeUndefined();
+  });
+
   it('cut nobody off who was given everything since', () => {
     grant([a, may(X)]);
     allow(a, 'a');

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { getAttribute } from '../../src/linux/xattr.ts';
 import { describeOnEach } from './device-cgroup/describe-on.ts';
@@ -22,6 +22,28 @@ import { TapDevice } from './support/tap.ts';
 const SIZE = ownSize(17);
 const OTHER_SIZE = ownSize(18);
 const raw = (more = ''): string => `- {name: raw, match: [{subsystem: [block], bus: [zram], ${sized(SIZE)}}]${more}}`;
+
+/** Takes all the room that a daemon's run dir has for files: through its own mount, for others may not write. @returns how to end it */
+function fill(daemon: Daemon): () => void {
+  const { dev } = statSync(daemon.runDir);
+  const isWorking = (path: string): boolean => {
+    try {
+      if (statSync(path).dev !== dev) return false;
+      mkdirSync(`${path}/filler`);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const descriptors = readdirSync(`/proc/${daemon.pid}/fd`).map((fd) => `/proc/${daemon.pid}/fd/${fd}`);
+  const filler = `${descriptors.find(isWorking)}/filler`;
+  try {
+    for (let i = 0; ; i++) writeFileSync(`${filler}/${i}`, '');
+  } catch (error) {
+    expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC');
+  }
+  return () => rmSync(filler, { recursive: true });
+}
 
 describeSystem('a device plugged in while a container runs', ['runc', 'busybox', 'zram'], () => {
   let rig: Rig;
@@ -191,6 +213,22 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
       await untilOpens(first, `raw/${one.name}`, 'rw');
       await untilOpens(second, `big/${two.name}`, 'r');
     });
+  });
+
+  it('is made as soon as there is room for it again, without an event, and so is the directory of a class', async () => {
+    const daemon = await start(raw());
+    const makeRoom = fill(daemon);
+    const disk = plug();
+    await until('it is told', async () => {
+      const { devicesLeft = [] } = (await daemon.status()) ?? {};
+      return devicesLeft.some(({ device, reason }) => device === disk.name && reason === 'run_dir_failed');
+    });
+    daemon.setPolicy(devicePolicy(rig, `${raw()}\n- {name: more, match: [{subsystem: [none]}]}`));
+    await until('that is told, too', async () => (await daemon.status())?.devicesProblem?.includes('devices/more'));
+    makeRoom();
+    await deviceStatus(daemon, `raw/${disk.name}`);
+    expect(existsSync(`${daemon.runDir}/devices/more`)).toBe(true);
+    expect((await daemon.status())?.devicesProblem).toBeUndefined();
   });
 
   it('is left alone where the node uses it, and a raw disk is not mounted as media', async () => {

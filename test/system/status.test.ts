@@ -41,7 +41,9 @@ describeSystem('hotmount status', [], () => {
     const daemon = await new Daemon(rig).start();
     daemon.setPolicy('kind: Polizei\n');
     const shown = () => ask(daemon).stdout;
-    await until('it is shown', () => /^the policy in force is an older one: .*policy\.yaml:1:/m.test(shown()));
+    await until('it is shown', () =>
+      /^the policy in force is an older one, of \d+\w+ ago: .*policy\.yaml:1:/m.test(shown()),
+    );
     daemon.setPolicy(rig.policy());
     await until('it is no longer shown', () => !shown().includes('an older one'));
   });

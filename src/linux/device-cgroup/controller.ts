@@ -26,6 +26,7 @@ export interface Look {
 /** The errors of a cgroup that is removed while it is looked at: its directory, or what is in an open one. */
 export const isGone = (error: unknown): boolean => ['ENOENT', 'ENODEV'].includes(errorCode(error) ?? '');
 
+/** The refusal that an error of the system amounts to: a cgroup that has gone meanwhile is a reason of its own. */
 export const failure = (reason: 'grant_failed' | 'revoke_failed', cgroup: string, error: unknown): Refusal => {
   const detail = (error as Error).message;
   return isGone(error) ? refuse('cgroup_gone', { cgroup, detail }) : refuse(reason, { detail });

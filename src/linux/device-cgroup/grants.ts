@@ -22,7 +22,7 @@ const OWNER = 'hotmount';
 
 /**
  * Access to devices that containers have through hotmount, on top of what their runtimes gave them. All of it is on kernel objects, where
- * it outlives the daemon: see v1.ts and v2.ts.
+ * it outlives the daemon: see v1.ts and v2.ts. To take it back, reconcile with nothing.
  */
 export class DeviceGrants {
   readonly #controllers: ReadonlyMap<number, Controller>;
@@ -62,9 +62,6 @@ export class DeviceGrants {
     }
     return all;
   }
-
-  /** What was granted stays: containers go on while the daemon is restarted. To take it back, reconcile with nothing. */
-  close(): void {}
 }
 
 function unite(wanted: readonly WantedGrant[]): Grants {

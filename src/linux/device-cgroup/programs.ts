@@ -29,6 +29,7 @@ export function withProgram<T>(id: number, use: (fd: number) => T): T | undefine
   }
 }
 
+/** Opens a directory for as long as it is used. @throws Error where it has gone */
 export function withDirectory<T>(directory: string, use: (fd: number) => T): T {
   const fd = openSync(directory, 'r');
   try {

@@ -9,11 +9,16 @@ export const GRANT_REASONS = {
   bpf_refused:
     'the kernel did not take hotmount’s device program: {detail}. The daemon has to be privileged (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON), and bpf(2) not forbidden by seccomp or lockdown',
   cgroup_gone: 'its cgroup {cgroup} has gone meanwhile: {detail}',
-  grant_failed: '{detail}',
-  revoke_failed: 'what hotmount had granted could not be taken back: {detail}',
+  grant_failed:
+    'its device cgroup could not be read or changed: {detail}. It is tried again; if that does not help, see whether the node is out of memory, and whether the daemon may write to the cgroup file system',
+  revoke_failed:
+    'what hotmount had granted could not be taken back: {detail}. It is tried again; until that helps, only ending the container takes it back for certain',
 } as const;
 
 export type GrantReason = keyof typeof GRANT_REASONS;
+
+/** Whether it may end by itself: what the other reasons name ends by a change to the node or the container. */
+export const mayPass = (reason: GrantReason): boolean => reason === 'grant_failed' || reason === 'revoke_failed';
 
 export interface Refusal {
   readonly state: 'refused';
@@ -25,6 +30,7 @@ type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer
   ? Name | Placeholders<Rest>
   : never;
 
+/** A refusal for this reason, its sentence filled in. */
 export const refuse = <R extends GrantReason>(
   reason: R,
   parameters: { readonly [P in Placeholders<(typeof GRANT_REASONS)[R]>]: string },

@@ -77,7 +77,9 @@ export function subtract(a: DeviceAccess, b: DeviceAccess): Map<string, number> 
   return rest;
 }
 
+/** Whether it gives nothing. */
 export const isEmpty = (access: DeviceAccess): boolean => access.size === 0;
 
+/** Whether both give the same, in whatever order. */
 export const sameAccess = (a: DeviceAccess, b: DeviceAccess): boolean =>
   a.size === b.size && [...a].every(([key, bits]) => b.get(key) === bits);

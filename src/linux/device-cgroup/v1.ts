@@ -95,7 +95,8 @@ export class V1Controller implements Controller {
       } catch (error) {
         // A cgroup cannot have what the one above it has not.
         if (errorCode(error) !== 'EPERM') throw error;
-        refused.push([key, bits]);
+        // What is there of it already stays, and stays ours.
+        refused.push([key, bits & ~exactBits(list, key)]);
       }
     }
     if (refused.length === 0) return { state: 'granted' };

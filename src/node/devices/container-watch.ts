@@ -1,13 +1,16 @@
-import { findHierarchies } from '../../linux/device-cgroup/hierarchy.ts';
+import { findHierarchies } from '../../linux/device-cgroup/index.ts';
 import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { Starts } from '../starts.ts';
+import { Retry } from './retry.ts';
 
 /** ms after the last container that has started, or ended, at which all are looked at. */
 const LOOKS_AFTER_START = [300, 3000];
 /** ms. While a runtime is still at work on a container there is no event for its end: it is looked for, ever more rarely. */
-const FIRST_RETRY = 10;
-const LAST_RETRY = 30_000;
+const RETRY = { first: 10, last: 30_000 };
+
+const NO_HIERARCHY =
+  'no cgroup hierarchy with the devices of containers is to be seen, so that no container can be given access to any: give the pod `hostPID: true` and `privileged: true`';
 
 export interface ContainerEvents {
   /** Some container has started, or ended. */
@@ -23,25 +26,32 @@ export class ContainerWatch {
   #wakeups: Wakeups | undefined;
   #starts: Starts[] = [];
   #looks: NodeJS.Timeout[] = [];
-  #retry: NodeJS.Timeout | undefined;
-  #delay = FIRST_RETRY;
+  readonly #retry: Retry;
+  #problem: string | undefined;
 
   constructor(log: Logger, events: ContainerEvents) {
     this.#log = log;
     this.#events = events;
+    this.#retry = new Retry(events.onChange, RETRY);
   }
 
+  /** Why no container can be given anything. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** May be called at any time. @throws Error where the system has not got what watching takes */
   setActive(isActive: boolean): void {
     if (!isActive) void this.close();
     if (!isActive || this.#starts.length > 0) return;
     const { v1, v2 } = findHierarchies();
     const roots = [v1, v2].flatMap((hierarchy) => hierarchy?.directory ?? []);
     if (roots.length === 0) {
-      this.#log.error(
-        'no cgroup hierarchy with the devices of containers is to be seen: give the pod `hostPID: true` and `privileged: true`',
-      );
+      if (this.#problem === undefined) this.#log.error(NO_HIERARCHY);
+      this.#problem = NO_HIERARCHY;
       return;
     }
+    this.#problem = undefined;
     const wakeups = new Wakeups();
     const lookSoon = (): void => this.#lookSoon();
     this.#wakeups = wakeups;
@@ -50,21 +60,12 @@ export class ContainerWatch {
 
   /** Whether a runtime is still at work on some container that mounts a class. */
   setStarting(isStarting: boolean): void {
-    if (!isStarting) {
-      clearTimeout(this.#retry);
-      this.#retry = undefined;
-      this.#delay = FIRST_RETRY;
-    }
-    if (!isStarting || this.#retry) return;
-    this.#retry = setTimeout(() => {
-      this.#retry = undefined;
-      this.#events.onChange();
-    }, this.#delay).unref();
-    this.#delay = Math.min(this.#delay * 2, LAST_RETRY);
+    this.#retry.set(isStarting);
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#retry);
+    this.#retry.set(false);
+    this.#problem = undefined;
     for (const timer of this.#looks) clearTimeout(timer);
     for (const starts of this.#starts) starts.close();
     this.#starts = [];

@@ -1,8 +1,12 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { findHierarchies, type Hierarchies } from '../../linux/device-cgroup/hierarchy.ts';
-import { type DeviceCgroup, deviceCgroupOf } from '../../linux/device-cgroup/index.ts';
+import {
+  type DeviceCgroup,
+  deviceCgroupOf,
+  findHierarchies,
+  type Hierarchies,
+} from '../../linux/device-cgroup/index.ts';
 import { parseMountinfo } from '../../linux/mountinfo.ts';
-import { namespaceOf, processIds } from '../../linux/namespaces.ts';
+import { namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { startTimeOf } from '../../linux/pidfd.ts';
 import { DEVICES } from './nodes.ts';
 
@@ -39,6 +43,7 @@ export class Containers {
 
   /** Looks at all processes of the node. Takes some 20 ms where there are a thousand. */
   lookAtAll(): void {
+    // Neither what runs in the node's own namespace nor this daemon is a container.
     const node = nodeNamespaces();
     const processes = new Map<string, number[]>();
     for (const pid of processIds()) {
@@ -139,9 +144,6 @@ function unite(a: Mounter, b: Mounter): Mounter {
     isStarting: a.isStarting || b.isStarting,
   };
 }
-
-/** Of the node itself: neither what runs in its own namespace nor this daemon is a container. */
-const nodeNamespaces = (): Set<string | undefined> => new Set([namespaceOf('self'), namespaceOf(1)]);
 
 const isAlive = (namespace: string, witness: Witness | undefined): boolean =>
   witness !== undefined && namespaceOf(witness.pid) === namespace && startTimeOf(witness.pid) === witness.startTime;

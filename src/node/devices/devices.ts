@@ -5,17 +5,18 @@ import type { DeviceGrants } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { DeviceClass } from '../../policy/index.ts';
 import { KeyedJobs } from '../keyed-jobs.ts';
-import { finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { Containers } from './containers.ts';
 import { type Desired, type DesiredNode, desire, NOTHING_DESIRED } from './desired.ts';
+import { endsUnheard } from './judge.ts';
 import { KnownDevices, type LeftDevice } from './known-devices.ts';
 import { Ledger } from './ledger.ts';
 import { asksUdev } from './match.ts';
-import { type ActualNode, adjustNode, DEVICES, placeLink, placeNode, readNodes, removeEntry } from './nodes.ts';
-import { numberOf } from './numbers.ts';
+import { type ActualNode, DEVICES, readNodes, removeEntry } from './nodes.ts';
+import { Placement } from './placement.ts';
 import { type Plan, plan } from './plan.ts';
+import { Retry } from './retry.ts';
 import { Udev } from './udev.ts';
 import { want } from './wanted.ts';
 
@@ -51,9 +52,8 @@ export interface PlacedNode {
   readonly link: string | undefined;
 }
 
-/** ms after which a look that failed is tried again, each time after twice as long. */
-const FIRST_RETRY = 1000;
-const LAST_RETRY = 60_000;
+/** ms after which a look that failed, or left something undone, is tried again. */
+const RETRY = { first: 1000, last: 60_000 };
 
 const now = (): number => performance.timeOrigin + performance.now();
 
@@ -70,21 +70,23 @@ export class Devices {
   #request = nothingAsked();
   readonly #known: KnownDevices;
   readonly #udev: Udev;
-  /** Devices whose nodes could not be made. */
-  readonly #failed = new Map<DeviceKey, LeftDevice>();
+  readonly #placement: Placement;
   #nodes: ReadonlyMap<string, ActualNode> = new Map();
   #desired: Desired = NOTHING_DESIRED;
+  /** The identities of the devices that had nodes when the look began, of earlier daemons too. */
+  #given: ReadonlySet<string> = new Set();
   #isFirst = true;
   #problem: string | undefined;
-  #retry: NodeJS.Timeout | undefined;
-  #retryDelay = FIRST_RETRY;
+  readonly #retry = new Retry(() => this.lookAtAll(), RETRY);
 
   constructor(options: DevicesOptions) {
     this.#options = options;
     const { runDir, bootSequence, classes, log, onContested } = options;
     this.#udev = new Udev(log, (key) => this.look(key));
     const properties = (key: DeviceKey) => this.#udev.properties(key);
-    this.#known = new KnownDevices({ runDir: runDir.path, bootSequence, properties, onContested }, classes);
+    const isGiven = (identity: string) => this.#given.has(identity);
+    this.#known = new KnownDevices({ runDir: runDir.path, bootSequence, properties, isGiven, onContested }, classes);
+    this.#placement = new Placement(options);
     this.#containers = new Containers(runDir.device);
     this.#ledger = new Ledger(log);
     this.#watch = new ContainerWatch(log, {
@@ -93,17 +95,16 @@ export class Devices {
         if (this.#containers.lookAt(pid)) this.#jobs.request('look');
       },
     });
-    this.#prepare();
   }
 
   /** Devices that a class would take, if it were not for a reason. */
   get left(): ReadonlyMap<DeviceKey, LeftDevice> {
-    return new Map([...this.#known.left, ...this.#failed]);
+    return new Map([...this.#known.left, ...this.#placement.failed]);
   }
 
-  /** Why the last look did not come to its end. */
+  /** Why devices are not looked after as they should be. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.#problem ?? this.#watch.problem ?? this.#udev.problem;
   }
 
   get nodes(): readonly PlacedNode[] {
@@ -125,7 +126,6 @@ export class Devices {
   /** New classes: what they change is done at once. */
   setClasses(classes: readonly DeviceClass[]): void {
     this.#known.classes = classes;
-    this.#prepare();
     this.lookAtAll();
   }
 
@@ -155,7 +155,7 @@ export class Devices {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#retry);
+    this.#retry.set(false);
     this.#udev.close();
     await this.#watch.close();
   }
@@ -163,14 +163,6 @@ export class Devices {
   #lookAtContainers(): void {
     this.#request.allContainers = true;
     this.#jobs.request('look');
-  }
-
-  /** Directories also for classes without a device: pods mount them before one is plugged in. */
-  #prepare(): void {
-    ensureDirectory(this.#options.runDir, DEVICES);
-    for (const { name } of this.#known.classes) ensureDirectory(this.#options.runDir, `${DEVICES}/${name}`);
-    this.#watch.setActive(this.#known.classes.length > 0);
-    this.#udev.setActive(asksUdev(this.#known.classes));
   }
 
   async #look(): Promise<void> {
@@ -183,13 +175,11 @@ export class Devices {
     try {
       this.#reconcile(request);
       this.#problem = undefined;
-      this.#retryDelay = FIRST_RETRY;
+      this.#retry.set(this.#isUnsettled());
     } catch (error) {
       this.#problem = (error as Error).message;
-      this.#options.log.error({ err: error }, `looking at devices failed: tried again in ${this.#retryDelay / 1000} s`);
-      clearTimeout(this.#retry);
-      this.#retry = setTimeout(() => this.lookAtAll(), this.#retryDelay).unref();
-      this.#retryDelay = Math.min(this.#retryDelay * 2, LAST_RETRY);
+      this.#options.log.error({ err: error }, 'looking at devices failed: it is tried again, within a minute');
+      this.#retry.set(true);
       this.#request.allDevices = true;
       this.#request.allContainers = true;
     }
@@ -197,9 +187,14 @@ export class Devices {
 
   #reconcile(request: Request): void {
     const { runDir } = this.#options;
+    const { classes } = this.#known;
+    this.#watch.setActive(classes.length > 0);
+    this.#udev.setActive(asksUdev(classes));
+    const actual = readNodes(runDir);
+    this.#given = new Set([...actual.nodes.values()].flatMap(({ record }) => record?.identity ?? []));
     this.#readDevices(request);
     const desired = desire(this.#known.taken);
-    const step = plan(desired, readNodes(runDir));
+    const step = plan(desired, actual);
     // One that is known by a process that has ended may have others: to leave it out would be to take its devices away.
     if (request.allContainers || !this.#containers.areAlive()) this.#containers.lookAtAll();
     for (const path of [...step.removedLinks, ...step.removedNodes.map((node) => node.path)]) removeEntry(runDir, path);
@@ -208,7 +203,9 @@ export class Devices {
     if (this.#isFirst) this.#takeOver(step);
     else if (step.removedNodes.length > 0) this.#grant(step.kept.values());
     this.#grant(desired.nodes.values());
-    this.#place(step, request);
+    // Also for classes without a device: pods mount them before one is plugged in.
+    for (const name of ['', ...classes.map((one) => `/${one.name}`)]) ensureDirectory(runDir, `${DEVICES}${name}`);
+    this.#placement.carryOut(step, request.keys);
     this.#desired = desired;
     this.#nodes = readNodes(runDir).nodes;
     this.#isFirst = false;
@@ -225,10 +222,8 @@ export class Devices {
 
   /** What earlier daemons have granted stays where it is still right. */
   #takeOver({ kept }: Plan): void {
-    const { grants } = this.#options;
-    this.#ledger.inherit(grants.granted());
+    this.#ledger.inherit(this.#options.grants.granted());
     this.#grant(kept.values());
-    this.#ledger.disinherit(grants.granted());
   }
 
   #grant(nodes: Iterable<DesiredNode>): void {
@@ -236,40 +231,9 @@ export class Devices {
     this.#ledger.update(entitlements, this.#options.grants.reconcile(grants));
   }
 
-  #place({ made, adjusted, linked }: Plan, { keys }: Request): void {
-    const { runDir, log, onUsable } = this.#options;
-    this.#failed.clear();
-    for (const node of made) {
-      const { device, deviceClass } = node;
-      this.#attempt(node, () => {
-        placeNode(runDir, node);
-        const askedAt = keys.get(device.key);
-        const seconds = askedAt === undefined ? undefined : (now() - askedAt) / 1000;
-        if (seconds !== undefined) onUsable?.(deviceClass.name, seconds);
-        log.info(
-          { device: device.name, number: numberOf(device.key), class: deviceClass.name, path: node.path, seconds },
-          'device added',
-        );
-      });
-    }
-    for (const node of adjusted) this.#attempt(node, () => adjustNode(runDir, node));
-    for (const [path, target] of linked) {
-      try {
-        placeLink(runDir, path, target);
-      } catch (error) {
-        log.error({ err: error, path }, 'a link could not be made');
-      }
-    }
-  }
-
-  /** One that fails must not take the others along. */
-  #attempt({ device, path }: DesiredNode, action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      const failure = finding('run_dir_failed', { path: `${DEVICES}/${path}`, detail: (error as Error).message });
-      this.#failed.set(device.key, { ...failure, device: device.name });
-      this.#options.log.error({ device: device.name, reason: failure.reason }, failure.message);
-    }
+  /** Whether something is left undone that may be done at the next try, and has no event that would say when. */
+  #isUnsettled(): boolean {
+    const isAwaited = this.#known.left.values().some(endsUnheard);
+    return isAwaited || !this.#placement.isComplete || this.#ledger.isUnsettled || this.#udev.problem !== undefined;
   }
 }

@@ -1,7 +1,7 @@
 import type { Device } from '../../linux/device.ts';
 import type { DeviceClass } from '../../policy/index.ts';
 import type { Use } from '../media/decide.ts';
-import { type Finding, finding } from '../reasons.ts';
+import { type Finding, finding, type NodeReason } from '../reasons.ts';
 import { classesOf } from './match.ts';
 
 export interface DeviceCircumstances {
@@ -10,7 +10,7 @@ export interface DeviceCircumstances {
   readonly bootSequence: number;
   readonly properties: ReadonlyMap<string, string>;
   /** Asked for only where it matters. */
-  readonly use: () => Use | undefined;
+  readonly use: () => Use | 'unclear' | undefined;
 }
 
 /** `left`: no class takes it, and `finding` says why where one nearly did. */
@@ -36,12 +36,22 @@ export function judge(device: Device, { classes, bootSequence, properties, use }
 
 const left = (found: Finding): Judgement => ({ kind: 'left', finding: found });
 
-/** The reasons of devices that somebody else uses. */
-export const USES = ['in_use_by_node', 'in_use_as_swap', 'built_on'] as const;
+/** Of devices that somebody else uses, or may use, outside of what this process hears of. */
+const UNHEARD: readonly NodeReason[] = ['in_use_by_container', 'unclear_whether_in_use'];
+const USES: readonly NodeReason[] = ['in_use_by_node', 'in_use_as_swap', 'built_on', ...UNHEARD];
 
-function inUse(use: Use): Finding {
+/** Whether no event says when it ends. */
+export const endsUnheard = ({ reason }: Pick<Finding, 'reason'>): boolean => UNHEARD.includes(reason);
+
+/** Whether it turns on what the device is used for, and by that on other disks and on mounts. */
+export const turnsOnUse = (judgement: Judgement): boolean =>
+  judgement.kind === 'taken' || (judgement.finding !== undefined && USES.includes(judgement.finding.reason));
+
+function inUse(use: Use | 'unclear'): Finding {
+  if (use === 'unclear') return finding('unclear_whether_in_use', {});
   if (use.kind === 'swap') return finding('in_use_as_swap', { device: use.device });
   if (use.kind === 'holders') return finding('built_on', { holders: use.holders.join(', ') });
-  const where = use.pid === undefined ? '' : ` in the mount namespace of process ${use.pid}`;
-  return finding('in_use_by_node', { device: use.device, path: use.path, where });
+  const { device, path, pid } = use;
+  if (pid === undefined) return finding('in_use_by_node', { device, path });
+  return finding('in_use_by_container', { device, path, pid: String(pid) });
 }

@@ -2,10 +2,10 @@ import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { type Device, type DeviceKey, deviceKeys, readDevice } from '../../linux/device.ts';
 import type { DeviceClass } from '../../policy/index.ts';
 import type { Use } from '../media/decide.ts';
-import { useByNode, useInContainers } from '../media/use.ts';
+import { useByNode, useOfFamilyInContainers } from '../media/use.ts';
 import type { Finding } from '../reasons.ts';
 import type { Taken } from './desired.ts';
-import { type Judgement, judge, USES } from './judge.ts';
+import { type DeviceCircumstances, type Judgement, judge, turnsOnUse } from './judge.ts';
 import { isOfInterest } from './match.ts';
 
 export interface KnownDevicesOptions {
@@ -14,6 +14,8 @@ export interface KnownDevicesOptions {
   readonly bootSequence: number;
   /** Of udev. */
   readonly properties: (key: DeviceKey) => ReadonlyMap<string, string>;
+  /** Whether the device of this identity has a node already: then containers may have it, and what they do with it is their business. */
+  readonly isGiven: (identity: string) => boolean;
   /** A disk that a class takes is still mounted by media. */
   readonly onContested: (disk: string) => void;
 }
@@ -62,23 +64,20 @@ export class KnownDevices {
   }
 
   lookAtAll(): void {
-    const before = new Map(this.#known);
     this.#known.clear();
-    for (const key of deviceKeys()) this.look(key, before.get(key)?.device);
+    for (const key of deviceKeys()) this.look(key);
   }
 
   /** Looks again at the disks that are taken, or in use: whether that is so turns on other disks, and on mounts. */
   lookAtDisks(): void {
     for (const { device, judgement } of [...this.#known.values()]) {
-      const isForUse = judgement.kind === 'taken' || USES.some((reason) => reason === judgement.finding?.reason);
-      if (device.block && isForUse) this.look(device.key);
+      if (device.block && turnsOnUse(judgement)) this.look(device.key);
     }
   }
 
-  /** @param before the device as it was, where a class had taken it */
-  look(key: DeviceKey, before = this.#known.get(key)?.device): void {
+  look(key: DeviceKey): void {
     const device = this.#read(key);
-    const judgement = device && this.#judge(device, () => this.#useOf(device, before));
+    const judgement = device && this.#judge(device, () => this.#useOf(device));
     if (device && judgement && (judgement.kind === 'taken' || judgement.finding)) {
       this.#known.set(key, { device, judgement });
     } else this.#known.delete(key);
@@ -88,18 +87,20 @@ export class KnownDevices {
     return readDevice(key, (named) => isOfInterest(this.classes, named));
   }
 
-  #judge(device: Device, use: () => Use | undefined): Judgement {
+  #judge(device: Device, use: DeviceCircumstances['use']): Judgement {
     const { bootSequence, properties } = this.#options;
     return judge(device, { classes: this.classes, bootSequence, properties: properties(device.key), use });
   }
 
-  #useOf({ block, identity }: Device, before: Device | undefined): Use | undefined {
+  #useOf({ block, identity }: Device): Use | 'unclear' | undefined {
     if (!block) return undefined;
-    const use = useByNode(block);
-    if (use?.kind === 'mounted' && use.path.startsWith(`${this.#options.runDir}/`)) {
-      this.#options.onContested(use.device);
-    }
+    const { runDir, isGiven, onContested } = this.#options;
+    const byNode = useByNode(block);
+    if (byNode?.kind === 'mounted' && byNode.path.startsWith(`${runDir}/`)) onContested(byNode.device);
+    if (byNode) return byNode;
     // All other namespaces take their time: they are looked through before a device is given to anybody, and not each time after.
-    return use ?? (before?.identity === identity ? undefined : useInContainers(block));
+    if (isGiven(identity)) return undefined;
+    const { use, complete } = useOfFamilyInContainers(block);
+    return use ?? (complete ? undefined : 'unclear');
   }
 }

@@ -1,7 +1,7 @@
+import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { DeviceKey } from '../../linux/device.ts';
-import type { DeviceRule, GrantOutcome } from '../../linux/device-cgroup/index.ts';
-import { deviceKey } from '../../linux/device-cgroup/rule.ts';
+import { type DeviceRule, deviceKey, type GrantOutcome, mayPass } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers.ts';
 import { numberOf } from './numbers.ts';
@@ -30,13 +30,17 @@ export interface Grant extends ContainerIdentity {
 /** Who has been granted what, since when; each change is a line of the log that an audit can go by. */
 export class Ledger {
   readonly #log: Logger;
-  /** What earlier daemons have granted, by cgroup and device: no news, unless it is taken back. */
-  readonly #inherited = new Set<string>();
+  /**
+   * What the kernel has from before, or may have, and what the log says of it when it is taken back: of earlier daemons, by cgroup and
+   * number, and of this one, where taking it back did not succeed. To be granted that is no news.
+   */
+  readonly #standing = new Map<string, { readonly number: string; readonly cgroup: string }>();
   #grants = new Map<string, Grant>();
   /** What is written on cgroups, by their paths. */
   readonly #since = new Map<string, Since>();
   /** By cgroup: told once. */
   #failures: ReadonlyMap<string, string> = new Map();
+  #isUnsettled = false;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -44,19 +48,17 @@ export class Ledger {
 
   /** @param granted what the kernel has before anything is done */
   inherit(granted: ReadonlyMap<string, readonly DeviceRule[]>): void {
-    for (const id of idsOf(granted)) this.#inherited.add(id);
-    for (const cgroup of granted.keys()) this.#since.set(cgroup, readSince(cgroup));
+    for (const [cgroup, rules] of granted) {
+      this.#since.set(cgroup, readSince(cgroup));
+      for (const number of rules.map(deviceKey)) {
+        this.#standing.set(idOf(cgroup, number), { number, ...parseContainerCgroup(cgroup), cgroup });
+      }
+    }
   }
 
-  /** @param granted what is left of that when all has been taken back that nobody wants any more */
-  disinherit(granted: ReadonlyMap<string, readonly DeviceRule[]>): void {
-    const left = new Set(idsOf(granted));
-    for (const id of this.#inherited) {
-      if (left.has(id)) continue;
-      this.#inherited.delete(id);
-      const [cgroup = '', number] = JSON.parse(id) as string[];
-      this.#log.info({ number, ...parseContainerCgroup(cgroup), cgroup }, 'access to a device taken back');
-    }
+  /** Whether something failed that may succeed at the next try. */
+  get isUnsettled(): boolean {
+    return this.#isUnsettled;
   }
 
   get grants(): Iterable<Grant> {
@@ -68,6 +70,8 @@ export class Ledger {
     const now = new Date().toISOString();
     const grants = new Map<string, Grant>();
     const since = new Map<string, Since>();
+    const isInDoubt = (cgroup: string): boolean => [cgroup, dirname(cgroup)].some((path) => failed(outcomes.get(path)));
+    this.#isUnsettled = outcomes.values().some(failed);
     for (const { cgroup, node } of entitlements) {
       const outcome = outcomes.get(cgroup);
       // It has ended since it was found.
@@ -77,6 +81,7 @@ export class Ledger {
       const what = `${path} ${device.identity} ${deviceClass.access}`;
       const id = `${cgroup} ${what}`;
       const before = this.#grants.get(id);
+      const known = outcome.state === 'granted' ? this.#since.get(cgroup)?.[what] : undefined;
       const grant: Grant = {
         ...parseContainerCgroup(cgroup),
         cgroup,
@@ -86,16 +91,22 @@ export class Ledger {
         key: device.key,
         access: deviceClass.access,
         ...outcome,
-        since: (before?.state === outcome.state ? before.since : undefined) ?? this.#since.get(cgroup)?.[what] ?? now,
+        since: (before?.state === outcome.state ? before.since : undefined) ?? known ?? now,
       };
       grants.set(id, grant);
       if (grant.state === 'granted') since.set(cgroup, { ...since.get(cgroup), [what]: grant.since });
-      if (before?.state !== grant.state || before.message !== grant.message) this.#tell(grant);
+      if (before?.state !== grant.state || before.message !== grant.message) this.#tell(id, grant);
     }
     for (const [id, grant] of this.#grants) {
-      if (grant.state === 'granted' && grants.get(id)?.state !== 'granted') {
-        this.#log.info(facts(grant), 'access to a device taken back');
-      }
+      if (grant.state === 'granted' && grants.get(id)?.state !== 'granted') this.#standing.set(id, facts(grant));
+    }
+    const granted = new Set(
+      grants.entries().flatMap(([id, grant]) => (grant.state === 'granted' ? idsOf(id, grant) : [])),
+    );
+    for (const [id, grant] of this.#standing) {
+      if (!granted.has(id) && isInDoubt(grant.cgroup)) continue;
+      this.#standing.delete(id);
+      if (!granted.has(id)) this.#log.info(grant, 'access to a device taken back');
     }
     this.#grants = grants;
     this.#writeSince(since);
@@ -124,9 +135,9 @@ export class Ledger {
     this.#failures = failures;
   }
 
-  #tell(grant: Grant): void {
-    const isInherited = this.#inherited.delete(idOf(grant.cgroup, numberOf(grant.key)));
-    if (grant.state === 'granted' && !isInherited) this.#log.info(facts(grant), 'access to a device granted');
+  #tell(id: string, grant: Grant): void {
+    const isNews = !idsOf(id, grant).some((each) => this.#standing.has(each));
+    if (grant.state === 'granted' && isNews) this.#log.info(facts(grant), 'access to a device granted');
     if (grant.state === 'refused') {
       this.#log.error({ ...facts(grant), reason: grant.reason }, `access to a device not granted: ${grant.message}`);
     }
@@ -135,10 +146,12 @@ export class Ledger {
 
 const idOf = (cgroup: string, number: string): string => JSON.stringify([cgroup, number]);
 
-function* idsOf(granted: ReadonlyMap<string, readonly DeviceRule[]>): Generator<string> {
-  for (const [cgroup, rules] of granted) for (const rule of rules) yield idOf(cgroup, deviceKey(rule));
-}
+/** Its own, and that of what an earlier daemon has granted, of which no more is known. */
+const idsOf = (id: string, { cgroup, key }: Grant): string[] => [id, idOf(cgroup, numberOf(key))];
 
-function facts({ device, key, class: name, access, cgroup, podUid, containerId }: Grant): object {
+/** It is not known how things stand. */
+const failed = (outcome: GrantOutcome | undefined): boolean => outcome?.state === 'refused' && mayPass(outcome.reason);
+
+function facts({ device, key, class: name, access, cgroup, podUid, containerId }: Grant) {
   return { device, number: numberOf(key), class: name, access, cgroup, podUid, containerId };
 }

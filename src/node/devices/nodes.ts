@@ -86,7 +86,7 @@ function readNode(full: string, path: string): ActualNode {
 }
 
 /** Makes a node elsewhere and moves it to its place: who sees it, sees it complete, and its record with it. @throws Error of the system */
-export function placeNode(runDir: RunDir, { path, device, deviceClass }: DesiredNode): ActualNode {
+export function placeNode(runDir: RunDir, { path, device, deviceClass }: DesiredNode): void {
   const { type, major, minor, identity } = device;
   const { mode, uid, gid } = deviceClass;
   const record: NodeRecord = { identity, since: new Date().toISOString() };
@@ -96,7 +96,6 @@ export function placeNode(runDir: RunDir, { path, device, deviceClass }: Desired
   setAttribute(fresh, RECORD, JSON.stringify(record));
   setAccess(fresh, mode, uid, gid);
   moveTo(runDir, fresh, path);
-  return { path, type, major, minor, mode, uid, gid, record };
 }
 
 /** Gives a node the owner and mode of its class. @throws Error of the system */

@@ -28,9 +28,6 @@ export function plan(desired: Desired, actual: Actual): Plan {
   };
 }
 
-export const isNothing = ({ removedNodes, removedLinks, made, adjusted, linked }: Plan): boolean =>
-  [removedNodes, removedLinks, made, adjusted, linked].every((list) => list.length === 0);
-
 const isOf = (actual: ActualNode | undefined, { device }: DesiredNode): boolean =>
   actual?.type === device.type &&
   actual.major === device.major &&

@@ -1,3 +1,4 @@
+import { deviceKey } from '../../linux/device-cgroup/index.ts';
 import type { ContainerIdentity } from '../containers.ts';
 import type { RunDir } from '../run-dir.ts';
 import type { Devices } from './devices.ts';
@@ -51,6 +52,7 @@ export interface DevicesStatus {
   readonly devicesProblem?: string;
 }
 
+/** How the devices of all classes stand now, sorted by the paths of their nodes; times are ISO 8601. */
 export function devicesStatus({ nodes, left, ledger, problem }: Devices, runDir: RunDir): DevicesStatus {
   const full = (path: string): string => `${runDir.path}/${DEVICES}/${path}`;
   const grants = Map.groupBy(ledger.grants, ({ path }) => path);
@@ -94,6 +96,6 @@ export function devicesStatus({ nodes, left, ledger, problem }: Devices, runDir:
 export const leftNodes = (runDir: RunDir): { path: string; number: string; since: string }[] =>
   [...readNodes(runDir).nodes.values()].map(({ path, type, major, minor, record }) => ({
     path: `${runDir.path}/${DEVICES}/${path}`,
-    number: `${type === 'block' ? 'b' : 'c'} ${major}:${minor}`,
+    number: deviceKey({ type, major, minor }),
     since: record?.since ?? '',
   }));

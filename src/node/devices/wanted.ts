@@ -1,4 +1,4 @@
-import type { DeviceRule, WantedGrant } from '../../linux/device-cgroup/index.ts';
+import type { DeviceCgroup, DeviceRule, WantedGrant } from '../../linux/device-cgroup/index.ts';
 import type { Mounter } from './containers.ts';
 import type { DesiredNode } from './desired.ts';
 
@@ -17,26 +17,19 @@ export function want(
   nodes: Iterable<DesiredNode>,
 ): { readonly grants: readonly WantedGrant[]; readonly entitlements: readonly Entitlement[] } {
   const byClass = Map.groupBy(nodes, ({ deviceClass }) => deviceClass.name);
-  const byCgroup = new Map<string, { grant: WantedGrant; nodes: Set<DesiredNode>; rules: DeviceRule[] }>();
+  const byCgroup = new Map<string, { readonly cgroup: DeviceCgroup; readonly nodes: Set<DesiredNode> }>();
   for (const { classes, cgroups } of mounters) {
     const mounted = [...classes].flatMap((name) => byClass.get(name) ?? []);
     if (mounted.length === 0) continue;
     for (const [path, cgroup] of cgroups) {
-      const entry = byCgroup.get(path) ?? newEntry(cgroup);
-      byCgroup.set(path, entry);
-      for (const node of mounted) entry.nodes.add(node);
+      const nodes = byCgroup.get(path)?.nodes ?? new Set();
+      byCgroup.set(path, { cgroup, nodes: nodes.union(new Set(mounted)) });
     }
   }
-  for (const { nodes: taken, rules } of byCgroup.values()) rules.push(...[...taken].map(ruleFor));
   return {
-    grants: [...byCgroup.values()].map(({ grant }) => grant),
-    entitlements: [...byCgroup].flatMap(([cgroup, entry]) => [...entry.nodes].map((node) => ({ cgroup, node }))),
+    grants: [...byCgroup.values()].map(({ cgroup, nodes }) => ({ cgroup, rules: [...nodes].map(ruleFor) })),
+    entitlements: [...byCgroup].flatMap(([cgroup, { nodes }]) => [...nodes].map((node) => ({ cgroup, node }))),
   };
-}
-
-function newEntry(cgroup: WantedGrant['cgroup']) {
-  const rules: DeviceRule[] = [];
-  return { grant: { cgroup, rules }, nodes: new Set<DesiredNode>(), rules };
 }
 
 const ruleFor = ({ device: { type, major, minor }, deviceClass: { access } }: DesiredNode): DeviceRule => ({

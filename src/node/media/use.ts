@@ -31,10 +31,23 @@ export function useByNode(device: BlockDevice, except?: string): Use | undefined
 }
 
 /** Who has it mounted in another namespace. Ours is not mounted: they have it from elsewhere. Takes milliseconds on a busy node. */
-export function useInContainers(device: BlockDevice): Use | undefined {
-  const [other] = findMounts([device.device]).namespaces;
+export const useInContainers = (device: BlockDevice): Use | undefined => findUse([device]).use;
+
+/**
+ * The same of a whole disk with its partitions, any of which may be given to somebody raw.
+ * @returns with `complete` false where no use was found and there may be one all the same
+ */
+export const useOfFamilyInContainers = (
+  device: BlockDevice,
+): { readonly use: Use | undefined; readonly complete: boolean } => findUse(familyOf(device));
+
+function findUse(members: readonly BlockDevice[]): { use: Use | undefined; complete: boolean } {
+  const { namespaces, complete } = findMounts(members.flatMap(({ device, name }) => [device, `/dev/${name}`]));
+  const [other] = namespaces;
   const mount = other?.mounts[0];
-  return other && mount && { kind: 'mounted', device: device.name, path: mount.mountPoint, pid: other.namespace.pid };
+  if (!other || !mount) return { use: undefined, complete };
+  const device = members.find((member) => names(mount, member))?.name ?? '';
+  return { use: { kind: 'mounted', device, path: mount.mountPoint, pid: other.namespace.pid }, complete };
 }
 
 /** The disk, its partitions, and what is built on them, from bottom to top. */

@@ -54,12 +54,15 @@ describe('a device class', () => {
   it('never has a disk that the node uses', () => {
     const use = { kind: 'mounted', device: 'sdb1', path: '/' } as const;
     expect(outcome(makeDisk(), { devname: ['*'] }, { use: () => use })).toBe('in_use_by_node');
+    const elsewhere = { ...use, pid: 1000 };
+    expect(outcome(makeDisk(), { devname: ['*'] }, { use: () => elsewhere })).toBe('in_use_by_container');
     expect(outcome(makeDisk(), { devname: ['*'] }, { use: () => ({ kind: 'swap', device: 'sdb2' }) })).toBe(
       'in_use_as_swap',
     );
     expect(outcome(makeDisk(), { devname: ['*'] }, { use: () => ({ kind: 'holders', holders: ['dm-0'] }) })).toBe(
       'built_on',
     );
+    expect(outcome(makeDisk(), { devname: ['*'] }, { use: () => 'unclear' })).toBe('unclear_whether_in_use');
   });
 });
 
