@@ -1,11 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { release, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import type { LxcfsStatus } from '../../src/node/lxcfs/status.ts';
+import { startLxcfs } from './lxcfs/foreign.ts';
 import { ReadingContainer, VIEWS } from './lxcfs/reading.ts';
 import { endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
 import { Rig, until } from './support/rig.ts';
@@ -285,18 +286,8 @@ describeSystem('lxcfs beside others', ['runc', 'lxcfs', 'gcc'], () => {
   });
   afterEach(() => rig.close());
 
-  /** As LXD has it, for instance. */
-  async function startForeign(): Promise<{ foreign: string; child: ChildProcess }> {
-    const foreign = rig.path('foreign');
-    mkdirSync(foreign);
-    const child = spawn('lxcfs', ['-p', rig.path('foreign.pid'), '-o', 'allow_other', foreign], { stdio: 'ignore' });
-    rig.onClose('process', () => child.kill('SIGKILL'));
-    await until('the other lxcfs is mounted', () => readMountinfo().some(({ mountPoint }) => mountPoint === foreign));
-    return { foreign, child };
-  }
-
   it('leaves an lxcfs of someone else alone, dead or alive, and the containers that read from it', async () => {
-    const { foreign, child } = await startForeign();
+    const { path: foreign, child } = await startLxcfs(rig);
     const lxcfs = await new LxcfsService(rig).start();
     const theirs = new ReadingContainer(rig, { source: foreign }).start();
     const ours = new ReadingContainer(rig, { source: lxcfs.source }).start();
@@ -319,7 +310,7 @@ describeSystem('lxcfs beside others', ['runc', 'lxcfs', 'gcc'], () => {
   });
 
   it('puts the others right where the way to a file of one hangs, and says which that is', async () => {
-    const { foreign, child } = await startForeign();
+    const { path: foreign, child } = await startLxcfs(rig);
     const lxcfs = await new LxcfsService(rig).start();
     const start = () => new ReadingContainer(rig, { source: lxcfs.source }).start();
     const containers = [start(), start(), start()];
