@@ -140,11 +140,13 @@ function replace(target: ReplaceTarget, tree: Tree, pile: Pile): Replaced {
   if (tree === undefined) return finish(failure);
   if (stack.length === 1 && top()?.isLive) return finish(failure);
   if (failure && failure.errno !== EINVAL) return finish(failure);
-  if (!failure) {
-    if (stack.length === 1 && mountIdAt(target.path) !== top()?.id) return finish({ syscall: 'open', errno: ESTALE });
+  const last = top();
+  // Where nothing of what is there may go, it comes on top.
+  if (!failure && last) {
+    if (mountIdAt(target.path) !== last.id) return finish({ syscall: 'open', errno: ESTALE });
     if (attach(tree, target.path, MOVE_MOUNT_BENEATH)) {
       result.attached = true;
-      return finish(pile.add(target.path, top() as StackedMount) ? undefined : detachTop());
+      return finish(pile.add(target.path, last) ? undefined : detachTop());
     }
     // Either this kernel is older than 6.5, or what is there is locked: the next call tells.
     if (errno() !== EINVAL) return finish({ syscall: 'move_mount', errno: errno() });

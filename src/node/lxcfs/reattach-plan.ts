@@ -53,7 +53,7 @@ export interface Repair {
 
 /** What no mount table tells. */
 export interface Known {
-  /** Ids of mounts that the kernel has said it will not part with: one live mount on top is right. */
+  /** Ids of mounts of this namespace that the kernel has said it will not part with: one live mount on top is right. */
   readonly locked?: ReadonlySet<number>;
   /** Devices of what another supervisor serves. */
   readonly foreign?: ReadonlySet<string>;
@@ -101,7 +101,9 @@ export function planRepairs(
         isLive: mount.device === source?.device && fileOf(mount) === file,
         isDead: dead.has(mount.device),
       }));
-    if (stack.length === 0 && !source) continue;
+    // All of it is locked: what is on top is right, or there is nothing to put there.
+    const isRight = top.device === source?.device && fileOf(top) === file;
+    if (stack.length === 0 && (isRight || !source)) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
     const set = attributesOf(seen.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);

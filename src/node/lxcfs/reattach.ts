@@ -2,7 +2,7 @@ import { closeSync, readFileSync } from 'node:fs';
 import { errnoName } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
 import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
-import { type MountNamespace, mountNamespaces, namespaceOf } from '../../linux/namespaces.ts';
+import { type MountNamespace, mountNamespaces, namespaceOf, nodeNamespaces } from '../../linux/namespaces.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers.ts';
 import { countLive, foreignDevices, mayHaveOurs, planRepairs, type Repair, type Sources } from './reattach-plan.ts';
 
@@ -48,7 +48,9 @@ export class Reattach {
   #sources: Sources = new Map();
   /** Where files of ours were seen last: a heal goes there first. */
   #known = new Map<string, MountNamespace>();
-  readonly #locked = new Set<number>();
+  /** Ids of mounts that the kernel has not let go, by namespace. Both kinds of ids are used again. */
+  readonly #locked = new Map<string, ReadonlySet<number>>();
+  #nodeNamespaces: ReadonlySet<string | undefined> = new Set();
   #foreign: ReadonlySet<string> = new Set();
   /** Devices of instances that have been ended: what is taken off a container need not go one by one then. */
   readonly dead = new Set<string>();
@@ -86,7 +88,7 @@ export class Reattach {
     return this.#enqueue(async () => {
       const id = namespaceOf(pid);
       const round = new Round();
-      if (id && !this.#isNode(id)) await this.#visit({ id, pid }, round);
+      if (id && !this.#nodeNamespaces.has(id)) await this.#visit({ id, pid }, round);
       return round;
     });
   }
@@ -95,6 +97,7 @@ export class Reattach {
   #enqueue(job: () => Promise<Healed>): Promise<Healed> {
     const result = this.#queue.then(() => {
       this.#foreign = foreignDevices(readMountinfo(), this.#runDir);
+      this.#nodeNamespaces = nodeNamespaces();
       return job();
     });
     this.#queue = result.catch(() => {});
@@ -120,8 +123,9 @@ export class Reattach {
     const round = new Round();
     const known = new Map<string, MountNamespace>();
     const count = { files: 0, nodeFiles: 0 };
-    await forEach(mountNamespaces().values(), async (namespace) => {
-      if (this.#isNode(namespace.id)) return;
+    const namespaces = mountNamespaces();
+    await forEach(namespaces.values(), async (namespace) => {
+      if (this.#nodeNamespaces.has(namespace.id)) return;
       const found = await this.#visit(namespace, round);
       if (!found) return;
       known.set(namespace.id, namespace);
@@ -129,6 +133,8 @@ export class Reattach {
       count.nodeFiles += found.node;
     });
     this.#known = known;
+    const ids = new Set(namespaces.map(({ id }) => id));
+    for (const id of this.#locked.keys()) if (!ids.has(id)) this.#locked.delete(id);
     this.attached = { containers: known.size, ...count };
     return round;
   }
@@ -168,7 +174,7 @@ export class Reattach {
 
   /** The node's files are opened when the first container needs one. Without them nothing is taken away: they may be had next time. */
   async #plan(mounts: readonly Mount[], namespace: MountNamespace, round: Round): Promise<Repair[]> {
-    const known = { locked: this.#locked, foreign: this.#foreign, dead: this.dead };
+    const known = { locked: this.#lockedIn(namespace, mounts), foreign: this.#foreign, dead: this.dead };
     const repairs = planRepairs(mounts, this.#sources, known);
     if (this.#node || repairs.every(({ source }) => source)) return repairs;
     try {
@@ -193,17 +199,26 @@ export class Reattach {
   ): void {
     if (attached) round.files++;
     if (attached || detached > 0) round.actions++;
-    for (const id of locked) this.#locked.add(id);
+    if (locked.length > 0) {
+      this.#locked.set(namespace.id, new Set([...(this.#locked.get(namespace.id) ?? []), ...locked]));
+    }
     // That it is locked is found out once, and what is on top of it then is right.
     if (!failure || (attached && locked.length > 0)) return;
     const why = failure.errno === ESTALE ? 'its mount table changed meanwhile' : errnoName(failure.errno);
     round.fail(namespace, repair, `${failure.syscall}: ${why}`);
   }
 
-  #isNode(id: string): boolean {
-    return id === namespaceOf('self') || id === namespaceOf(1);
+  /** Those that are still there: the next mount with that number is another. */
+  #lockedIn({ id: namespace }: MountNamespace, mounts: readonly Mount[]): ReadonlySet<number> {
+    const known = this.#locked.get(namespace);
+    if (!known) return NONE;
+    const locked = known.intersection(new Set(mounts.map(({ id }) => id)));
+    this.#locked.set(namespace, locked);
+    return locked;
   }
 }
+
+const NONE: ReadonlySet<number> = new Set();
 
 /** So many at a time that the worker never waits for what is next. */
 const AT_ONCE = 4;

@@ -64,6 +64,10 @@ describe('what a container needs', () => {
     expect(plan([file(510, 501, '0:49'), file(511, 510, '0:49'), liveOther])[0]?.stack.at(-1)?.isLive).toBe(false);
   });
 
+  it('is nothing where the live file has got the number of a mount that was locked', () => {
+    expect(plan([file(510, 501, '0:50')], new Set([510]))).toEqual([]);
+  });
+
   it('is one live mount on top of what is locked', () => {
     const locked = new Set([510]);
     expect(plan([file(510, 501, '0:48')], locked)).toMatchObject([{ stack: [] }]);
