@@ -7,7 +7,7 @@ export interface StackedMount {
   readonly id: number;
   /** The one that ought to be there. */
   readonly isLive: boolean;
-  /** Whoever reads it gets an error. */
+  /** Whoever reads it gets an error, so it does no harm where it shows for a moment. */
   readonly isDead: boolean;
 }
 

@@ -90,9 +90,7 @@ export function planRepairs(
   for (const top of mounts) {
     if (!isOurs(top) || foreign.has(top.device) || table.isInRunDir(top) || !table.isVisible(top)) continue;
     const all = table.stackEndingIn(top);
-    // What a visit that was killed had piled up there is of other files; the one at the bottom is the path's own.
-    const file = fileOf(all[0] as Mount);
-    const seen = all.findLast((mount) => fileOf(mount) === file) as Mount;
+    const file = fileOf(top);
     const source = sources.get(file);
     const stack = all
       .filter(({ id }) => !locked.has(id))
@@ -102,10 +100,10 @@ export function planRepairs(
         isDead: dead.has(mount.device),
       }));
     // All of it is locked: what is on top is right, or there is nothing to put there.
-    const isRight = top.device === source?.device && fileOf(top) === file;
+    const isRight = top.device === source?.device;
     if (stack.length === 0 && (isRight || !source)) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
-    const set = attributesOf(seen.options);
+    const set = attributesOf(top.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
     repairs.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
   }

@@ -52,11 +52,13 @@ export class Reattach {
   readonly #locked = new Map<string, ReadonlySet<number>>();
   #nodeNamespaces: ReadonlySet<string | undefined> = new Set();
   #foreign: ReadonlySet<string> = new Set();
-  /** Devices of instances that have been ended: what is taken off a container need not go one by one then. */
+  /** Devices of instances that have been ended: it does no harm where their files show for a moment longer. */
   readonly dead = new Set<string>();
   /** Namespaces that have not let a worker go: until they do, none is entered again, for each try costs a thread. */
   readonly #hanging = new Set<string>();
   #queue: Promise<unknown> = Promise.resolve();
+  /** Looks at single processes that have not begun yet: one more would find the same. */
+  readonly #waiting = new Map<number, Promise<Healed>>();
   attached: Attached = { containers: 0, files: 0, nodeFiles: 0 };
   unhealed: readonly Unhealed[] = [];
 
@@ -85,12 +87,22 @@ export class Reattach {
 
   /** Looks at the namespace of one process only. */
   healProcess(pid: number): Promise<Healed> {
-    return this.#enqueue(async () => {
+    const waiting = this.#waiting.get(pid);
+    if (waiting) return waiting;
+    const result = this.#enqueue(async () => {
+      this.#waiting.delete(pid);
       const id = namespaceOf(pid);
-      const round = new Round();
-      if (id && !this.#nodeNamespaces.has(id)) await this.#visit({ id, pid }, round);
-      return round;
+      const total = new Round();
+      if (!id || this.#nodeNamespaces.has(id)) return total;
+      await this.#untilNothingIsLeft(total, async () => {
+        const round = new Round();
+        await this.#visit({ id, pid }, round);
+        return round;
+      });
+      return total;
     });
+    this.#waiting.set(pid, result);
+    return result;
   }
 
   /** One after the other: two that work on one stack at once would see each other's halves. */
@@ -109,14 +121,18 @@ export class Reattach {
     await forEach(this.#known.values(), async (namespace) => {
       if (namespaceOf(namespace.pid) === namespace.id) await this.#visit(namespace, total);
     });
+    await this.#untilNothingIsLeft(total, () => this.#look());
+    this.unhealed = total.unhealed;
+    return total;
+  }
+
+  async #untilNothingIsLeft(total: Round, look: () => Promise<Round>): Promise<void> {
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
-      const round = await this.#look();
+      const round = await look();
       total.add(round);
       total.unhealed = round.unhealed;
       if (round.actions === 0) break;
     }
-    this.unhealed = total.unhealed;
-    return total;
   }
 
   async #look(): Promise<Round> {
