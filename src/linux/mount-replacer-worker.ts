@@ -145,7 +145,7 @@ function replace(target: ReplaceTarget, tree: Tree, cover: Cover | undefined): R
   const last = top();
   // Where nothing of what is there may go, it comes on top.
   if (!failure && last) {
-    if (mountIdAt(AT_FDCWD, target.path) !== last.id) return finish({ syscall: 'open', errno: ESTALE });
+    if (mountIdAt(AT_FDCWD, target.path) !== last.id) return finish({ syscall: 'statx', errno: ESTALE });
     if (attach(tree, target.path, MOVE_MOUNT_BENEATH)) {
       result.attached = true;
       return finish(cover?.hides(target, last) ? undefined : detachTop());

@@ -18,6 +18,8 @@ export interface Healed {
   /** Files put in place. */
   readonly files: number;
   readonly namespaces: number;
+  /** When the last one was, in ms of `performance.now()`; unmounting what was there before takes longer. */
+  readonly attachedAt: number | undefined;
   readonly unhealed: readonly Unhealed[];
 }
 
@@ -213,7 +215,10 @@ export class Reattach {
     { attached, detached, locked, failure }: Replaced,
     round: Round,
   ): void {
-    if (attached) round.files++;
+    if (attached) {
+      round.files++;
+      round.attachedAt = performance.now();
+    }
     if (attached || detached > 0) round.actions++;
     if (locked.length > 0) {
       this.#locked.set(namespace.id, new Set([...(this.#locked.get(namespace.id) ?? []), ...locked]));
@@ -249,6 +254,7 @@ async function forEach<T>(items: IterableIterator<T>, job: (item: T) => Promise<
 class Round implements Healed {
   files = 0;
   namespaces = 0;
+  attachedAt: number | undefined;
   /** Paths at which anything was changed. */
   actions = 0;
   unhealed: Unhealed[] = [];
@@ -256,6 +262,7 @@ class Round implements Healed {
   add(other: Round): void {
     this.files += other.files;
     this.namespaces += other.namespaces;
+    this.attachedAt = other.attachedAt ?? this.attachedAt;
     this.actions += other.actions;
   }
 

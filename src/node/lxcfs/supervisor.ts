@@ -86,8 +86,11 @@ export class Supervisor {
     if (this.#isClosed) return;
     this.#followStarts();
     const active = this.#active;
-    // What happened to containers while nobody looked.
-    if (active && this.#serve(active)) void this.#attachment.heal();
+    if (active) {
+      this.#serve(active);
+      // What happened to containers while nobody looked.
+      void this.#attachment.heal();
+    }
     this.#timers.every(checkEvery, () => void this.#check());
     this.#step();
   }
@@ -201,8 +204,8 @@ export class Supervisor {
     this.#warnOfMissingViews();
     void this.#attachment.heal().then((healed) => {
       if (!healed) return;
-      const { files, namespaces: containers } = healed;
-      const seconds = (performance.now() - startedAt) / 1000;
+      const { files, namespaces: containers, attachedAt = performance.now() } = healed;
+      const seconds = (attachedAt - startedAt) / 1000;
       this.metrics.healed(seconds);
       if (lost) this.#lastGap = { at: new Date().toISOString(), seconds, files, containers, cause: lost.cause };
       log.info(
