@@ -67,6 +67,11 @@ export class Instance {
     this.#log = readLog(instanceWork(runDir, id, 'log'), (line) => log.debug({ instance: id }, `lxcfs: ${line}`));
   }
 
+  /** Whether its process runs, also where its end has not been told yet. */
+  get isRunning(): boolean {
+    return startTimeOf(this.record.pid) === this.record.startTime;
+  }
+
   /** Ends it: whoever waits for it gets an error now, and so does everyone who still asks. @throws SystemCallError */
   abort(): void {
     signalPidfd(this.#pidfd, 'SIGKILL');

@@ -63,6 +63,12 @@ export class Instances {
     return this.installed.isCurrent(instance.record, this.#views);
   }
 
+  /** Whether it still runs. Where it does not, that is told first: of those that end at once one is always told of before the other. */
+  stillRuns({ instance }: Running): boolean {
+    if (!instance.isRunning) this.#lost(instance.id, 'died');
+    return instance.isRunning;
+  }
+
   setViews(views: readonly LxcfsView[]): void {
     this.#views = views;
   }

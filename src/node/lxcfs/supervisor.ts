@@ -177,8 +177,10 @@ export class Supervisor {
         mayStart: instances.mayStart,
       });
       if (!step || (step.do === 'publish' && step.id === this.#unpublished)) break;
-      if (step.do === 'publish') this.#publish(instances.get(step.id) as Running);
-      else if (step.do === 'clear') instances.clear(instances.get(step.id) as Running);
+      if (step.do === 'publish') {
+        const member = instances.get(step.id) as Running;
+        if (instances.stillRuns(member)) this.#publish(member);
+      } else if (step.do === 'clear') instances.clear(instances.get(step.id) as Running);
       else void instances.start();
     }
     const active = this.#active;
