@@ -37,8 +37,18 @@ describeSystem('containers without lxcfs', ['runc', 'lxcfs', 'gcc'], () => {
       const last = container.last();
       return last.get('/proc/meminfo') === memTotal && [...last.values()].every((value) => value > 0);
     });
-    const mounts = container.mounts().filter(({ source }) => source === 'hotmount');
-    expect(mounts.map(({ mountPoint }) => mountPoint).sort()).toEqual([...container.files].sort());
+    const ours = () => container.mounts().filter(({ source }) => source === 'hotmount');
+    // Dead files go when everyone reads again.
+    await expect
+      .poll(
+        () =>
+          ours()
+            .map(({ mountPoint }) => mountPoint)
+            .sort(),
+        { timeout: 20_000 },
+      )
+      .toEqual([...container.files].sort());
+    const mounts = ours();
     for (const { fsType, options } of mounts) {
       expect(fsTypes).toContain(fsType);
       expect(options).toEqual([container.readOnly ? 'ro' : 'rw', 'nosuid', 'nodev', 'relatime']);

@@ -64,8 +64,18 @@ describeSystem('lxcfs in running containers', ['runc', 'lxcfs', 'gcc'], () => {
         );
         return last.size > 0 && (wrong.length === 0 || Promise.reject(new Error(`${wrong} ${lxcfs.log.slice(-2000)}`)));
       });
+      // Dead files go when everyone reads again.
+      await expect
+        .poll(
+          () =>
+            container
+              .lxcfsMounts()
+              .map(({ mountPoint }) => mountPoint)
+              .sort(),
+          { timeout: 20_000 },
+        )
+        .toEqual([...container.files].sort());
       const mounts = container.lxcfsMounts();
-      expect(mounts.map(({ mountPoint }) => mountPoint).sort()).toEqual([...container.files].sort());
       expect(new Set(mounts.map(({ device }) => device)).size).toBe(1);
       for (const { options } of mounts) {
         expect(options).toEqual([container.readOnly ? 'ro' : 'rw', 'nosuid', 'nodev', 'relatime']);
