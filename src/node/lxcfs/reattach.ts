@@ -1,4 +1,5 @@
 import { closeSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { errnoName } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
 import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
@@ -187,6 +188,7 @@ export class Reattach {
     const before = round.files;
     for (const [i, result] of results.entries()) this.#note(namespace, repairs[i] as Repair, result, round);
     if (round.files > before) round.namespaces++;
+    else await sleep(PAUSE);
     return count;
   }
 
@@ -240,6 +242,9 @@ export class Reattach {
 }
 
 const NONE: ReadonlySet<number> = new Set();
+
+/** ms after unmounting dead files of a container, which is not urgent: those who read need the processors, too. */
+const PAUSE = 5;
 
 /** So many at a time that the worker never waits for what is next. */
 const AT_ONCE = 4;
