@@ -2,9 +2,9 @@ import { constants, setPriority } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
+import type { LxcfsService } from '../node/lxcfs/service.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
-import type { Policy } from '../policy/index.ts';
 import { fail, UsageError } from './fail.ts';
 import { readLogLevel } from './flags.ts';
 import { firstSignal } from './signals.ts';
@@ -53,24 +53,25 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
     import('../node/lxcfs/service.ts'),
   ]);
   const log = createLogger(logLevel);
-  let setViews = (_: Policy): void => {};
-  const source = openPolicy(flags.policy, log, { onChange: (policy) => setViews(policy) }, () =>
+  let service: LxcfsService | undefined;
+  const source = openPolicy(flags.policy, log, { onChange: (policy) => service?.setViews(policy.lxcfs.views) }, () =>
     readLastPolicy(flags.runDir, resolve(flags.policy ?? '')),
   );
   // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
   process.on('SIGHUP', () => {});
   hurry(log);
-  const { views } = source.current().lxcfs;
-  const service = await startLxcfsService({
+  const initial = source.current();
+  service = await startLxcfsService({
     runDir: flags.runDir,
-    views,
+    views: initial.lxcfs.views,
     version: VERSION,
     log,
     checkEvery,
     policySource: flags.policy ?? 'built-in',
     isDetached: flags.detached === true,
   });
-  setViews = (policy) => service.setViews(policy.lxcfs.views);
+  // Taking over from another one takes its time.
+  if (source.current() !== initial) service.setViews(source.current().lxcfs.views);
   const signal = await Promise.race([signalled, service.ended.then(() => undefined)]);
   if (signal) log.info({ signal }, 'stopping; every lxcfs goes on running');
   // A container in which the worker hangs must not keep this from ending.

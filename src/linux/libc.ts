@@ -43,6 +43,7 @@ export const libc = {
   chroot: lib.func('int chroot(str)'),
   fchdir: lib.func('int fchdir(int)'),
   renameat2: lib.func('int renameat2(int, str, int, str, uint)'),
+  statx: lib.func('int statx(int, const void *, int, uint, _Out_ void *)'),
   open: lib.func('int open(const void *, int, ...)'),
   close: lib.func('int close(int)'),
   pipe2: lib.func('int pipe2(int *, int)'),

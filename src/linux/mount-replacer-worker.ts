@@ -25,6 +25,12 @@ const MNT_DETACH_NOFOLLOW = MNT_DETACH | 8;
 const SYS = { open_tree: 428, move_mount: 429, mount_setattr: 442 };
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
+const EMPTY_PATH = Buffer.alloc(1);
+/** AT_STATX_DONT_SYNC, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW. */
+const STATX_FLAGS = 0x4000 | 0x800 | 0x100 | AT_EMPTY_PATH;
+/** Linux 5.8; where it lies in struct statx. */
+const STATX_MNT_ID = 0x1000;
+const STX_MNT_ID = 0x90;
 const OPEN_TREE_CLONE = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
 /** Linux 6.5. */
@@ -32,10 +38,7 @@ const MOVE_MOUNT_BENEATH = 0x200;
 const MS_PRIVATE = 1n << 18n;
 
 const home = openSync('/proc/self/ns/mnt', 'r');
-// The container's own /proc is not to be trusted with the question which mount a descriptor is on.
-const fdinfo = openSync('/proc/self/fdinfo', 'r');
-const descriptors = openSync('/proc/self/fd', 'r');
-const text = Buffer.alloc(512);
+const statxBuffer = Buffer.alloc(256);
 // Root and working directory are shared among threads until then, and setns(CLONE_NEWNS) refuses to change them for others.
 check(libc.unshare(CLONE_FS), 'unshare');
 
@@ -66,17 +69,16 @@ function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
     return { id, results: undefined };
   }
   const trees = targets.map(prepare);
+  const cover = Cover.of(targets);
   const results: Replaced[] = [];
   if (libc.setns(namespace, CLONE_NEWNS) < 0) {
     const failure = { syscall: 'setns', errno: errno() };
     for (const _ of targets) results.push({ attached: false, detached: 0, locked: [], failure });
   } else {
-    const pile = new Pile();
-    for (const [i, target] of targets.entries()) results.push(replace(target, trees[i] as Tree, pile));
-    pile.detach();
+    for (const [i, target] of targets.entries()) results.push(replace(target, trees[i] as Tree, cover));
     check(libc.setns(home, CLONE_NEWNS), 'setns');
   }
-  for (const tree of trees) if (typeof tree === 'number') libc.close(tree);
+  for (const tree of [...trees, cover?.tree]) if (typeof tree === 'number') libc.close(tree);
   closeSync(namespace);
   return { id, results };
 }
@@ -115,7 +117,7 @@ function prepare({ source, set, clear }: ReplaceTarget): Tree {
 }
 
 /** In the container's namespace. */
-function replace(target: ReplaceTarget, tree: Tree, pile: Pile): Replaced {
+function replace(target: ReplaceTarget, tree: Tree, cover: Cover | undefined): Replaced {
   const result = { attached: false, detached: 0, locked: [] as number[] };
   if (typeof tree === 'object') return { ...result, failure: tree };
   const stack = [...target.stack];
@@ -140,11 +142,13 @@ function replace(target: ReplaceTarget, tree: Tree, pile: Pile): Replaced {
   if (tree === undefined) return finish(failure);
   if (stack.length === 1 && top()?.isLive) return finish(failure);
   if (failure && failure.errno !== EINVAL) return finish(failure);
-  if (!failure) {
-    if (stack.length === 1 && mountIdAt(target.path) !== top()?.id) return finish({ syscall: 'open', errno: ESTALE });
+  const last = top();
+  // Where nothing of what is there may go, it comes on top.
+  if (!failure && last) {
+    if (mountIdAt(AT_FDCWD, target.path) !== last.id) return finish({ syscall: 'statx', errno: ESTALE });
     if (attach(tree, target.path, MOVE_MOUNT_BENEATH)) {
       result.attached = true;
-      return finish(pile.add(target.path, top() as StackedMount) ? undefined : detachTop());
+      return finish(cover?.hides(target, last) ? undefined : detachTop());
     }
     // Either this kernel is older than 6.5, or what is there is locked: the next call tells.
     if (errno() !== EINVAL) return finish({ syscall: 'move_mount', errno: errno() });
@@ -156,41 +160,42 @@ function replace(target: ReplaceTarget, tree: Tree, pile: Pile): Replaced {
 }
 
 /**
- * What a visit takes off its paths, put on one another to go with a single umount2(2): each has to wait until all processors have passed
- * a quiet state (namespace_unlock in fs/namespace.c), on a busy node for milliseconds, and moving a mount does not. The first one stays
- * where it is, at the bottom; there the others show for a moment, so that they have to be dead, all of them.
+ * How all files of a container are put right before any dead one is unmounted: umount2(2) waits until all processors have passed a quiet
+ * state (namespace_unlock in fs/namespace.c), for 60 µs and on a busy node for a millisecond, and moving a mount takes 5 µs. So the first
+ * path gets the live file twice, beneath the dead one and on top of it, and what is taken off the other paths goes beneath the one on
+ * top. The next visit finds that stack and unmounts it.
  */
-class Pile {
-  readonly #ids = new Set<number>();
-  #bottom: { readonly fd: number; readonly path: Uint8Array } | undefined;
+class Cover {
+  readonly #target: ReplaceTarget;
+  readonly tree: Tree;
+  #isLaid = false;
 
-  /** @returns false where that mount is not dead, or not on top at `path`, or cannot be moved: then it is where it was */
-  add(path: Uint8Array, { id, isDead }: StackedMount): boolean {
-    if (!isDead) return false;
-    const fd = libc.open(path, O_PATH_NOFOLLOW_CLOEXEC);
-    if (fd < 0) return false;
-    const isRight = mountIdOf(fd) === id;
-    if (isRight && !this.#bottom) {
-      this.#bottom = { fd, path };
-      this.#ids.add(id);
-      return true;
-    }
-    const isAdded = isRight && this.#bottom !== undefined && attach(fd, this.#bottom.path, 0);
-    if (isAdded) this.#ids.add(id);
-    libc.close(fd);
-    return isAdded;
+  private constructor(target: ReplaceTarget) {
+    this.#target = target;
+    this.tree = prepare(target);
   }
 
-  detach(): void {
-    if (!this.#bottom) return;
-    const { fd, path } = this.#bottom;
-    // By its path only the uppermost could be had.
-    const isGone = libc.fchdir(descriptors) === 0 && libc.umount2(String(fd), MNT_DETACH) === 0;
-    libc.close(fd);
-    if (isGone) return;
-    for (let id = mountIdAt(path); id !== undefined && this.#ids.delete(id); id = mountIdAt(path)) {
-      libc.umount2(path, MNT_DETACH_NOFOLLOW);
+  /** At home. @returns undefined where it is not worth it */
+  static of(targets: readonly ReplaceTarget[]): Cover | undefined {
+    const [first, second] = targets.filter(({ source, stack }) => {
+      return source !== undefined && stack.length === 1 && stack[0]?.isDead;
+    });
+    return first && second && new Cover(first);
+  }
+
+  /** @returns false where that mount is not dead, or not on top at its path, or cannot be moved: then it is where it was */
+  hides(target: ReplaceTarget, { id, isDead }: StackedMount): boolean {
+    if (!isDead || typeof this.tree !== 'number') return false;
+    if (target === this.#target) {
+      this.#isLaid = attach(this.tree, target.path, 0);
+      return this.#isLaid;
     }
+    if (!this.#isLaid) return false;
+    const fd = libc.open(target.path, O_PATH_NOFOLLOW_CLOEXEC);
+    if (fd < 0) return false;
+    const isHidden = mountIdAt(fd, EMPTY_PATH) === id && attach(fd, this.#target.path, MOVE_MOUNT_BENEATH);
+    libc.close(fd);
+    return isHidden;
   }
 }
 
@@ -213,23 +218,12 @@ function attach(tree: number, path: Uint8Array, flags: number): boolean {
 
 /** Detaches what is on top at `path`, if it is that mount and no other. */
 function detach(path: Uint8Array, id: number): Failure | undefined {
-  if (mountIdAt(path) !== id) return { syscall: 'umount2', errno: ESTALE };
+  if (mountIdAt(AT_FDCWD, path) !== id) return { syscall: 'umount2', errno: ESTALE };
   return libc.umount2(path, MNT_DETACH_NOFOLLOW) < 0 ? { syscall: 'umount2', errno: errno() } : undefined;
 }
 
-/** The id of the mount that a lookup of `path` ends on. O_PATH: nothing is asked of its file system. */
-function mountIdAt(path: Uint8Array): number | undefined {
-  const fd = libc.open(path, O_PATH_NOFOLLOW_CLOEXEC);
-  if (fd < 0) return undefined;
-  const id = mountIdOf(fd);
-  libc.close(fd);
-  return id;
-}
-
-function mountIdOf(fd: number): number | undefined {
-  const info = libc.openat(fdinfo, String(fd), O_CLOEXEC);
-  const length = info < 0 ? 0 : Number(libc.read(info, text, text.length));
-  if (info >= 0) libc.close(info);
-  const id = /^mnt_id:\s*(\d+)$/m.exec(text.toString('latin1', 0, Math.max(0, length)))?.[1];
-  return id === undefined ? undefined : Number(id);
+/** The id of the mount that a lookup of `path` ends on. Its file system's server is asked nothing, for it may hang. */
+function mountIdAt(directory: number, path: Uint8Array): number | undefined {
+  if (libc.statx(directory, path, STATX_FLAGS, STATX_MNT_ID, statxBuffer) < 0) return undefined;
+  return Number(statxBuffer.readBigUInt64LE(STX_MNT_ID));
 }

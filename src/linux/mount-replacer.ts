@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import type { MountNamespace } from './namespaces.ts';
@@ -6,7 +7,7 @@ export interface StackedMount {
   readonly id: number;
   /** The one that ought to be there. */
   readonly isLive: boolean;
-  /** Whoever reads it gets an error. */
+  /** Whoever reads it gets an error, so it does no harm where it shows for a moment. */
   readonly isDead: boolean;
 }
 
@@ -68,9 +69,12 @@ interface Job {
   readonly reject: (error: Error) => void;
 }
 
+const CLOSED = 'no mounts are replaced any more: this process is ending, or leaves that to another';
+
 /** How long a job may take, in ms. Paths can lead over a container's own FUSE mounts, and those can hang. */
 const DEADLINE = 2000;
 
+/** A call of the worker's has not come back: it waits for a file system that does not answer. Its thread is lost until that does. */
 export class NamespaceHangs extends Error {
   override readonly name = 'NamespaceHangs';
   /** Resolves when it hangs no more, if ever. */
@@ -88,13 +92,14 @@ export class NamespaceHangs extends Error {
  */
 export class MountReplacer {
   #worker: Worker | undefined;
+  #isClosed = false;
   /** Set where the worker is given up: it hangs, and must do nothing more when it comes back. */
   #isAbandoned = new Int32Array(new SharedArrayBuffer(4));
   #nextId = 1;
   /** In the order in which the worker does them. */
   #jobs: Job[] = [];
   #deadline: NodeJS.Timeout | undefined;
-  /** Jobs that did not come back, by id, and what to do should they: until then the thread is lost. */
+  /** Jobs that did not come back, by id, and what to do should they. */
   readonly #hung = new Map<number, () => void>();
 
   /** Makes the worker, which takes some 20 ms, before it is needed. */
@@ -104,18 +109,19 @@ export class MountReplacer {
 
   /**
    * Opens files in our own namespace with `O_PATH`, off the main thread, since the server behind them may hang.
+   * @param what they are, for the error
    * @returns a descriptor each, undefined where there is no such file
-   * @throws NamespaceHangs
+   * @throws NamespaceHangs, Error where it is closed
    */
-  async open(paths: readonly string[]): Promise<(number | undefined)[]> {
-    const reply = (await this.#ask({ type: 'open', paths }, 'opening what lxcfs serves')) as OpenReply;
+  async open(paths: readonly string[], what: string): Promise<(number | undefined)[]> {
+    const reply = (await this.#ask({ type: 'open', paths }, what)) as OpenReply;
     return reply.descriptors.map((fd) => (fd < 0 ? undefined : fd));
   }
 
   /**
    * Where the kernel can (Linux 6.5), there is no moment in which a path shows neither the old nor the new.
    * @returns one result a target; undefined where the namespace has gone
-   * @throws NamespaceHangs
+   * @throws NamespaceHangs, Error where it is closed
    */
   async replace(
     namespace: MountNamespace,
@@ -126,10 +132,20 @@ export class MountReplacer {
     return ((await this.#ask({ type: 'replace', pid: namespace.pid, inode, targets }, what)) as ReplaceReply).results;
   }
 
+  /** Nothing is changed any more once this has resolved, unless by a call that hangs. What waits is rejected. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearTimeout(this.#deadline);
-    await this.#worker?.terminate();
+    Atomics.store(this.#isAbandoned, 0, 1);
+    const worker = this.#worker;
     this.#worker = undefined;
+    for (const { reject } of this.#jobs.splice(0)) reject(new Error(CLOSED));
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const deadline = setTimeout(resolve, DEADLINE);
+    // It ends after the call that it is in.
+    void Promise.resolve(worker?.terminate()).then(resolve);
+    await promise;
+    clearTimeout(deadline);
   }
 
   async #ask(
@@ -137,6 +153,7 @@ export class MountReplacer {
     what: string,
   ): Promise<ReplaceReply | OpenReply> {
     const worker = await this.#start();
+    if (this.#isClosed) throw new Error(CLOSED);
     const { promise, resolve, reject } = Promise.withResolvers<ReplaceReply | OpenReply>();
     const request = { ...job, id: this.#nextId++ };
     this.#jobs.push({ request, what, worker, resolve, reject });
@@ -148,15 +165,18 @@ export class MountReplacer {
   /** Of the jobs that wait, the time counts for the one that the worker is at. */
   #watch(): void {
     clearTimeout(this.#deadline);
-    if (this.#jobs.length > 0) this.#deadline = setTimeout(() => void this.#abandon(), DEADLINE);
+    if (this.#jobs.length > 0 && !this.#isClosed) this.#deadline = setTimeout(() => void this.#abandon(), DEADLINE);
   }
 
   #done(reply: ReplaceReply | OpenReply): void {
-    if (this.#jobs[0]?.request.id === reply.id) {
-      this.#jobs.shift()?.resolve(reply);
+    const index = this.#jobs.findIndex(({ request }) => request.id === reply.id);
+    if (index >= 0) {
+      for (const { resolve } of this.#jobs.splice(index, 1)) resolve(reply);
       this.#watch();
       return;
     }
+    // Nobody waits for these any more.
+    if ('descriptors' in reply) for (const fd of reply.descriptors) if (fd >= 0) closeSync(fd);
     this.#hung.get(reply.id)?.();
     this.#hung.delete(reply.id);
   }
@@ -173,7 +193,13 @@ export class MountReplacer {
     });
     hung.reject(new NamespaceHangs(`${hung.what} did not answer within ${DEADLINE} ms`, promise));
     if (this.#jobs.length === 0) return;
-    const worker = await this.#start();
+    let worker: Worker;
+    try {
+      worker = await this.#start();
+    } catch (error) {
+      for (const { reject } of this.#jobs.splice(0)) reject(error as Error);
+      return;
+    }
     for (const job of this.#jobs) {
       if (job.worker === worker) continue;
       job.worker = worker;
@@ -186,6 +212,7 @@ export class MountReplacer {
     if (this.#worker) return this.#worker;
     // libuv's pool starts with its first job. Were that made while the worker is abroad, the pool's threads would be born there.
     await stat('/');
+    if (this.#isClosed) throw new Error(CLOSED);
     if (this.#worker) return this.#worker;
     this.#isAbandoned = new Int32Array(new SharedArrayBuffer(4));
     const worker = new Worker(new URL('./mount-replacer-worker.ts', import.meta.url), {

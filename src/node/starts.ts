@@ -1,6 +1,6 @@
 import { closeSync, type FSWatcher, openSync, readdirSync, readFileSync, watch } from 'node:fs';
 import { basename } from 'node:path';
-import { namespaceOf } from '../linux/namespaces.ts';
+import { namespaceOf, nodeNamespaces } from '../linux/namespaces.ts';
 import type { Wakeups } from '../linux/wakeups.ts';
 import { Timers } from './timers.ts';
 
@@ -102,7 +102,7 @@ export class Starts {
     if (this.#followed.has(pid) || this.#followed.size >= MAX_FOLLOWED) return;
     // An open mountinfo shows the namespace in which the process was then: too early as long as it is still the node's.
     const namespace = namespaceOf(pid);
-    if (!namespace || namespace === namespaceOf('self') || namespace === namespaceOf(1)) return;
+    if (!namespace || nodeNamespaces().has(namespace)) return;
     try {
       const table = openSync(`/proc/${pid}/mountinfo`, 'r');
       const unwatch = this.#wakeups.watch(table, 'priority', () => this.#onMounts(pid));

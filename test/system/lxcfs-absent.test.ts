@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
+import { openRunDir } from '../../src/node/run-dir.ts';
 import { Installation } from './lxcfs/installation.ts';
 import { ReadingContainer, VIEWS } from './lxcfs/reading.ts';
 import { LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
@@ -36,8 +37,18 @@ describeSystem('containers without lxcfs', ['runc', 'lxcfs', 'gcc'], () => {
       const last = container.last();
       return last.get('/proc/meminfo') === memTotal && [...last.values()].every((value) => value > 0);
     });
-    const mounts = container.mounts().filter(({ source }) => source === 'hotmount');
-    expect(mounts.map(({ mountPoint }) => mountPoint).sort()).toEqual([...container.files].sort());
+    const ours = () => container.mounts().filter(({ source }) => source === 'hotmount');
+    // Dead files go when everyone reads again.
+    await expect
+      .poll(
+        () =>
+          ours()
+            .map(({ mountPoint }) => mountPoint)
+            .sort(),
+        { timeout: 20_000 },
+      )
+      .toEqual([...container.files].sort());
+    const mounts = ours();
     for (const { fsType, options } of mounts) {
       expect(fsTypes).toContain(fsType);
       expect(options).toEqual([container.readOnly ? 'ro' : 'rw', 'nosuid', 'nodev', 'relatime']);
@@ -79,6 +90,46 @@ describeSystem('containers without lxcfs', ['runc', 'lxcfs', 'gcc'], () => {
       expect((await lxcfs.status())?.attached).toEqual({ containers: 2, files, nodeFiles: 0 });
     }
     expect(containers.map((container) => container.otherMounts())).toEqual(before);
+  });
+
+  it('read on from the one that serves where no other can be started, and the status says why until one can', async () => {
+    installation.breakProgram();
+    const without = await until('it says why', async () => {
+      const status = await lxcfs.status();
+      return /no luck/.test(status?.problem ?? '') ? status : undefined;
+    });
+    expect(without).toMatchObject({ ready: true, settled: false });
+    installation.installProgram();
+    await lxcfs.healthy();
+    await until('nothing is wrong', async () => (await lxcfs.status())?.problem === undefined);
+  });
+
+  it('are moved to the next instance also where the run dir is full, and it is published when there is room', async () => {
+    const containers = startContainers();
+    for (const container of containers) await readOwn(container);
+    const runDir = openRunDir(lxcfs.runDir);
+    const filler = `${runDir.work}/filler`;
+    try {
+      mkdirSync(filler);
+      expect(() => {
+        for (let i = 0; ; i++) writeFileSync(`${filler}/${i}`, '');
+      }).toThrow(/ENOSPC/);
+      const { pid, id } = await lxcfs.instance('standby');
+      process.kill((await lxcfs.instance('active')).pid, 'SIGKILL');
+      const full = await until('it says so', async () => {
+        const status = await lxcfs.status();
+        return status?.problem?.includes('cannot be made to lead to') ? status : undefined;
+      });
+      expect(full.problem).toMatch(new RegExp(`instance ${id} .*ENOSPC`));
+      expect(full.ready).toBe(false);
+      for (const container of containers) await readOwn(container);
+      rmSync(filler, { recursive: true });
+      await lxcfs.healthy();
+      expect((await lxcfs.instance('active')).pid).toBe(pid);
+    } finally {
+      rmSync(filler, { recursive: true, force: true });
+      runDir.close();
+    }
   });
 
   it('cost the node no more than single files, and those are left as they are wherever the run dir is seen', async () => {

@@ -1,9 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MountReplacer } from '../../src/linux/mount-replacer.ts';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import { namespaceOf } from '../../src/linux/namespaces.ts';
+import { askToYield } from '../../src/node/lxcfs/control.ts';
 import { Reattach } from '../../src/node/lxcfs/reattach.ts';
 import { FILES } from '../../src/node/lxcfs/reattach-plan.ts';
 import { Installation } from './lxcfs/installation.ts';
@@ -24,6 +26,12 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
   const expectNoError = (container: ReadingContainer): void => {
     expect(container.last().get('/proc/meminfo')).toBe(container.memTotal);
     expect(container.errors()).toEqual({ time: 0, errnos: new Set() });
+  };
+
+  /** Also in the words of the readiness probe. */
+  const settles = async (lxcfs: LxcfsService): Promise<void> => {
+    const check = () => run(process.execPath, CLI, 'lxcfs', '--check', '--run-dir', lxcfs.runDir);
+    await until('the check succeeds', () => check() === '');
   };
 
   for (const what of ['program', 'library', 'place'] as const) {
@@ -74,7 +82,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     const first = await new LxcfsService(rig).start();
     const container = new ReadingContainer(rig, { source: first.source }).start();
     const pids = lxcfsProcesses(first.runDir);
-    run(process.execPath, CLI, 'lxcfs', '--check', '--run-dir', first.runDir);
+    await settles(first);
     const second = await new LxcfsService(rig).start();
     await until('the second one answers', async () => (await second.status())?.supervisor.pid === second.pid);
     expect(lxcfsProcesses(first.runDir)).toEqual(pids);
@@ -85,6 +93,56 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     await until('it is noticed', async () => (await first.status())?.restarts === 1);
     await first.healthy();
     await until('it reads', () => container.last().get('/proc/meminfo') === container.memTotal);
+  });
+
+  it('leaves its socket to the next supervisor, which answers there when the first has ended, and hands over itself', async () => {
+    const first = await new LxcfsService(rig).start();
+    const isAnsweredBy = ({ pid }: LxcfsService) =>
+      until(`${pid} answers`, async () => (await first.status())?.supervisor.pid === pid);
+    const second = new LxcfsService(rig).spawn();
+    await isAnsweredBy(second);
+    expect(await first.stop()).toBe(0);
+    expect((await first.status())?.supervisor.pid).toBe(second.pid);
+    await settles(second);
+    const third = new LxcfsService(rig).spawn();
+    await isAnsweredBy(third);
+    expect(third.log.match(/asking the supervisor/g)).toHaveLength(1);
+    await third.healthy();
+    expect(await second.stop()).toBe(0);
+    expect((await first.status())?.supervisor.pid).toBe(third.pid);
+  });
+
+  it('goes on once, when two others wanted to take over at the same time and have ended', async () => {
+    const first = await new LxcfsService(rig).start();
+    const pids = lxcfsProcesses(first.runDir);
+    await Promise.all([askToYield(first.runDir), askToYield(first.runDir)]);
+    await until('it goes on', async () => (await first.status())?.supervisor.pid === first.pid);
+    await first.healthy();
+    expect(first.log.match(/going on/g)).toHaveLength(1);
+    // A second one would have found the lock free, and itself beside the first.
+    await sleep(2500);
+    expect(first.log.match(/going on/g)).toHaveLength(1);
+    expect(lxcfsProcesses(first.runDir)).toEqual(pids);
+  });
+
+  it('goes by the policy as it is now, also where that has changed while it was taking over', async () => {
+    const policy = rig.path('run-policy.yaml');
+    writeFileSync(policy, `${rig.policy()}lxcfs: {views: [meminfo, loadavg]}\n`);
+    const first = await new LxcfsService(rig, ['--policy', policy]).start();
+    const keepLoad = () =>
+      lxcfsProcesses(first.runDir).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('\0-l\0'));
+    expect(keepLoad()).toHaveLength(2);
+    process.kill(first.pid, 'SIGSTOP');
+    const second = new LxcfsService(rig, ['--policy', policy]).spawn();
+    await until('it asks', () => second.log.includes('asking the supervisor'));
+    writeFileSync(`${policy}.new`, `${rig.policy()}lxcfs: {views: [meminfo]}\n`);
+    renameSync(`${policy}.new`, policy);
+    await until('it has read the policy', () => second.log.includes('policy reloaded'));
+    process.kill(first.pid, 'SIGCONT');
+    await until(
+      'none keeps the load average',
+      () => lxcfsProcesses(first.runDir).length === 2 && keepLoad().length === 0,
+    );
   });
 
   it('is started by the daemon, outlives it, and is adopted by the next', async () => {
@@ -201,7 +259,10 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     try {
       const lives = await Promise.all(
         paths.map(async (path) => {
-          const descriptors = await replacer.open(FILES.map((file) => `${path}${file}`));
+          const descriptors = await replacer.open(
+            FILES.map((file) => `${path}${file}`),
+            path,
+          );
           const device = readMountinfo().find(({ mountPoint }) => mountPoint === path)?.device as string;
           const files = FILES.flatMap((file, i) =>
             descriptors[i] === undefined ? [] : [{ file, fd: descriptors[i] }],

@@ -1,11 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { release, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import type { LxcfsStatus } from '../../src/node/lxcfs/status.ts';
+import { startLxcfs } from './lxcfs/foreign.ts';
 import { ReadingContainer, VIEWS } from './lxcfs/reading.ts';
 import { endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
 import { Rig, until } from './support/rig.ts';
@@ -63,8 +64,18 @@ describeSystem('lxcfs in running containers', ['runc', 'lxcfs', 'gcc'], () => {
         );
         return last.size > 0 && (wrong.length === 0 || Promise.reject(new Error(`${wrong} ${lxcfs.log.slice(-2000)}`)));
       });
+      // Dead files go when everyone reads again.
+      await expect
+        .poll(
+          () =>
+            container
+              .lxcfsMounts()
+              .map(({ mountPoint }) => mountPoint)
+              .sort(),
+          { timeout: 20_000 },
+        )
+        .toEqual([...container.files].sort());
       const mounts = container.lxcfsMounts();
-      expect(mounts.map(({ mountPoint }) => mountPoint).sort()).toEqual([...container.files].sort());
       expect(new Set(mounts.map(({ device }) => device)).size).toBe(1);
       for (const { options } of mounts) {
         expect(options).toEqual([container.readOnly ? 'ro' : 'rw', 'nosuid', 'nodev', 'relatime']);
@@ -285,18 +296,8 @@ describeSystem('lxcfs beside others', ['runc', 'lxcfs', 'gcc'], () => {
   });
   afterEach(() => rig.close());
 
-  /** As LXD has it, for instance. */
-  async function startForeign(): Promise<{ foreign: string; child: ChildProcess }> {
-    const foreign = rig.path('foreign');
-    mkdirSync(foreign);
-    const child = spawn('lxcfs', ['-p', rig.path('foreign.pid'), '-o', 'allow_other', foreign], { stdio: 'ignore' });
-    rig.onClose('process', () => child.kill('SIGKILL'));
-    await until('the other lxcfs is mounted', () => readMountinfo().some(({ mountPoint }) => mountPoint === foreign));
-    return { foreign, child };
-  }
-
   it('leaves an lxcfs of someone else alone, dead or alive, and the containers that read from it', async () => {
-    const { foreign, child } = await startForeign();
+    const { path: foreign, child } = await startLxcfs(rig);
     const lxcfs = await new LxcfsService(rig).start();
     const theirs = new ReadingContainer(rig, { source: foreign }).start();
     const ours = new ReadingContainer(rig, { source: lxcfs.source }).start();
@@ -319,7 +320,7 @@ describeSystem('lxcfs beside others', ['runc', 'lxcfs', 'gcc'], () => {
   });
 
   it('puts the others right where the way to a file of one hangs, and says which that is', async () => {
-    const { foreign, child } = await startForeign();
+    const { path: foreign, child } = await startLxcfs(rig);
     const lxcfs = await new LxcfsService(rig).start();
     const start = () => new ReadingContainer(rig, { source: lxcfs.source }).start();
     const containers = [start(), start(), start()];

@@ -29,6 +29,11 @@ export class Attachment {
   readonly #looks = new Timers();
   #starts: Starts | undefined;
   #healing = 0;
+  #isClosed = false;
+  /** A heal could not be made: what is to be healed is not known then. */
+  hasFailed = false;
+  /** What the log has been told already of files that could not be put in place. */
+  #told = new Set<string>();
 
   constructor(options: AttachmentOptions) {
     this.#options = options;
@@ -57,13 +62,18 @@ export class Attachment {
     this.#reattach.setLive(files);
   }
 
-  /** Moves all containers that do not read what they ought to. */
-  async heal(): Promise<Healed> {
+  /** Moves all containers that do not read what they ought to. @returns undefined where it could not be looked; the log says why */
+  async heal(): Promise<Healed | undefined> {
     this.#healing++;
     try {
       const healed = await this.#reattach.heal();
+      this.hasFailed = false;
+      this.#told = this.#told.intersection(new Set(healed.unhealed.map(keyOf)));
       this.#report(healed);
       return healed;
+    } catch (error) {
+      this.#failed(error);
+      return undefined;
     } finally {
       this.#healing--;
       this.#options.onHealed();
@@ -72,18 +82,23 @@ export class Attachment {
 
   /** Follows containers as they start: some may still mount from an instance that was published a moment ago. */
   followStarts(cgroups: Cgroups, wakeups: Wakeups): void {
-    this.#starts = new Starts(
+    this.#starts ??= new Starts(
       cgroups.memory,
       wakeups,
       () => {
         this.#looks.clear();
         for (const delay of LOOKS_AFTER_START) this.#looks.after(delay, () => void this.heal());
       },
-      (pid) => void this.#reattach.healProcess(pid).then((healed) => this.#report(healed)),
+      (pid) =>
+        void this.#reattach.healProcess(pid).then(
+          (healed) => this.#report(healed),
+          (error) => this.#failed(error),
+        ),
     );
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#starts?.close();
     this.#looks.clear();
     this.#reattach.close();
@@ -91,7 +106,10 @@ export class Attachment {
 
   async #openNodeFiles(): Promise<Sources> {
     const files = [...mountNodeFiles(this.#options.runDir)];
-    const descriptors = await this.#options.replacer.open(files.map(([, { path }]) => path));
+    const descriptors = await this.#options.replacer.open(
+      files.map(([, { path }]) => path),
+      'the node’s own files',
+    );
     return new Map(
       files.flatMap(([file, { device }], i) => {
         const fd = descriptors[i];
@@ -102,7 +120,19 @@ export class Attachment {
 
   #report({ files, unhealed }: Healed): void {
     if (files > 0) this.#options.metrics.reattached(files);
-    for (const problem of unhealed)
+    for (const problem of unhealed) {
+      if (this.#told.has(keyOf(problem))) continue;
+      this.#told.add(keyOf(problem));
       this.#options.log.error(problem, `lxcfs could not be put in place: ${problem.reason}`);
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#isClosed) return;
+    if (!this.hasFailed)
+      this.#options.log.error({ err: error }, 'containers could not be looked at: next try at the next check');
+    this.hasFailed = true;
   }
 }
+
+const keyOf = ({ pid, path, reason }: Unhealed): string => `${pid} ${path} ${reason}`;

@@ -1,21 +1,26 @@
+import { tryLock } from '../../linux/file-lock.ts';
 import { MountReplacer } from '../../linux/mount-replacer.ts';
 import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir.ts';
 import { fetchLxcfsStatus } from './control.ts';
-import { instanceIds } from './directories.ts';
+import { instanceIds, lockPath, prepareDirectories } from './directories.ts';
 import { adoptInstance } from './instance.ts';
 import { Reattach } from './reattach.ts';
 
 /**
  * Takes the files of lxcfs out of all containers, which then read the node's, and ends every lxcfs of ours.
  * @returns false where a container kept some; the log says which
- * @throws Error where a supervisor is running
+ * @throws Error where a supervisor is running, whether or not it answers; none can start meanwhile
  */
 export async function cleanUpLxcfs(runDir: RunDir, log: Logger): Promise<boolean> {
-  const supervisor = (await fetchLxcfsStatus(runDir.path))?.supervisor;
-  if (supervisor)
-    throw new Error(`hotmount lxcfs is running on ${runDir.path} (process ${supervisor.pid}): stop it first`);
+  prepareDirectories(runDir);
+  const unlock = tryLock(lockPath(runDir));
+  if (!unlock) {
+    const supervisor = (await fetchLxcfsStatus(runDir.path).catch(() => undefined))?.supervisor;
+    const which = supervisor ? `process ${supervisor.pid}` : 'its process id is in /proc/locks';
+    throw new Error(`hotmount lxcfs is running on ${runDir.path} (${which}): stop it first`);
+  }
   const replacer = new MountReplacer();
   const wakeups = new Wakeups();
   try {
@@ -28,5 +33,6 @@ export async function cleanUpLxcfs(runDir: RunDir, log: Logger): Promise<boolean
   } finally {
     await replacer.close();
     await wakeups.close();
+    unlock();
   }
 }

@@ -18,8 +18,21 @@ export interface ControlAnswers {
   readonly yield: () => Promise<void>;
 }
 
-/** Serves until closed. Whoever has asked for `/wait` learns by the end of the connection that this process has ended. */
-export async function startControl({ work }: RunDir, answers: ControlAnswers): Promise<() => Promise<void>> {
+export interface Control {
+  /**
+   * Gives up the socket's path, for the next supervisor to have; those who are connected stay so. To be called before the lock is given
+   * back: from then on the path may be the next one's.
+   */
+  withdraw(): void;
+  /** Ends all connections as well. */
+  close(): void;
+}
+
+/**
+ * Serves until closed. Whoever has asked for `/wait` learns by the end of the connection that this process has ended. For the supervisor
+ * that has the lock: a socket that is there already is taken for a dead one's.
+ */
+export async function startControl({ work }: RunDir, answers: ControlAnswers): Promise<Control> {
   const path = `${work}/${SOCKET}`;
   const server = createServer(
     { connectionsCheckingInterval: NO_CONNECTION_CHECKS, requestTimeout: 0, keepAliveTimeout: 1 },
@@ -35,10 +48,13 @@ export async function startControl({ work }: RunDir, answers: ControlAnswers): P
   server.listen(path);
   await once(server, 'listening');
   chmodSync(path, 0o600);
-  return async () => {
-    server.close();
-    server.closeAllConnections();
-    rmSync(path, { force: true });
+  return {
+    // libuv removes the path that it has bound, whoever's socket is there (uv__pipe_close).
+    withdraw: () => void server.close(),
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
   };
 }
 

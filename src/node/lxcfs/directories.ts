@@ -34,15 +34,20 @@ export interface InstanceRecord {
   readonly since: string;
 }
 
+/** What everyone sees at this place of an instance's: where it is mounted, unless `name` says otherwise. */
 export const instancePath = ({ path }: RunDir, id: string, name = 'mnt'): string =>
   `${path}/${INSTANCES}/${id}/${name}`;
+/** The same place, writable, for this process only. */
 export const instanceWork = ({ work }: RunDir, id: string, name: string): string =>
   `${work}/${INSTANCES}/${id}/${name}`;
+/** What the one supervisor of a run dir has locked. */
 export const lockPath = (runDir: RunDir): string => `${runDir.work}/${INSTANCES}`;
 
+/** All that have a directory, whether or not they run. */
 export const instanceIds = (runDir: RunDir): string[] =>
   namesIn(runDir, INSTANCES).filter((name) => /^\d+$/.test(name));
 
+/** Makes what everything here lies in. @throws as mkdir(2) does */
 export function prepareDirectories(runDir: RunDir): void {
   ensureDirectory(runDir, INSTANCES);
 }
@@ -58,10 +63,12 @@ export function makeInstanceDirectory(runDir: RunDir): string {
   return id;
 }
 
+/** @throws SystemCallError */
 export function writeRecord(runDir: RunDir, id: string, record: InstanceRecord): void {
   setAttribute(`${runDir.work}/${INSTANCES}/${id}`, RECORD, JSON.stringify(record));
 }
 
+/** Undefined where none was written: it ended while it was being started. */
 export function readRecord(runDir: RunDir, id: string): InstanceRecord | undefined {
   const text = getAttribute(`${runDir.work}/${INSTANCES}/${id}`, RECORD);
   return text === undefined ? undefined : (JSON.parse(text) as InstanceRecord);
@@ -96,6 +103,7 @@ export function publishedId({ work }: RunDir): string | undefined {
 /**
  * From here on, who looks up `<run-dir>/lxcfs` ends up with this instance. Where it does not serve all views that is a directory of
  * links, to its files and to the node's own: else pods that ask for a view that it has not got would wait for ever.
+ * @throws as symlink(2) does, ENOSPC where the run dir is full: then the one before stays published
  */
 export function publish(runDir: RunDir, id: string, notServed: readonly LxcfsView[]): void {
   const next = `${runDir.work}/.${PUBLISHED}.next`;

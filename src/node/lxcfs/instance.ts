@@ -4,6 +4,7 @@ import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'nod
 import { Socket } from 'node:net';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorCode } from '../../linux/errors.ts';
 import { abortFuse } from '../../linux/fuse.ts';
 import { check, libc } from '../../linux/libc.ts';
 import { openPidfd, signalPidfd, startTimeOf } from '../../linux/pidfd.ts';
@@ -39,14 +40,15 @@ export class Instance {
   readonly #pidfd: number;
   readonly #unwatch: () => void;
   readonly #log: Socket | undefined;
-  isDead = false;
+  #isDead = false;
 
-  /** @param onDeath called once, when its process ends */
+  /** @param pidfd of its process, closed with it @param onDeath called once, when that ends */
   constructor(
     runDir: RunDir,
     id: string,
     record: InstanceRecord,
     device: string,
+    pidfd: number,
     wakeups: Wakeups,
     log: Logger,
     onDeath: () => void,
@@ -56,13 +58,18 @@ export class Instance {
     this.record = record;
     this.device = device;
     this.mountPoint = instancePath(runDir, id);
-    this.#pidfd = openPidfd(record.pid);
+    this.#pidfd = pidfd;
     this.#unwatch = wakeups.watch(this.#pidfd, 'in', () => {
-      if (this.isDead) return;
-      this.isDead = true;
+      if (this.#isDead) return;
+      this.#isDead = true;
       onDeath();
     });
     this.#log = readLog(instanceWork(runDir, id, 'log'), (line) => log.debug({ instance: id }, `lxcfs: ${line}`));
+  }
+
+  /** Whether its process runs, also where its end has not been told yet. */
+  get isRunning(): boolean {
+    return startTimeOf(this.record.pid) === this.record.startTime;
   }
 
   /** Ends it: whoever waits for it gets an error now, and so does everyone who still asks. @throws SystemCallError */
@@ -99,12 +106,28 @@ export function adoptInstance(
 ): Instance | undefined {
   const record = readRecord(runDir, id);
   const device = mountedDevice(runDir, id);
-  if (record && device !== undefined && startTimeOf(record.pid) === record.startTime) {
-    return new Instance(runDir, id, record, device, wakeups, log, onDeath);
+  const pidfd = record && device !== undefined ? pidfdOf(record) : undefined;
+  if (record && device !== undefined && pidfd !== undefined) {
+    return new Instance(runDir, id, record, device, pidfd, wakeups, log, onDeath);
   }
   // Not yet mounted, it ends by itself when it finds its directory gone.
   if (device !== undefined) abortFuse(device);
   removeInstance(runDir, id);
+  return undefined;
+}
+
+/** What keeps hold of the process, and of no other that has its number by now; undefined where it has ended. */
+function pidfdOf({ pid, startTime }: Pick<InstanceRecord, 'pid' | 'startTime'>): number | undefined {
+  let pidfd: number;
+  try {
+    pidfd = openPidfd(pid);
+  } catch (error) {
+    // EINVAL: the number of a thread by now (before Linux 6.9).
+    if (['ESRCH', 'EINVAL', 'ENOENT'].includes(errorCode(error) ?? '')) return undefined;
+    throw error;
+  }
+  if (startTimeOf(pid) === startTime) return pidfd;
+  closeSync(pidfd);
   return undefined;
 }
 
@@ -175,8 +198,7 @@ export async function startInstance(
   }
 
   function instanceOf(pid: number, device: string): Instance {
-    const startTime = startTimeOf(pid);
-    if (startTime === undefined) throw new Error(`${program.path} ended as soon as it was mounted${said(output)}`);
+    const startTime = startTimeOf(pid) ?? '';
     protectFromOom(pid, log);
     const { version } = program;
     const record = {
@@ -188,7 +210,9 @@ export async function startInstance(
       since: new Date().toISOString(),
     };
     writeRecord(runDir, id, record);
-    return new Instance(runDir, id, record, device, wakeups, log, onDeath);
+    const pidfd = pidfdOf(record);
+    if (pidfd === undefined) throw new Error(`${program.path} ended as soon as it was mounted${said(output)}`);
+    return new Instance(runDir, id, record, device, pidfd, wakeups, log, onDeath);
   }
 }
 

@@ -27,9 +27,6 @@ export interface InstancesOptions {
   readonly onProblem: (problem: string) => void;
 }
 
-/** ms between two tries where there is no fit lxcfs. */
-const UNFIT_RETRY = 10_000;
-
 /** The lxcfs processes of a run dir: adopts, starts, tests, watches and ends them. Which of them is published is not its business. */
 export class Instances {
   readonly #options: InstancesOptions;
@@ -66,6 +63,12 @@ export class Instances {
     return this.installed.isCurrent(instance.record, this.#views);
   }
 
+  /** Whether it still runs. Where it does not, that is told first: of those that end at once one is always told of before the other. */
+  stillRuns({ instance }: Running): boolean {
+    if (!instance.isRunning) this.#lost(instance.id, 'died');
+    return instance.isRunning;
+  }
+
   setViews(views: readonly LxcfsView[]): void {
     this.#views = views;
   }
@@ -99,7 +102,6 @@ export class Instances {
       id = instance.id;
       const member = new Running(instance);
       this.#members.set(id, member);
-      if (instance.isDead) throw new Error('it ended as soon as it was mounted');
       const problem = await this.#prove(member, false);
       if (member.phase !== 'ready') throw new Error(problem ?? 'it ended while it was tested');
       this.#backOff.succeeded();
@@ -118,12 +120,17 @@ export class Instances {
   clear(member: Running): void {
     const { instance } = member;
     this.#members.delete(instance.id);
-    member.closeFiles();
     try {
       instance.clear();
       this.#options.log.info({ instance: instance.id, pid: instance.record.pid }, 'cleared away');
     } catch (error) {
-      this.#options.log.error({ instance: instance.id, err: error }, 'could not be cleared away');
+      this.#options.log.error(
+        { instance: instance.id, pid: instance.record.pid, path: instance.mountPoint, err: error },
+        `lxcfs at ${instance.mountPoint} could not be cleared away: nobody reads from it, but it is left mounted until the next supervisor starts; \`umount -l\` it to have it gone now`,
+      );
+    } finally {
+      // Until its connection is aborted they keep the number of its device from being another's.
+      member.closeFiles();
     }
   }
 
@@ -156,7 +163,7 @@ export class Instances {
     this.#isClosed = true;
     this.#timers.clear();
     for (const member of this.all) {
-      if (isEnd) member.instance.abort();
+      if (isEnd) this.#abort(member);
       member.release();
     }
     this.#members.clear();
@@ -168,12 +175,8 @@ export class Instances {
     const { instance } = member;
     const wasReady = member.phase === 'ready';
     member.phase = 'dead';
-    try {
-      // A child of it may hold the connection open, and keep readers waiting.
-      instance.abort();
-    } catch (error) {
-      this.#options.log.error({ instance: id, err: error }, 'its connection could not be aborted');
-    }
+    // A child of it may hold the connection open, and keep readers waiting.
+    this.#abort(member);
     this.#options.onLost(member, cause);
     this.#options.onChange();
     if (wasReady) this.#backOff.died();
@@ -183,14 +186,24 @@ export class Instances {
     );
   }
 
+  #abort({ instance }: Running): void {
+    try {
+      instance.abort();
+    } catch (error) {
+      const { id, device, mountPoint: path } = instance;
+      this.#options.log.error(
+        { instance: id, path, device, err: error },
+        `the FUSE connection of ${path} could not be aborted: whoever reads from it may wait for ever; as root on the node, write 1 to /sys/fs/fuse/connections/${device.split(':')[1]}/abort`,
+      );
+    }
+  }
+
   /** Lets a reader compare; one that fails is ended. @returns what is wrong with it */
   async #prove(member: Running, isAdopted: boolean): Promise<string | undefined> {
-    const { cgroups } = this.installed;
-    if (!cgroups) return undefined;
-    const problem = await member.prove(cgroups, this.#options.replacer, isAdopted);
+    const problem = await member.prove(this.installed.cgroups, this.#options.replacer, isAdopted);
     if (problem === undefined || this.#isClosed) return undefined;
     member.phase = 'dead';
-    member.instance.abort();
+    this.#abort(member);
     return problem;
   }
 
@@ -199,8 +212,6 @@ export class Instances {
     const { all } = this;
     if (this.installed.program && all.length > 0 && all.every((member) => this.isCurrent(member))) return;
     const problem = await this.installed.look();
-    if (problem === undefined || this.#isClosed) return;
-    this.#options.onProblem(problem);
-    this.#timers.after(UNFIT_RETRY, () => void this.#examine().then(this.#options.onChange));
+    if (problem !== undefined && !this.#isClosed) this.#options.onProblem(problem);
   }
 }

@@ -66,7 +66,10 @@ async function keepOneRunning(options: LinkOptions, signal: AbortSignal): Promis
       signal.removeEventListener('abort', stop);
     } catch (error) {
       if (signal.aborted) return;
-      log.error({ err: error }, 'hotmount lxcfs cannot be started');
+      log.error(
+        { err: error, runDir },
+        `nobody may be looking after lxcfs: ${(error as Error).message}; next try in ${RETRY / 1000} s`,
+      );
       await sleep(RETRY, undefined, { signal }).catch(() => {});
     }
   }

@@ -53,7 +53,7 @@ export interface Repair {
 
 /** What no mount table tells. */
 export interface Known {
-  /** Ids of mounts that the kernel has said it will not part with: one live mount on top is right. */
+  /** Ids of mounts of this namespace that the kernel has said it will not part with: one live mount on top is right. */
   readonly locked?: ReadonlySet<number>;
   /** Devices of what another supervisor serves. */
   readonly foreign?: ReadonlySet<string>;
@@ -90,9 +90,7 @@ export function planRepairs(
   for (const top of mounts) {
     if (!isOurs(top) || foreign.has(top.device) || table.isInRunDir(top) || !table.isVisible(top)) continue;
     const all = table.stackEndingIn(top);
-    // What a visit that was killed had piled up there is of other files; the one at the bottom is the path's own.
-    const file = fileOf(all[0] as Mount);
-    const seen = all.findLast((mount) => fileOf(mount) === file) as Mount;
+    const file = fileOf(top);
     const source = sources.get(file);
     const stack = all
       .filter(({ id }) => !locked.has(id))
@@ -101,9 +99,11 @@ export function planRepairs(
         isLive: mount.device === source?.device && fileOf(mount) === file,
         isDead: dead.has(mount.device),
       }));
-    if (stack.length === 0 && !source) continue;
+    // All of it is locked: what is on top is right, or there is nothing to put there.
+    const isRight = top.device === source?.device;
+    if (stack.length === 0 && (isRight || !source)) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
-    const set = attributesOf(seen.options);
+    const set = attributesOf(top.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
     repairs.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
   }

@@ -1,8 +1,9 @@
 import { closeSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { errnoName } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
 import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
-import { type MountNamespace, mountNamespaces, namespaceOf } from '../../linux/namespaces.ts';
+import { type MountNamespace, mountNamespaces, namespaceOf, nodeNamespaces } from '../../linux/namespaces.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers.ts';
 import { countLive, foreignDevices, mayHaveOurs, planRepairs, type Repair, type Sources } from './reattach-plan.ts';
 
@@ -18,6 +19,8 @@ export interface Healed {
   /** Files put in place. */
   readonly files: number;
   readonly namespaces: number;
+  /** When the last one was, in ms of `performance.now()`; unmounting what was there before takes longer. */
+  readonly attachedAt: number | undefined;
   readonly unhealed: readonly Unhealed[];
 }
 
@@ -48,13 +51,17 @@ export class Reattach {
   #sources: Sources = new Map();
   /** Where files of ours were seen last: a heal goes there first. */
   #known = new Map<string, MountNamespace>();
-  readonly #locked = new Set<number>();
+  /** Ids of mounts that the kernel has not let go, by namespace. Both kinds of ids are used again. */
+  readonly #locked = new Map<string, ReadonlySet<number>>();
+  #nodeNamespaces: ReadonlySet<string | undefined> = new Set();
   #foreign: ReadonlySet<string> = new Set();
-  /** Devices of instances that have been ended: what is taken off a container need not go one by one then. */
+  /** Devices of instances that have been ended: it does no harm where their files show for a moment longer. */
   readonly dead = new Set<string>();
   /** Namespaces that have not let a worker go: until they do, none is entered again, for each try costs a thread. */
   readonly #hanging = new Set<string>();
   #queue: Promise<unknown> = Promise.resolve();
+  /** Looks at single processes that have not begun yet: one more would find the same. */
+  readonly #waiting = new Map<number, Promise<Healed>>();
   attached: Attached = { containers: 0, files: 0, nodeFiles: 0 };
   unhealed: readonly Unhealed[] = [];
 
@@ -83,18 +90,29 @@ export class Reattach {
 
   /** Looks at the namespace of one process only. */
   healProcess(pid: number): Promise<Healed> {
-    return this.#enqueue(async () => {
+    const waiting = this.#waiting.get(pid);
+    if (waiting) return waiting;
+    const result = this.#enqueue(async () => {
+      this.#waiting.delete(pid);
       const id = namespaceOf(pid);
-      const round = new Round();
-      if (id && !this.#isNode(id)) await this.#visit({ id, pid }, round);
-      return round;
+      const total = new Round();
+      if (!id || this.#nodeNamespaces.has(id)) return total;
+      await this.#untilNothingIsLeft(total, async () => {
+        const round = new Round();
+        await this.#visit({ id, pid }, round);
+        return round;
+      });
+      return total;
     });
+    this.#waiting.set(pid, result);
+    return result;
   }
 
   /** One after the other: two that work on one stack at once would see each other's halves. */
   #enqueue(job: () => Promise<Healed>): Promise<Healed> {
     const result = this.#queue.then(() => {
       this.#foreign = foreignDevices(readMountinfo(), this.#runDir);
+      this.#nodeNamespaces = nodeNamespaces();
       return job();
     });
     this.#queue = result.catch(() => {});
@@ -106,22 +124,27 @@ export class Reattach {
     await forEach(this.#known.values(), async (namespace) => {
       if (namespaceOf(namespace.pid) === namespace.id) await this.#visit(namespace, total);
     });
+    await this.#untilNothingIsLeft(total, () => this.#look());
+    this.unhealed = total.unhealed;
+    return total;
+  }
+
+  async #untilNothingIsLeft(total: Round, look: () => Promise<Round>): Promise<void> {
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
-      const round = await this.#look();
+      const round = await look();
       total.add(round);
       total.unhealed = round.unhealed;
       if (round.actions === 0) break;
     }
-    this.unhealed = total.unhealed;
-    return total;
   }
 
   async #look(): Promise<Round> {
     const round = new Round();
     const known = new Map<string, MountNamespace>();
     const count = { files: 0, nodeFiles: 0 };
-    await forEach(mountNamespaces().values(), async (namespace) => {
-      if (this.#isNode(namespace.id)) return;
+    const namespaces = mountNamespaces();
+    await forEach(namespaces.values(), async (namespace) => {
+      if (this.#nodeNamespaces.has(namespace.id)) return;
       const found = await this.#visit(namespace, round);
       if (!found) return;
       known.set(namespace.id, namespace);
@@ -129,6 +152,8 @@ export class Reattach {
       count.nodeFiles += found.node;
     });
     this.#known = known;
+    const ids = new Set(namespaces.map(({ id }) => id));
+    for (const id of this.#locked.keys()) if (!ids.has(id)) this.#locked.delete(id);
     this.attached = { containers: known.size, ...count };
     return round;
   }
@@ -163,12 +188,13 @@ export class Reattach {
     const before = round.files;
     for (const [i, result] of results.entries()) this.#note(namespace, repairs[i] as Repair, result, round);
     if (round.files > before) round.namespaces++;
+    else await sleep(PAUSE);
     return count;
   }
 
   /** The node's files are opened when the first container needs one. Without them nothing is taken away: they may be had next time. */
   async #plan(mounts: readonly Mount[], namespace: MountNamespace, round: Round): Promise<Repair[]> {
-    const known = { locked: this.#locked, foreign: this.#foreign, dead: this.dead };
+    const known = { locked: this.#lockedIn(namespace, mounts), foreign: this.#foreign, dead: this.dead };
     const repairs = planRepairs(mounts, this.#sources, known);
     if (this.#node || repairs.every(({ source }) => source)) return repairs;
     try {
@@ -191,19 +217,34 @@ export class Reattach {
     { attached, detached, locked, failure }: Replaced,
     round: Round,
   ): void {
-    if (attached) round.files++;
+    if (attached) {
+      round.files++;
+      round.attachedAt = performance.now();
+    }
     if (attached || detached > 0) round.actions++;
-    for (const id of locked) this.#locked.add(id);
+    if (locked.length > 0) {
+      this.#locked.set(namespace.id, new Set([...(this.#locked.get(namespace.id) ?? []), ...locked]));
+    }
     // That it is locked is found out once, and what is on top of it then is right.
     if (!failure || (attached && locked.length > 0)) return;
     const why = failure.errno === ESTALE ? 'its mount table changed meanwhile' : errnoName(failure.errno);
     round.fail(namespace, repair, `${failure.syscall}: ${why}`);
   }
 
-  #isNode(id: string): boolean {
-    return id === namespaceOf('self') || id === namespaceOf(1);
+  /** Those that are still there: the next mount with that number is another. */
+  #lockedIn({ id: namespace }: MountNamespace, mounts: readonly Mount[]): ReadonlySet<number> {
+    const known = this.#locked.get(namespace);
+    if (!known) return NONE;
+    const locked = known.intersection(new Set(mounts.map(({ id }) => id)));
+    this.#locked.set(namespace, locked);
+    return locked;
   }
 }
+
+const NONE: ReadonlySet<number> = new Set();
+
+/** ms after unmounting dead files of a container, which is not urgent: those who read need the processors, too. */
+const PAUSE = 5;
 
 /** So many at a time that the worker never waits for what is next. */
 const AT_ONCE = 4;
@@ -218,6 +259,7 @@ async function forEach<T>(items: IterableIterator<T>, job: (item: T) => Promise<
 class Round implements Healed {
   files = 0;
   namespaces = 0;
+  attachedAt: number | undefined;
   /** Paths at which anything was changed. */
   actions = 0;
   unhealed: Unhealed[] = [];
@@ -225,6 +267,7 @@ class Round implements Healed {
   add(other: Round): void {
     this.files += other.files;
     this.namespaces += other.namespaces;
+    this.attachedAt = other.attachedAt ?? this.attachedAt;
     this.actions += other.actions;
   }
 

@@ -3,9 +3,14 @@ import { LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from '../../contract/wa
 import type { MountReplacer } from '../../linux/mount-replacer.ts';
 import type { Cgroups } from './cgroups.ts';
 import type { Instance } from './instance.ts';
-import { probeInstance } from './probe.ts';
+import { type ProbeResult, probeInstance } from './probe.ts';
 import { FILES, type Sources } from './reattach-plan.ts';
 import type { Member } from './supervision.ts';
+
+const UNTESTED: ProbeResult = {
+  outcome: 'failed',
+  detail: 'it cannot be tested where the node’s cgroups are not seen',
+};
 
 /** An instance, and what its supervisor knows of it. */
 export class Running {
@@ -31,17 +36,22 @@ export class Running {
 
   /**
    * Lets a reader compare, and keeps hold of the files that are served.
+   * @param cgroups undefined where they are not known: then no test can be made
    * @param isAdopted it serves already, and is not ended because no test could be made
    * @returns what is wrong with it, undefined where it is ready, or has ended meanwhile
    */
-  async prove(cgroups: Cgroups, replacer: MountReplacer, isAdopted: boolean): Promise<string | undefined> {
-    const result = await probeInstance(this.instance.mountPoint, cgroups);
+  async prove(cgroups: Cgroups | undefined, replacer: MountReplacer, isAdopted: boolean): Promise<string | undefined> {
+    const result = cgroups ? await probeInstance(this.instance.mountPoint, cgroups) : UNTESTED;
     if (this.phase === 'dead') return undefined;
     if (result.outcome === 'ready' || (result.outcome === 'failed' && isAdopted)) {
       try {
-        await this.openFiles(replacer, result.outcome === 'ready' ? result.files : FILES);
-        if ((this.phase as Member['phase']) === 'dead') this.closeFiles();
-        else this.phase = 'ready';
+        const files = await this.openFiles(replacer, result.outcome === 'ready' ? result.files : FILES);
+        if ((this.phase as Member['phase']) === 'dead') {
+          closeAll(files);
+          return undefined;
+        }
+        this.files = files;
+        this.phase = 'ready';
         return undefined;
       } catch {
         // Hung, since it was read from a moment ago.
@@ -50,11 +60,12 @@ export class Running {
     return `lxcfs ${this.instance.record.version} is not fit: ${'detail' in result ? result.detail : 'a reader had to wait for ever'}`;
   }
 
-  /** @throws NamespaceHangs */
-  async openFiles(replacer: MountReplacer, files: readonly string[]): Promise<void> {
-    const { mountPoint, device } = this.instance;
-    const descriptors = await replacer.open(files.map((file) => `${mountPoint}${file}`));
-    this.files = new Map(
+  /** @returns those of the files that are there; they are the caller's to close @throws NamespaceHangs */
+  async openFiles(replacer: MountReplacer, files: readonly string[]): Promise<Sources> {
+    const { mountPoint, device, id } = this.instance;
+    const paths = files.map((file) => `${mountPoint}${file}`);
+    const descriptors = await replacer.open(paths, `lxcfs, instance ${id}`);
+    return new Map(
       files.flatMap((file, i) => (descriptors[i] === undefined ? [] : [[file, { device, fd: descriptors[i] }]])),
     );
   }
@@ -72,6 +83,7 @@ export class Running {
   }
 }
 
+/** Closes the descriptors of what an instance serves, or has served. */
 export function closeAll(files: Sources): void {
   for (const { fd } of files.values()) closeSync(fd);
 }

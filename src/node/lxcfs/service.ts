@@ -6,7 +6,7 @@ import { readMountinfo } from '../../linux/mountinfo.ts';
 import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { isRunDir, openRunDir, type RunDir } from '../run-dir.ts';
-import { askToYield, startControl } from './control.ts';
+import { askToYield, type Control, startControl } from './control.ts';
 import { lockPath, prepareDirectories } from './directories.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -51,40 +51,52 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
   let { views } = options;
   let isClosed = false;
   let supervisor: Supervisor | undefined;
-  let stopControl = async (): Promise<void> => {};
+  let control: Control | undefined;
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
 
   const supervise = async (): Promise<void> => {
     const current = new Supervisor({ ...options, runDir, views, wakeups });
     supervisor = current;
-    stopControl = await startControl(runDir, {
+    control = await startControl(runDir, {
       status: () => current.status(),
       metrics: () => current.metrics.registry.metrics(),
       yield: async () => {
-        log.info('another supervisor takes over: letting go');
-        await release();
+        if (!(await release())) return;
+        log.info('another supervisor takes over: let go');
         if (options.isDetached) end();
         else void resume();
       },
     });
+    if (isClosed) return control.close();
     await current.start();
   };
-  const release = async (): Promise<void> => {
-    await supervisor?.close();
+  /** @returns false where that is done, or being done, already */
+  const release = async (): Promise<boolean> => {
+    const current = supervisor;
+    if (!current) return false;
     supervisor = undefined;
+    await current.close();
+    control?.withdraw();
     unlock();
+    unlock = () => {};
+    return true;
   };
   const resume = async (): Promise<void> => {
-    // The socket's path is the successor's by now: this one only stops answering.
     for (;;) {
-      await sleep(RESUME_EVERY, undefined, { ref: true });
+      await sleep(RESUME_EVERY);
       if (isClosed) return;
-      const lock = tryLock(lockPath(runDir));
-      if (!lock) continue;
-      unlock = lock;
-      log.warn('the supervisor that had taken over has ended: going on');
-      await supervise();
-      return;
+      try {
+        const lock = tryLock(lockPath(runDir));
+        if (!lock) continue;
+        unlock = lock;
+        log.warn('the supervisor that had taken over has ended: going on');
+        // Who has waited for this one's end waits for it at the new socket.
+        control?.close();
+        return await supervise();
+      } catch (error) {
+        log.error({ err: error }, `lxcfs goes on, but cannot be supervised: next try in ${RESUME_EVERY / 1000} s`);
+        await release();
+      }
     }
   };
 
@@ -100,7 +112,7 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
     log.error({ runDir: runDir.path }, 'the run dir has been unmounted: ending every lxcfs');
     isClosed = true;
     process.exitCode = 1;
-    void (supervisor?.close(true) ?? Promise.resolve()).then(end);
+    void Promise.resolve(supervisor?.close(true)).finally(end);
   });
 
   return {
@@ -112,9 +124,8 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
     async close() {
       isClosed = true;
       unwatch();
-      await stopControl();
-      await supervisor?.close();
-      unlock();
+      control?.close();
+      await release();
       await wakeups.close();
       runDir.close();
     },
@@ -123,14 +134,12 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
 
 async function takeOver(runDir: RunDir, log: Logger): Promise<() => void> {
   const deadline = performance.now() + YIELD_DEADLINE;
-  let isAsked = false;
-  for (;;) {
+  for (let tries = 0; ; tries++) {
     const lock = tryLock(lockPath(runDir));
     if (lock) return lock;
-    if (!isAsked) {
-      log.info('asking the supervisor that is running to let go');
-      isAsked = await askToYield(runDir.path).catch(() => false);
-    }
+    if (tries === 0) log.info('asking the supervisor that is running to let go');
+    // Each time anew: a third one may have been faster, and be the one that has to let go now.
+    await askToYield(runDir.path).catch(() => {});
     if (performance.now() > deadline) {
       throw new Error(
         `another hotmount lxcfs supervises ${runDir.path} and does not let go within ${YIELD_DEADLINE / 1000} s: stop it (kill -9 costs nothing: every lxcfs goes on running)`,

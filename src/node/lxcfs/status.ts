@@ -11,8 +11,12 @@ export interface LxcfsStatus {
   };
   /** Containers that start now get what they asked for. */
   readonly ready: boolean;
-  /** And there is a standby, both are of the lxcfs that is installed and of this container, and every container is on the active one. */
+  /**
+   * And there is a standby, both are of the lxcfs that is installed and of this container, and every container that can be is on the
+   * active one; what can not is in `unhealed`. It does not count here: no container can keep an upgrade from going on.
+   */
   readonly settled: boolean;
+  /** What keeps it from being ready, or from having a standby. */
   readonly problem?: string;
   /** The lxcfs that is installed. */
   readonly program?: { readonly path: string; readonly version: string };

@@ -10,6 +10,7 @@ import { prepareDirectories, publish, publishedId } from './directories.ts';
 import { Instances } from './instances.ts';
 import { createLxcfsMetrics, type LxcfsMetrics } from './metrics.ts';
 import { mountNodeFiles } from './node-files.ts';
+import type { Sources } from './reattach-plan.ts';
 import { closeAll, type Running } from './running.ts';
 import type { Gap, LxcfsStatus } from './status.ts';
 import { nextStep } from './supervision.ts';
@@ -41,6 +42,11 @@ export class Supervisor {
   readonly metrics: LxcfsMetrics;
   #views: readonly LxcfsView[];
   #isClosed = false;
+  #isChecking = false;
+  /** Whose files containers are being moved to: the published one, unless it could not be published. */
+  #serving: Running | undefined;
+  /** Publishing that one has failed: the next check tries again. */
+  #unpublished: string | undefined;
   #problem: string | undefined = 'starting';
   #lostAt: { at: number; cause: Gap['cause'] } | undefined;
   #lastGap: Gap | undefined;
@@ -72,12 +78,13 @@ export class Supervisor {
 
   /** Takes over what an earlier supervisor left running, and goes on from there. */
   async start(): Promise<void> {
-    const { runDir, wakeups, checkEvery } = this.#options;
+    const { runDir, checkEvery } = this.#options;
     prepareDirectories(runDir);
     await this.#replacer.warmUp();
+    if (this.#isClosed) return;
     await this.#instances.adopt();
-    const { cgroups } = this.#instances.installed;
-    if (cgroups) this.#attachment.followStarts(cgroups, wakeups);
+    if (this.#isClosed) return;
+    this.#followStarts();
     const active = this.#active;
     if (active) {
       this.#serve(active);
@@ -169,12 +176,16 @@ export class Supervisor {
         isHealing: this.#attachment.isHealing,
         mayStart: instances.mayStart,
       });
-      if (!step) break;
-      if (step.do === 'publish') this.#publish(instances.get(step.id) as Running);
-      else if (step.do === 'clear') instances.clear(instances.get(step.id) as Running);
+      if (!step || (step.do === 'publish' && step.id === this.#unpublished)) break;
+      if (step.do === 'publish') {
+        const member = instances.get(step.id) as Running;
+        if (instances.stillRuns(member)) this.#publish(member);
+      } else if (step.do === 'clear') instances.clear(instances.get(step.id) as Running);
       else void instances.start();
     }
-    if (!this.#active && !this.#isClosed) {
+    const active = this.#active;
+    if (active && instances.installed.program && this.#isComplete(active)) this.#problem = undefined;
+    if (this.#serving?.phase !== 'ready' && !this.#isClosed) {
       this.#stopWaiting ??= this.#timers.after(FALL_BACK_AFTER, () => void this.#fallBack());
     }
   }
@@ -185,16 +196,18 @@ export class Supervisor {
     const lost = this.#lostAt;
     const startedAt = lost?.at ?? performance.now();
     this.#lostAt = undefined;
-    this.#serve(member);
-    if (previous) {
+    const isPublished = this.#serve(member);
+    if (previous && isPublished) {
       previous.leftAt = performance.now();
       this.#timers.after(GRACE + 1, () => this.#step());
     }
     const { id, record } = member.instance;
-    log.info({ instance: id, pid: record.pid, lxcfs: record.version }, 'published');
+    if (isPublished) log.info({ instance: id, pid: record.pid, lxcfs: record.version }, 'published');
     this.#warnOfMissingViews();
-    void this.#attachment.heal().then(({ files, namespaces: containers }) => {
-      const seconds = (performance.now() - startedAt) / 1000;
+    void this.#attachment.heal().then((healed) => {
+      if (!healed) return;
+      const { files, namespaces: containers, attachedAt = performance.now() } = healed;
+      const seconds = (attachedAt - startedAt) / 1000;
       this.metrics.healed(seconds);
       if (lost) this.#lastGap = { at: new Date().toISOString(), seconds, files, containers, cause: lost.cause };
       log.info(
@@ -204,8 +217,11 @@ export class Supervisor {
     });
   }
 
-  /** It is the one to read from, for containers that start now and, once they are healed, for those that run. */
-  #serve(member: Running): void {
+  /**
+   * It is the one to read from, for containers that start now and, once they are healed, for those that run.
+   * @returns whether it is for those that start, too
+   */
+  #serve(member: Running): boolean {
     const { runDir, log } = this.#options;
     let { missingViews } = member;
     try {
@@ -214,18 +230,37 @@ export class Supervisor {
       log.error({ err: error }, 'the node’s own files cannot be mounted in place of views that lxcfs does not serve');
       missingViews = [];
     }
-    publish(runDir, member.instance.id, missingViews);
     this.#attachment.serve(member.files);
-    this.#problem = undefined;
+    this.#serving = member;
     this.#stopWaiting?.();
     this.#stopWaiting = undefined;
+    const { id } = member.instance;
+    try {
+      publish(runDir, id, missingViews);
+    } catch (error) {
+      this.#unpublished = id;
+      this.#fail(
+        `running containers read from lxcfs, those that start now wait: ${runDir.path}/lxcfs cannot be made to lead to instance ${id} (${(error as Error).message}); next try at the next check`,
+      );
+      return false;
+    }
+    this.#unpublished = undefined;
+    this.#problem = undefined;
+    return true;
+  }
+
+  /** From when it is known where the node's cgroups are. */
+  #followStarts(): void {
+    const { cgroups } = this.#instances.installed;
+    if (cgroups && !this.#isClosed) this.#attachment.followStarts(cgroups, this.#options.wakeups);
   }
 
   /** There is no lxcfs, and none in sight: better the node's values than errors. Whoever starts now waits for it all the same. */
   async #fallBack(): Promise<void> {
     this.#attachment.serve(new Map());
-    const { files, namespaces: containers } = await this.#attachment.heal();
-    if (files > 0) {
+    const healed = await this.#attachment.heal();
+    if (healed && healed.files > 0) {
+      const { files, namespaces: containers } = healed;
       this.#options.log.warn({ files, containers }, 'containers read the node’s values, until there is an lxcfs again');
     }
   }
@@ -243,29 +278,48 @@ export class Supervisor {
     this.#problem = `the active lxcfs ${cause === 'died' ? 'ended' : 'hung'} and there is no other yet`;
   }
 
+  /** One at a time: they may take longer than the time between two. */
   async #check(): Promise<void> {
-    await this.#instances.check();
-    if (this.#attachment.unhealed.length > 0 && !this.#isClosed) await this.#healAgain();
+    if (this.#isChecking) return;
+    this.#isChecking = true;
+    this.#unpublished = undefined;
+    try {
+      await this.#instances.check();
+      this.#followStarts();
+      const needsHealing = this.#attachment.unhealed.length > 0 || this.#attachment.hasFailed;
+      if (needsHealing && !this.#isClosed) await this.#healAgain();
+    } catch (error) {
+      this.#options.log.error({ err: error }, 'a check of lxcfs failed: the next one tries again');
+    } finally {
+      this.#isChecking = false;
+    }
   }
 
   /** Tries once more what could not be put in place, from files looked up again: the kernel may have dropped their names. */
   async #healAgain(): Promise<void> {
-    const active = this.#active;
-    const before = active?.files ?? new Map();
+    const serving = this.#serving;
+    const before = serving?.files;
+    if (serving?.phase !== 'ready' || !before) return void (await this.#attachment.heal());
+    let files: Sources;
     try {
-      await active?.openFiles(this.#replacer, [...before.keys()]);
+      files = await serving.openFiles(this.#replacer, [...before.keys()]);
     } catch {
       return;
     }
-    if (active && active !== this.#active) return closeAll(active.files);
-    if (active) this.#attachment.serve(active.files);
+    // Else it has ended meanwhile, or another serves.
+    const isFresh = files.size >= before.size && serving.files === before && serving === this.#serving;
+    if (isFresh) {
+      serving.files = files;
+      this.#attachment.serve(files);
+    }
     await this.#attachment.heal();
-    if (active) closeAll(before);
+    closeAll(isFresh ? before : files);
   }
 
+  /** What keeps an instance from serving, or the standby from being there. */
   #fail(problem: string): void {
     if (problem !== this.#problem) this.#options.log.error(problem);
-    if (!this.#active) this.#problem = problem;
+    this.#problem = problem;
   }
 
   #warnOfMissingViews(): void {

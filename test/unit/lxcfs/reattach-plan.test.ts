@@ -54,14 +54,16 @@ describe('what a container needs', () => {
     ]);
   });
 
-  it('is the file at the bottom, where a visit that was killed has left a pile of others on it', () => {
+  it('is the live file alone, where a visit has left dead ones between two live ones', () => {
     const other = '512 511 0:49 /proc/stat /proc/meminfo rw,noexec,relatime - fuse.lxcfs hotmount rw';
-    const stack = [file(510, 501, '0:50'), file(511, 510, '0:49'), other];
-    const [repair] = plan(stack);
-    expect(repair).toMatchObject({ file: '/proc/meminfo', set: 0x1 | 0x2 | 0x4 });
-    expect(repair?.stack.map(({ isLive }) => isLive)).toEqual([true, false, false]);
-    const liveOther = other.replace('0:49', '0:50');
-    expect(plan([file(510, 501, '0:49'), file(511, 510, '0:49'), liveOther])[0]?.stack.at(-1)?.isLive).toBe(false);
+    const stack = [file(510, 501, '0:50'), file(511, 510, '0:49'), other, file(513, 512, '0:50')];
+    expect(plan(stack)).toMatchObject([
+      { file: '/proc/meminfo', stack: [510, 511, 512, 513].map((id) => ({ id, isLive: id % 3 === 0 })), set: 0x7 },
+    ]);
+  });
+
+  it('is nothing where the live file has got the number of a mount that was locked', () => {
+    expect(plan([file(510, 501, '0:50')], new Set([510]))).toEqual([]);
   });
 
   it('is one live mount on top of what is locked', () => {
