@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { errorCode } from './errors.ts';
 import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
 
 /** A block device as sysfs shows it. Its strings come from the device itself: hostile. */
@@ -60,8 +61,7 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
       partitions: isPartition ? [] : partitionsOf(path),
     };
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV'))
-      return undefined;
+    if (['ENOENT', 'ENODEV'].includes(errorCode(error) ?? '')) return undefined;
     throw error;
   }
 }

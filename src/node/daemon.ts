@@ -169,7 +169,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   await Promise.race([looked, sleep(FIRST_LOOK_PATIENCE, undefined, { ref: false })]);
   for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
   problem = propagation;
-  if (problem === undefined) log.info({ runDir: runDir.path, takenOver: runDir.takenOver }, 'ready');
+  if (problem === undefined) log.info({ runDir: runDir.path }, 'ready');
 
   return {
     port: server.port,
