@@ -1,4 +1,5 @@
 import { existsSync, realpathSync, rmdirSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { errorCode } from '../linux/errors.ts';
 import { readMountinfo } from '../linux/mountinfo.ts';
 import { detachMount } from '../linux/mounts.ts';
@@ -12,7 +13,7 @@ import { cleanUpLxcfs } from './lxcfs/cleanup.ts';
 import { readMounted } from './media/actual.ts';
 import { unmountDisk } from './media/unmount.ts';
 import { isRunDir, openRunDir, type RunDir } from './run-dir.ts';
-import { fetchStatus } from './server.ts';
+import { tryTurn } from './standby.ts';
 
 /**
  * Undoes all that daemons have done on this node: removes device nodes and takes access to them back, unmounts every disk, then removes
@@ -20,15 +21,17 @@ import { fetchStatus } from './server.ts';
  * @returns false where something could not be undone; the log says what
  * @throws Error where a daemon is running
  */
-export async function cleanUp(path: string, log: Logger): Promise<boolean> {
-  if (await fetchStatus(path)) throw new Error(`hotmount node is running on ${path}: stop it first`);
+export async function cleanUp(given: string, log: Logger): Promise<boolean> {
+  // As mount tables name it.
+  const path = existsSync(given) ? realpathSync(given) : resolve(given);
+  const runDir = isMountedAt(path) ? openRunDir(path) : undefined;
+  if (runDir && !tryTurn(runDir)) throw new Error(`hotmount node is running on ${path}: stop it first`);
   // Also without a run dir: what was granted outlives it.
   let clean = takeAccessBack(path, log);
-  if (!readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) {
+  if (!runDir) {
     log.info({ runDir: path }, 'there is no run dir: nothing more to clean up');
     return clean;
   }
-  const runDir = openRunDir(path);
   const entry = new NamespaceEntry();
   const { nodes, links } = readNodes(runDir);
   for (const node of [...links.keys(), ...nodes.keys()]) removeEntry(runDir, node);
@@ -46,7 +49,7 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
   await entry.close();
   runDir.close();
   if (!clean) return false;
-  while (readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) detachMount(path);
+  while (isMountedAt(path)) detachMount(path);
   try {
     rmdirSync(path);
   } catch (error) {
@@ -56,6 +59,9 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
   log.info({ runDir: path }, 'removed the run dir');
   return true;
 }
+
+const isMountedAt = (path: string): boolean =>
+  readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount));
 
 /**
  * Detaches the run dir on the node, and wherever else a container has all of it. In a container, a volume is a mount of its own, on a
@@ -80,7 +86,7 @@ async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logge
 
 /** @returns whether nothing is granted any more */
 function takeAccessBack(path: string, log: Logger): boolean {
-  const grants = openGrants({ path: existsSync(path) ? realpathSync(path) : path });
+  const grants = openGrants({ path });
   const granted = [...grants.granted().keys()];
   for (const [cgroup, outcome] of grants.reconcile([])) {
     if (outcome.state === 'refused') log.error({ cgroup, reason: outcome.reason }, outcome.message);
