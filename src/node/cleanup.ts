@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { errorCode } from '../linux/errors.ts';
 import { readMountinfo } from '../linux/mountinfo.ts';
 import { detachMount } from '../linux/mounts.ts';
-import { NamespaceEntry } from '../linux/namespace-entry.ts';
+import { detachIn } from '../linux/namespace-entry.ts';
 import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
 import { openGrants } from './devices/grants.ts';
@@ -32,12 +32,11 @@ export async function cleanUp(given: string, log: Logger): Promise<boolean> {
     log.info({ runDir: path }, 'there is no run dir: nothing more to clean up');
     return clean;
   }
-  const entry = new NamespaceEntry();
   const { nodes, links } = readNodes(runDir);
   for (const node of [...links.keys(), ...nodes.keys()]) removeEntry(runDir, node);
   for (const mounted of readMounted(runDir)) {
     const { className, directory, record } = mounted;
-    const { finding } = await unmountDisk(runDir, entry, mounted, false);
+    const { finding } = await unmountDisk(runDir, mounted, false);
     if (finding) clean = false;
     log[finding ? 'error' : 'info'](
       { disk: record.name, class: className, directory },
@@ -45,8 +44,7 @@ export async function cleanUp(given: string, log: Logger): Promise<boolean> {
     );
   }
   if (!(await cleanUpLxcfs(runDir, log))) clean = false;
-  if (clean && !(await detachElsewhere(runDir, entry, log))) clean = false;
-  await entry.close();
+  if (clean && !(await detachElsewhere(runDir, log))) clean = false;
   runDir.close();
   if (!clean) return false;
   while (isMountedAt(path)) detachMount(path);
@@ -67,7 +65,7 @@ const isMountedAt = (path: string): boolean =>
  * Detaches the run dir on the node, and wherever else a container has all of it. In a container, a volume is a mount of its own, on a
  * directory that is the container's: unmounting that tells nobody. What pods have is a directory of it, and stays.
  */
-async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logger): Promise<boolean> {
+async function detachElsewhere(runDir: RunDir, log: Logger): Promise<boolean> {
   const own = namespaceOf('self');
   const elsewhere = () =>
     findMounts([runDir.device])
@@ -76,7 +74,7 @@ async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logge
   // Some go with others, as they receive from them: what counts is what is left.
   let detail = 'it was mounted meanwhile';
   for (const { namespace, mounts } of elsewhere()) {
-    for (const error of await entry.detach(namespace, mounts)) detail = error.message;
+    for (const error of (await detachIn(namespace, mounts)).errors) detail = error.message;
   }
   const [left] = elsewhere();
   if (left)

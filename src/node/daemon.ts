@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
-import { NamespaceEntry } from '../linux/namespace-entry.ts';
 import { prepareRenameMounted } from '../linux/rename-mounted.ts';
 import type { UeventBatch } from '../linux/uevents.ts';
 import { getAttribute, setAttribute } from '../linux/xattr.ts';
@@ -60,7 +59,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const startedAt = new Date().toISOString();
   const runDir = openRunDir(options.runDir);
   prepareRenameMounted();
-  const entry = new NamespaceEntry();
   const metrics = createNodeMetrics(version);
   let { policy } = options;
   let policyProblem: string | undefined;
@@ -103,7 +101,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   });
   const media: Media = new Media({
     runDir,
-    entry,
     bootSequence: sequence,
     classes: policy.mediaClasses,
     log,
@@ -185,7 +182,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       await server.close();
       await devices.close();
       grants.close();
-      await entry.close();
       runDir.close();
     },
   };
