@@ -75,8 +75,8 @@ describeSystem('a daemon that cannot do its job', [], () => {
 /** So that no other socket has its number next. */
 function replaceByNull(fd: number): void {
   libc.close(fd);
-  const opened = [openSync('/dev/null')];
-  while (opened.at(-1) !== fd) opened.push(openSync('/dev/null'));
+  const opened = [openSync('/dev/null', 'r')];
+  while (opened.at(-1) !== fd) opened.push(openSync('/dev/null', 'r'));
   for (const other of opened) if (other !== fd) closeSync(other);
 }
 
