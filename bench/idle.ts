@@ -20,7 +20,10 @@ try {
   await daemon.start();
   await sleep(5000);
   let heard = 0;
-  const listener = await listenForUevents({ watchMounts: true }, () => heard++);
+  const fail = (error: Error): never => {
+    throw error;
+  };
+  const listener = await listenForUevents({ watchMounts: true }, () => heard++, fail);
   const before = switches(daemon.pid);
   await sleep(SECONDS * 1000);
   const after = switches(daemon.pid);

@@ -48,11 +48,12 @@ for (const stream of [process.stdout, process.stderr]) {
 try {
   await run(process.argv.slice(2));
 } catch (error) {
-  process.exitCode = exitCodeOf(error);
   if (!(error instanceof CommanderError)) {
     const text = error instanceof Error ? (process.env['HOTMOUNT_DEBUG'] ? error.stack : error.message) : String(error);
     process.stderr.write(`hotmount: unexpected error: ${text} (HOTMOUNT_DEBUG=1 shows where)\n`);
   }
+  // What it has begun, such as servers that listen, must not keep a process alive that does not do its job.
+  process.exit(exitCodeOf(error));
 }
 
 async function run(args: readonly string[]): Promise<void> {

@@ -37,6 +37,7 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
     import('./read-policy.ts'),
   ]);
   const meaning = await meaningTo((await readPolicy(file)).policy);
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const listener = await listenForUevents(
     subsystem ? { subsystems: subsystem } : {},
     ({ events, overflow, receivedAt }) => {
@@ -48,9 +49,10 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
         );
       }
     },
+    fail,
   );
   process.stderr.write('listening for kernel events; end with Ctrl-C\n');
-  await signalled;
+  await Promise.race([signalled, failed]);
   await listener.close();
 }
 

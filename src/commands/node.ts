@@ -126,7 +126,7 @@ async function run(
   if (broken) daemon.policyFailed(broken);
   log.info({ metricsPort: daemon.port, policy: flags.policy ?? 'built-in', version: VERSION }, 'serving');
 
-  const signal = await signalled;
+  const signal = await Promise.race([signalled, daemon.failed]);
   log.info({ signal }, 'stopping; what is mounted stays');
   source.close();
   await daemon.close();

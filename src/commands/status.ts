@@ -33,10 +33,10 @@ export function statusCommand(): Command {
       try {
         status = await fetchStatus(runDir);
       } catch (error) {
-        // Without a run dir, there is no daemon either.
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-          problem = `the daemon of ${runDir} did not answer: ${(error as Error).message}`;
-        }
+        const { code, message } = error as NodeJS.ErrnoException;
+        if (code === 'EACCES')
+          command.error(`error: the daemon of ${runDir} answers root alone: run it as root`, { exitCode: 1 });
+        problem = `the daemon of ${runDir} did not answer: ${message}`;
       }
       if (status) {
         process.stdout.write(output === 'json' ? json(status) : formatStatus(status, new Date()));

@@ -19,8 +19,11 @@ export type Probe =
   | { readonly outcome: 'failed'; readonly detail: string }
   | { readonly outcome: 'hung'; readonly stuck: Promise<void> | undefined };
 
-/** A user id of the probe's own, above what distributions and systemd's dynamic users take: no other process shares it. */
-export const PROBE_UID = 65_532;
+/**
+ * A user id of the probe's own: a process that shared it could trace the probe, and with it act in the daemon's cgroup. systemd's dynamic
+ * users end at 65519, and images like to run as 65532 (`nonroot`) or 65534 (`nobody`); what is between, nobody gives out.
+ */
+export const PROBE_UID = 65_521;
 
 /** Exit codes of `blkid -p` (blkid(8)). */
 const NOTHING = 2;

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { errorCode } from './errors.ts';
 import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
 
 /** A block device as sysfs shows it. Its strings come from the device itself: hostile. */
@@ -13,7 +14,7 @@ export interface BlockDevice {
   readonly disk: string;
   /** Counts up for each medium, of all disks: 0 where the kernel (before 5.15) does not tell. */
   readonly diskSequence: number;
-  /** Bytes; 0: no medium. */
+  /** Bytes; 0: no medium. Of a partition too, which the kernel leaves as it was where it is mounted. */
   readonly size: number;
   readonly readOnly: boolean;
   /** Medium or device can be taken out. */
@@ -51,17 +52,16 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
       isPartition,
       disk: basename(disk),
       diskSequence: Number(attribute(disk, 'diskseq')),
-      size: Number(attribute(path, 'size')) * SECTOR,
+      size: attribute(disk, 'size') === '0' ? 0 : Number(attribute(path, 'size')) * SECTOR,
       readOnly: attribute(path, 'ro') === '1',
       removable: attribute(disk, 'removable') === '1' || identity.bus === 'usb' || isPluggable(disk, sysfs),
       ...identity,
       holders: entries(join(path, 'holders')),
       slaves: entries(join(path, 'slaves')),
-      partitions: isPartition ? [] : partitionsOf(path),
+      partitions: isPartition ? [] : partitionsIn(path),
     };
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV'))
-      return undefined;
+    if (['ENOENT', 'ENODEV'].includes(errorCode(error) ?? '')) return undefined;
     throw error;
   }
 }
@@ -97,7 +97,12 @@ const isPluggable = (disk: string, sysfs: string): boolean =>
   attribute(disk, 'device/type') === 'SD' ||
   ancestors(dirname(disk), sysfs).some((path) => attribute(path, 'removable') === 'removable');
 
-function partitionsOf(disk: string): string[] {
-  const prefix = basename(disk);
-  return entries(disk).filter((entry) => entry.startsWith(prefix) && existsSync(join(disk, entry, 'partition')));
+/** The names of a disk's partitions; none where there is no such disk. */
+export const partitionsOf = (disk: string, sysfs = '/sys'): string[] => partitionsIn(join(sysfs, 'class/block', disk));
+
+function partitionsIn(directory: string): string[] {
+  const prefix = basename(directory);
+  return entries(directory).filter(
+    (entry) => entry.startsWith(prefix) && existsSync(join(directory, entry, 'partition')),
+  );
 }

@@ -1,8 +1,6 @@
 import { closeSync, writeFileSync } from 'node:fs';
 import { errorCode } from './errors.ts';
-import { check, libc } from './libc.ts';
-
-const SYS = { fsopen: 430, fsconfig: 431, fsmount: 432 };
+import { createFileSystem } from './mounts.ts';
 
 /**
  * Aborts the connection behind a FUSE mount: every request that waits for its server fails at once, whoever made it. `device` is
@@ -12,22 +10,14 @@ const SYS = { fsopen: 430, fsconfig: 431, fsmount: 432 };
  * @throws SystemCallError
  */
 export function abortFuse(device: string): boolean {
-  const context = check(libc.syscall(SYS.fsopen, 'str', 'fusectl', 'uint', 1), 'fsopen', 'fusectl');
-  let mount: number | undefined;
+  const connections = createFileSystem('fusectl', 'fusectl', {}, []);
   try {
-    check(
-      libc.syscall(SYS.fsconfig, 'int', context, 'uint', 6, 'str', null, 'str', null, 'int', 0),
-      'fsconfig',
-      'fusectl',
-    );
-    mount = check(libc.syscall(SYS.fsmount, 'int', context, 'uint', 1, 'uint', 0), 'fsmount', 'fusectl');
-    writeFileSync(`/proc/self/fd/${mount}/${device.split(':')[1]}/abort`, '1', { flag: 'r+' });
+    writeFileSync(`/proc/self/fd/${connections}/${device.split(':')[1]}/abort`, '1', { flag: 'r+' });
     return true;
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;
     throw error;
   } finally {
-    if (mount !== undefined) closeSync(mount);
-    closeSync(context);
+    closeSync(connections);
   }
 }

@@ -30,10 +30,9 @@ export async function holdersOfMounts(
   const holders: Holder[] = [];
   const others: number[] = [];
   for (const pid of pids) {
-    const path = heldPath(pid, mountIds);
+    const path = (await openPath(pid, mountIds)) ?? namedPath(pid, mountIds);
     if (path === undefined) others.push(pid);
     else holders.push({ pid, command: commandOf(pid), path, how: 'open' });
-    // One process may have many thousands: others get their turn between two.
     await setImmediate();
   }
   const mapped = await mappedPaths(device, others);
@@ -63,21 +62,49 @@ async function mappedPaths(device: string, pids: readonly number[]): Promise<{ p
   }));
 }
 
-function heldPath(pid: number, mountIds: ReadonlySet<number>): string | undefined {
-  try {
-    for (const fd of readdirSync(`/proc/${pid}/fdinfo`)) {
+/** Of one process, a million descriptors would take seconds: who has so many is found by another of them, or not at all. */
+const MAX_DESCRIPTORS = 20_000;
+/** Others get their turn after as many, which takes some ms. */
+const DESCRIPTORS_A_TURN = 500;
+
+/** The path of the first descriptor on one of these mounts. */
+async function openPath(pid: number, mountIds: ReadonlySet<number>): Promise<string | undefined> {
+  for (const [i, fd] of descriptorsOf(pid).slice(0, MAX_DESCRIPTORS).entries()) {
+    if (i % DESCRIPTORS_A_TURN === DESCRIPTORS_A_TURN - 1) await setImmediate();
+    try {
       if (mountIds.has(mountIdOf(`/proc/${pid}/fdinfo/${fd}`))) return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      // Closed while we looked.
     }
-    for (const link of ['cwd', 'root']) {
+  }
+  return undefined;
+}
+
+function descriptorsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fdinfo`);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * The same of its working directory and root. To open these with `O_PATH` asks nothing of a disk or a server: a link of procfs leads to
+ * the directory without a lookup, and of the few file systems that are asked whether it is still valid (`complete_walk` in fs/namei.c),
+ * NFS asks its server only where a file is really opened.
+ */
+function namedPath(pid: number, mountIds: ReadonlySet<number>): string | undefined {
+  for (const link of ['cwd', 'root']) {
+    try {
       const fd = openSync(`/proc/${pid}/${link}`, O_PATH);
       try {
         if (mountIds.has(mountIdOf(`/proc/self/fdinfo/${fd}`))) return readlinkSync(`/proc/${pid}/${link}`);
       } finally {
         closeSync(fd);
       }
+    } catch {
+      // It has ended while we looked.
     }
-  } catch {
-    // It has ended, or closed the file, while we looked.
   }
   return undefined;
 }

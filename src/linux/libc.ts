@@ -7,8 +7,8 @@ import { SystemCallError } from './errors.ts';
  */
 const lib = koffi.load('libc.so.6');
 
-export const pollfd = koffi.struct({ fd: 'int', events: 'int16', revents: 'int16' });
-export const sockaddrNl = koffi.struct({ family: 'uint16', pad: 'uint16', pid: 'uint32', groups: 'uint32' });
+const pollfd = koffi.struct({ fd: 'int', events: 'int16', revents: 'int16' });
+const sockaddrNl = koffi.struct({ family: 'uint16', pad: 'uint16', pid: 'uint32', groups: 'uint32' });
 
 export const libc = {
   syscall: lib.func('long syscall(long, ...)'),

@@ -76,6 +76,10 @@ export function pathBytes(raw: string): Buffer {
   );
 }
 
+/** A mount point for a system call: all its bytes, and a zero. */
+export const mountPointBytes = ({ rawMountPoint }: Mount): Buffer =>
+  Buffer.concat([pathBytes(rawMountPoint), Buffer.of(0)]);
+
 function decodePath(raw: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the question is exactly whether all is plain ASCII
   return /^[\x00-\x5b\x5d-\x7f]*$/.test(raw) ? raw : pathBytes(raw).toString('utf8');

@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
 import { release } from 'node:os';
+import { joinNumber } from './device-number.ts';
 import { check, errno, libc } from './libc.ts';
 
 const SYS = {
@@ -47,7 +48,7 @@ export type DetachedMount = number;
  * @throws SystemCallError
  */
 export function createFileSystem(
-  type: 'tmpfs' | 'proc' | 'sysfs',
+  type: 'tmpfs' | 'proc' | 'sysfs' | 'fusectl',
   source: string,
   options: Readonly<Record<string, string>>,
   attributes: readonly MountAttribute[],
@@ -152,13 +153,7 @@ const NODE_TYPES = { char: 0o020000, block: 0o060000 } as const;
 
 /** Makes a device node of mode 0400. @throws SystemCallError */
 export function makeNode(path: string, type: keyof typeof NODE_TYPES, major: number, minor: number): void {
-  check(libc.mknod(path, NODE_TYPES[type] | 0o400, makedev(major, minor)), 'mknod', path);
-}
-
-/** glibc's gnu_dev_makedev: 32 bits of each, interleaved. */
-function makedev(major: number, minor: number): bigint {
-  const [ma, mi] = [BigInt(major), BigInt(minor)];
-  return ((ma & 0xfffn) << 8n) | ((ma & ~0xfffn) << 32n) | (mi & 0xffn) | ((mi & ~0xffn) << 12n);
+  check(libc.mknod(path, NODE_TYPES[type] | 0o400, joinNumber(major, minor)), 'mknod', path);
 }
 
 function bits<K extends string>(table: Readonly<Record<K, number>>, names: readonly K[]): number {

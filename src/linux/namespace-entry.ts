@@ -3,11 +3,11 @@ import { closeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { SystemCallError } from './errors.ts';
-import { type Mount, pathBytes } from './mountinfo.ts';
+import { type Mount, mountPointBytes } from './mountinfo.ts';
 import type { MountNamespace } from './namespaces.ts';
+import { Turnstile } from './turnstile.ts';
 
 export interface DetachRequest {
-  readonly id: number;
   readonly pid: number;
   /** `mnt:[…]`: entered only where it is still the process's. */
   readonly namespace: string;
@@ -16,75 +16,79 @@ export interface DetachRequest {
 }
 
 export interface DetachReply {
-  readonly id: number;
   /** `O_PATH` descriptors on what was detached: whoever closes the last one pays for the file system's end. */
   readonly held: readonly number[];
   readonly errors: readonly number[];
 }
 
 /** How long a visit may take, in ms. Paths can lead over a container's own FUSE mounts, and those can hang. */
-const VISIT_DEADLINE = 1000;
+const VISIT_DEADLINE = 2000;
 
-/** The way into other mount namespaces: one worker, made at first need and kept. */
-export class NamespaceEntry {
-  #worker: Worker | undefined;
-  #nextId = 1;
-  readonly #waiting = new Map<number, (reply: DetachReply) => void>();
-  /** A visit did not come back: the thread is lost, and with it an orderly end of this process. */
-  stuck = false;
+/** Each visit has a thread, of some 10 MB. */
+const turnstile = new Turnstile(2, VISIT_DEADLINE);
 
-  /**
-   * Detaches mounts in another namespace. The last reference to each is dropped by a child process: writing back to a disk that has
-   * gone can take for ever.
-   * @returns what went wrong; empty where all was detached, and where that process is not there any more
-   */
-  async detach(namespace: MountNamespace, mounts: readonly Mount[]): Promise<Error[]> {
-    const worker = await this.#start();
-    const id = this.#nextId++;
-    // What is mounted on top, or below, comes first.
-    const paths = mounts.map((mount) => Buffer.concat([pathBytes(mount.rawMountPoint), Buffer.of(0)])).reverse();
-    const reply = await new Promise<DetachReply | undefined>((resolve) => {
-      const timer = setTimeout(() => resolve(undefined), VISIT_DEADLINE);
-      this.#waiting.set(id, (answer) => {
-        clearTimeout(timer);
-        resolve(answer);
-      });
-      worker.postMessage({ id, pid: namespace.pid, namespace: namespace.id, paths } satisfies DetachRequest);
+export interface Detached {
+  /** What went wrong; empty where all was detached, and where that process is not there any more. */
+  readonly errors: readonly Error[];
+  /** It did not come back in time: another visit would not, either. */
+  readonly hangs: boolean;
+}
+
+/**
+ * Detaches mounts in another namespace, by a worker thread that is made for it: seldom needed, and lost where it hangs. The last
+ * reference to each is dropped by a child process: writing back to a disk that has gone can take for ever.
+ */
+export async function detachIn(namespace: MountNamespace, mounts: readonly Mount[]): Promise<Detached> {
+  const leave = await turnstile.enter();
+  try {
+    const reply = await visit({
+      pid: namespace.pid,
+      namespace: namespace.id,
+      // What is mounted on top, or below, comes first.
+      paths: mounts.map(mountPointBytes).reverse(),
     });
-    this.#waiting.delete(id);
-    if (!reply) {
-      this.stuck = true;
-      this.#worker = undefined;
-      return [
-        new Error(
-          `mount namespace ${namespace.id} (process ${namespace.pid}) did not let go within ${VISIT_DEADLINE} ms`,
-        ),
-      ];
+    const where = `mount namespace ${namespace.id}`;
+    if (reply) {
+      return {
+        errors: reply.errors.map((errno) => new SystemCallError('umount2', errno, `in ${where}`)),
+        hangs: false,
+      };
     }
+    const message = `${where} (process ${namespace.pid}) did not let go within ${VISIT_DEADLINE} ms`;
+    return { errors: [new Error(message)], hangs: true };
+  } catch (error) {
+    return { errors: [error as Error], hangs: false };
+  } finally {
+    leave();
+  }
+}
+
+/** Undefined where it takes too long; should it come back later, what it holds is let go then. */
+async function visit(request: DetachRequest): Promise<DetachReply | undefined> {
+  // libuv's pool starts with its first job. Were that made while the worker is abroad, the pool's threads would be born there.
+  await stat('/');
+  const worker = new Worker(new URL('./namespace-worker.ts', import.meta.url), {
+    name: 'namespaces',
+    workerData: request,
+    resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 },
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<DetachReply | undefined>();
+  let deadline: NodeJS.Timeout | undefined;
+  worker.once('online', () => {
+    deadline = setTimeout(() => {
+      worker.unref();
+      resolve(undefined);
+    }, VISIT_DEADLINE);
+  });
+  worker.once('message', (reply: DetachReply) => {
     letGo(reply.held);
-    return reply.errors.map((errno) => new SystemCallError('umount2', errno, `in mount namespace ${namespace.id}`));
-  }
-
-  async close(): Promise<void> {
-    await this.#worker?.terminate();
-    this.#worker = undefined;
-  }
-
-  async #start(): Promise<Worker> {
-    if (this.#worker) return this.#worker;
-    // libuv's pool starts with its first job. Were that made while the worker is abroad, the pool's threads would be born there.
-    await stat('/');
-    const worker = new Worker(new URL('./namespace-worker.ts', import.meta.url), {
-      name: 'namespaces',
-      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 },
-    });
-    worker.on('message', (reply: DetachReply) => this.#waiting.get(reply.id)?.(reply));
-    worker.on('error', () => {
-      this.#worker = undefined;
-    });
-    worker.unref();
-    this.#worker = worker;
-    return worker;
+    resolve(reply);
+  });
+  worker.once('error', reject);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(deadline);
   }
 }
 

@@ -1,34 +1,35 @@
 import { closeSync, openSync, readlinkSync } from 'node:fs';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { check, errno, libc } from './libc.ts';
 import type { DetachReply, DetachRequest } from './namespace-entry.ts';
 
 /**
- * The only thread that ever enters other mount namespaces. Between the two setns(2) it makes nothing but the calls bound beforehand:
- * an import, a child process or Node's own file calls there would find the container's files and take them for the host's.
+ * A thread that enters one other mount namespace, comes back and ends. Between the two setns(2) it makes nothing but the calls bound
+ * beforehand: an import, a child process or Node's own file calls there would find the container's files and take them for the host's.
  */
 const CLONE_FS = 0x200;
 const CLONE_NEWNS = 0x20000;
 const O_PATH_NOFOLLOW_CLOEXEC = 0o10000000 | 0o400000 | 0o2000000;
 const MNT_DETACH_NOFOLLOW = 2 | 8;
 
-const home = openSync('/proc/self/ns/mnt', 'r');
+// This thread's: the main thread is in another namespace for moments.
+const home = openSync('/proc/thread-self/ns/mnt', 'r');
 // Root and working directory are shared among threads until then, and setns(CLONE_NEWNS) refuses to change them for others.
 check(libc.unshare(CLONE_FS), 'unshare');
+parentPort?.postMessage(detach(workerData as DetachRequest));
+closeSync(home);
 
-parentPort?.on('message', (request: DetachRequest) => parentPort?.postMessage(detach(request)));
-
-function detach({ id, pid, namespace: wanted, paths }: DetachRequest): DetachReply {
+function detach({ pid, namespace: wanted, paths }: DetachRequest): DetachReply {
   const held: number[] = [];
   const errors: number[] = [];
   let namespace: number;
   try {
     namespace = openSync(`/proc/${pid}/ns/mnt`, 'r');
   } catch {
-    return { id, held, errors };
+    return { held, errors };
   }
   // The process may have ended, and another have its number.
-  const isWanted = readlinkSync(`/proc/self/fd/${namespace}`) === wanted;
+  const isWanted = readlinkSync(`/proc/thread-self/fd/${namespace}`) === wanted;
   if (isWanted && libc.setns(namespace, CLONE_NEWNS) < 0) errors.push(errno());
   else if (isWanted) {
     for (const path of paths) {
@@ -39,5 +40,5 @@ function detach({ id, pid, namespace: wanted, paths }: DetachRequest): DetachRep
     check(libc.setns(home, CLONE_NEWNS), 'setns');
   }
   closeSync(namespace);
-  return { id, held, errors };
+  return { held, errors };
 }

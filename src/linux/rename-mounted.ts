@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { check, libc } from './libc.ts';
-import { parseMountinfo, topMount } from './mountinfo.ts';
+import { mountPointBytes, parseMountinfo, topMount } from './mountinfo.ts';
 import { setMountAttributes } from './mounts.ts';
 
 const CLONE_FS = 0x200;
@@ -80,8 +80,8 @@ function makeNowhere(): Nowhere {
     // Kept, they would keep the node's disks busy.
     const mounts = parseMountinfo(readFileSync('/proc/thread-self/mountinfo', 'latin1'));
     const top = topMount(mounts, '/')?.id;
-    for (const { mountPoint } of mounts.filter(({ id, parent }) => parent === top && id !== top).reverse()) {
-      check(libc.umount2(mountPoint, MNT_DETACH_NOFOLLOW), 'umount2', mountPoint);
+    for (const mount of mounts.filter(({ id, parent }) => parent === top && id !== top).reverse()) {
+      check(libc.umount2(mountPointBytes(mount), MNT_DETACH_NOFOLLOW), 'umount2', mount.mountPoint);
     }
     return { namespace, goHome };
   } finally {

@@ -42,10 +42,18 @@ export function spawnChild(
   const attributes = Buffer.alloc(OPAQUE_BYTES);
   succeed(libc.posix_spawn_file_actions_init(actions), 'posix_spawn_file_actions_init');
   succeed(libc.posix_spawnattr_init(attributes), 'posix_spawnattr_init');
-  const [stdoutRead, stdoutWrite] = pipe();
-  const [stderrRead, stderrWrite] = pipe();
-  const [stdinRead, stdinWrite] = stdin === 'pipe' ? pipe() : [];
+  const ours: number[] = [];
+  const theirs: number[] = [];
   try {
+    const [stdoutRead, stdoutWrite] = pipe();
+    ours.push(stdoutRead);
+    theirs.push(stdoutWrite);
+    const [stderrRead, stderrWrite] = pipe();
+    ours.push(stderrRead);
+    theirs.push(stderrWrite);
+    const [stdinRead, stdinWrite] = stdin === 'pipe' ? pipe() : [];
+    if (stdinWrite !== undefined) ours.push(stdinWrite);
+    if (stdinRead !== undefined) theirs.push(stdinRead);
     // Node ignores SIGPIPE, and what is ignored stays so in a program that is run.
     libc.posix_spawnattr_setsigdefault(attributes, Buffer.alloc(128, 0xff));
     libc.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGDEF);
@@ -62,10 +70,7 @@ export function spawnChild(
     const pid = [0];
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const result = libc.posix_spawnp(pid, file, actions, attributes, [file, ...args, null], [...variables, null]);
-    if (result !== 0) {
-      for (const fd of [stdoutRead, stderrRead, stdinWrite]) if (fd !== undefined) libc.close(fd);
-      throw new SystemCallError('posix_spawnp', result, file);
-    }
+    if (result !== 0) throw new SystemCallError('posix_spawnp', result, file);
     return {
       pid: pid[0] as number,
       stdin: stdinWrite,
@@ -73,8 +78,11 @@ export function spawnChild(
       stderr: new Socket({ fd: stderrRead, readable: true, writable: false }),
       exited: exitOf(pid[0] as number),
     };
+  } catch (error) {
+    for (const fd of ours) libc.close(fd);
+    throw error;
   } finally {
-    for (const fd of [stdoutWrite, stderrWrite, stdinRead]) if (fd !== undefined) libc.close(fd);
+    for (const fd of theirs) libc.close(fd);
     libc.posix_spawn_file_actions_destroy(actions);
     libc.posix_spawnattr_destroy(attributes);
   }

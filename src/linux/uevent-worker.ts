@@ -35,7 +35,7 @@ const post = (message: UeventWorkerMessage): void => parentPort?.postMessage(mes
 
 try {
   const socket = openSocket();
-  post({ type: 'ready', receiveBuffer });
+  post({ type: 'ready' });
   listen(socket);
 } catch (error) {
   if (!(error instanceof SystemCallError)) throw error;
@@ -57,8 +57,8 @@ function listen(socket: number): void {
   const sources = [
     { fd: stop, events: POLLIN, revents: 0 },
     { fd: socket, events: POLLIN, revents: 0 },
-    // The kernel notes at each poll which state of the table was seen: no read is needed to arm it again.
-    ...(watchMounts ? [{ fd: openSync('/proc/self/mountinfo', 'r'), events: POLLPRI, revents: 0 }] : []),
+    // This thread's, for the main thread is in another namespace for moments. The kernel notes at each poll which state of the table was seen: no read is needed to arm it again.
+    ...(watchMounts ? [{ fd: openSync('/proc/thread-self/mountinfo', 'r'), events: POLLPRI, revents: 0 }] : []),
   ];
   const buffer = Buffer.alloc(DATAGRAM_BYTES);
   let congested = false;

@@ -27,13 +27,11 @@ export interface UeventOptions {
 }
 
 export type UeventWorkerMessage =
-  | { readonly type: 'ready'; readonly receiveBuffer: number }
+  | { readonly type: 'ready' }
   | ({ readonly type: 'batch' } & UeventBatch)
   | { readonly type: 'failed'; readonly syscall: string; readonly errno: number };
 
 export interface UeventListener {
-  /** Bytes that the kernel granted; it counts its own overhead too. */
-  readonly receiveBuffer: number;
   /** Ends the worker; resolves when it has gone. */
   close(): Promise<void>;
 }
@@ -41,12 +39,13 @@ export interface UeventListener {
 /**
  * Listens for kernel uevents in a worker thread, which sleeps in poll(2) until there are some: an idle machine costs nothing.
  * Works without any privilege in each network namespace that belongs to the initial user namespace.
+ * @param onFailure nothing is heard any more, although it was
  * @throws SystemCallError where the socket cannot be had
  */
 export async function listenForUevents(
   options: UeventOptions,
   onBatch: (batch: UeventBatch) => void,
-  onFailure: (error: Error) => void = () => {},
+  onFailure: (error: Error) => void,
 ): Promise<UeventListener> {
   const EFD_CLOEXEC = 0o2000000;
   const stop = check(libc.eventfd(0, EFD_CLOEXEC), 'eventfd');
@@ -55,24 +54,30 @@ export async function listenForUevents(
     name: 'uevents',
     resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 },
   });
-  const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve())).then(() => closeSync(stop));
-  const ready = new Promise<number>((resolve, reject) => {
-    const fail = (error: Error): void => {
-      reject(error);
-      onFailure(error);
-    };
-    worker.on('error', fail);
-    worker.on('message', (message: UeventWorkerMessage) => {
-      if (message.type === 'batch') onBatch(message);
-      else if (message.type === 'ready') resolve(message.receiveBuffer);
-      else fail(new SystemCallError(message.syscall, message.errno, 'uevent socket'));
+  let isListening = true;
+  const gone = new Promise<void>((resolve) => {
+    worker.once('exit', () => {
+      isListening = false;
+      closeSync(stop);
+      resolve();
     });
   });
-  const receiveBuffer = await ready;
+  const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+  let fail: (error: Error) => void = reject;
+  worker.on('error', (error: Error) => fail(error));
+  worker.on('message', (message: UeventWorkerMessage) => {
+    if (message.type === 'batch') onBatch(message);
+    else if (message.type === 'failed') fail(new SystemCallError(message.syscall, message.errno, 'uevent socket'));
+    else {
+      fail = onFailure;
+      resolve();
+    }
+  });
+  await ready;
   return {
-    receiveBuffer,
     async close() {
-      writeSync(stop, new BigUint64Array([1n]));
+      // By then, the descriptor's number may be another's.
+      if (isListening) writeSync(stop, new BigUint64Array([1n]));
       await gone;
     },
   };

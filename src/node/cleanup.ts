@@ -1,8 +1,9 @@
 import { existsSync, realpathSync, rmdirSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { errorCode } from '../linux/errors.ts';
 import { readMountinfo } from '../linux/mountinfo.ts';
 import { detachMount } from '../linux/mounts.ts';
-import { NamespaceEntry } from '../linux/namespace-entry.ts';
+import { detachIn } from '../linux/namespace-entry.ts';
 import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
 import { openGrants } from './devices/grants.ts';
@@ -12,7 +13,7 @@ import { cleanUpLxcfs } from './lxcfs/cleanup.ts';
 import { readMounted } from './media/actual.ts';
 import { unmountDisk } from './media/unmount.ts';
 import { isRunDir, openRunDir, type RunDir } from './run-dir.ts';
-import { fetchStatus } from './server.ts';
+import { tryTurn } from './standby.ts';
 
 /**
  * Undoes all that daemons have done on this node: removes device nodes and takes access to them back, unmounts every disk, then removes
@@ -20,21 +21,22 @@ import { fetchStatus } from './server.ts';
  * @returns false where something could not be undone; the log says what
  * @throws Error where a daemon is running
  */
-export async function cleanUp(path: string, log: Logger): Promise<boolean> {
-  if (await fetchStatus(path)) throw new Error(`hotmount node is running on ${path}: stop it first`);
+export async function cleanUp(given: string, log: Logger): Promise<boolean> {
+  // As mount tables name it.
+  const path = existsSync(given) ? realpathSync(given) : resolve(given);
+  const runDir = isMountedAt(path) ? openRunDir(path) : undefined;
+  if (runDir && !tryTurn(runDir)) throw new Error(`hotmount node is running on ${path}: stop it first`);
   // Also without a run dir: what was granted outlives it.
   let clean = takeAccessBack(path, log);
-  if (!readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) {
+  if (!runDir) {
     log.info({ runDir: path }, 'there is no run dir: nothing more to clean up');
     return clean;
   }
-  const runDir = openRunDir(path);
-  const entry = new NamespaceEntry();
   const { nodes, links } = readNodes(runDir);
   for (const node of [...links.keys(), ...nodes.keys()]) removeEntry(runDir, node);
   for (const mounted of readMounted(runDir)) {
     const { className, directory, record } = mounted;
-    const { finding } = await unmountDisk(runDir, entry, mounted, false);
+    const { finding } = await unmountDisk(runDir, mounted, false);
     if (finding) clean = false;
     log[finding ? 'error' : 'info'](
       { disk: record.name, class: className, directory },
@@ -42,11 +44,10 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
     );
   }
   if (!(await cleanUpLxcfs(runDir, log))) clean = false;
-  if (clean && !(await detachElsewhere(runDir, entry, log))) clean = false;
-  await entry.close();
+  if (clean && !(await detachElsewhere(runDir, log))) clean = false;
   runDir.close();
   if (!clean) return false;
-  while (readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount))) detachMount(path);
+  while (isMountedAt(path)) detachMount(path);
   try {
     rmdirSync(path);
   } catch (error) {
@@ -57,11 +58,14 @@ export async function cleanUp(path: string, log: Logger): Promise<boolean> {
   return true;
 }
 
+const isMountedAt = (path: string): boolean =>
+  readMountinfo().some((mount) => mount.mountPoint === path && isRunDir(mount));
+
 /**
  * Detaches the run dir on the node, and wherever else a container has all of it. In a container, a volume is a mount of its own, on a
  * directory that is the container's: unmounting that tells nobody. What pods have is a directory of it, and stays.
  */
-async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logger): Promise<boolean> {
+async function detachElsewhere(runDir: RunDir, log: Logger): Promise<boolean> {
   const own = namespaceOf('self');
   const elsewhere = () =>
     findMounts([runDir.device])
@@ -70,7 +74,7 @@ async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logge
   // Some go with others, as they receive from them: what counts is what is left.
   let detail = 'it was mounted meanwhile';
   for (const { namespace, mounts } of elsewhere()) {
-    for (const error of await entry.detach(namespace, mounts)) detail = error.message;
+    for (const error of (await detachIn(namespace, mounts)).errors) detail = error.message;
   }
   const [left] = elsewhere();
   if (left)
@@ -80,7 +84,7 @@ async function detachElsewhere(runDir: RunDir, entry: NamespaceEntry, log: Logge
 
 /** @returns whether nothing is granted any more */
 function takeAccessBack(path: string, log: Logger): boolean {
-  const grants = openGrants({ path: existsSync(path) ? realpathSync(path) : path });
+  const grants = openGrants({ path });
   const granted = [...grants.granted().keys()];
   for (const [cgroup, outcome] of grants.reconcile([])) {
     if (outcome.state === 'refused') log.error({ cgroup, reason: outcome.reason }, outcome.message);

@@ -1,18 +1,15 @@
-import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
-import { eventKey } from '../linux/device.ts';
-import { NamespaceEntry } from '../linux/namespace-entry.ts';
 import { prepareRenameMounted } from '../linux/rename-mounted.ts';
-import { listenForUevents, type UeventBatch, type UeventListener } from '../linux/uevents.ts';
+import type { UeventBatch } from '../linux/uevents.ts';
 import { getAttribute, setAttribute } from '../linux/xattr.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { Devices } from './devices/devices.ts';
 import { openGrants } from './devices/grants.ts';
-import { subsystemsOf } from './devices/match.ts';
 import { devicesStatus } from './devices/status.ts';
+import { concernedBy, listenToDevices } from './events.ts';
 import { keepLastPolicy } from './last-policy.ts';
 import { followLxcfs } from './lxcfs/link.ts';
 import { Media } from './media/media.ts';
@@ -42,9 +39,8 @@ export interface NodeOptions {
 
 export interface NodeDaemon {
   readonly port: number | undefined;
-  readonly media: Media;
-  /** Why it is not ready, undefined where it is. */
-  notReady(): string | undefined;
+  /** Rejects where it cannot go on, and is to be ended: whoever starts it again has a daemon that looks at everything once more. */
+  readonly failed: Promise<never>;
   setPolicy(policy: Policy, text: string): void;
   /** The policy's file is broken: the one in force stays, and the status says so. */
   policyFailed(error: Error): void;
@@ -65,7 +61,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const startedAt = new Date().toISOString();
   const runDir = openRunDir(options.runDir);
   prepareRenameMounted();
-  const entry = new NamespaceEntry();
   const metrics = createNodeMetrics(version);
   let { policy } = options;
   const keepPolicy = (text: string): string =>
@@ -99,16 +94,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     ...devicesStatus(devices, runDir),
     ...(await lxcfsStatus()),
   });
-  const server = await startNodeServer(runDir, options.port, options.host, {
-    notReady: () => problem,
-    detail: async () => {
-      const problem = (await lxcfs.status())?.problem;
-      return problem === undefined ? undefined : `lxcfs: ${problem}`;
-    },
-    metrics: async () => `${await metrics.registry.metrics()}${await lxcfs.metrics()}`,
-    status,
-  });
-
   const sequence = bootSequence(runDir);
   const devices = new Devices({
     runDir,
@@ -121,7 +106,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   });
   const media: Media = new Media({
     runDir,
-    entry,
     bootSequence: sequence,
     classes: policy.mediaClasses,
     log,
@@ -130,17 +114,23 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   });
   metrics.observe(media, devices);
 
+  const server = await startNodeServer(runDir, options.port, options.host, {
+    notReady: () => problem,
+    detail: async () => {
+      const problem = (await lxcfs.status())?.problem;
+      return problem === undefined ? undefined : `lxcfs: ${problem}`;
+    },
+    metrics: async () => `${await metrics.registry.metrics()}${await lxcfs.metrics()}`,
+    status,
+  });
+
   // Listening comes before looking: what happens in between is heard of.
   let settle: NodeJS.Timeout | undefined;
   const onBatch = ({ events, overflow, mountsChanged, receivedAt }: UeventBatch): void => {
     for (const event of events) {
-      const key = eventKey(event);
-      if (key) devices.look(key, receivedAt);
-      const { subsystem, devpath, env } = event;
-      if (subsystem !== 'block') continue;
-      media.look(basename(devpath), receivedAt);
-      // A disk with partitions is another matter than one without, and the kernel says nothing of the disk when one comes.
-      if (env['DEVTYPE'] === 'partition') media.look(basename(dirname(devpath)), receivedAt);
+      const { disks, devices: keys } = concernedBy(event);
+      for (const key of keys) devices.look(key, receivedAt);
+      for (const disk of disks) media.look(disk, receivedAt);
     }
     if (overflow) {
       metrics.overflow();
@@ -155,16 +145,15 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       devices.mountsChanged();
     }, MOUNTS_SETTLE);
   };
-  const listener = await listenToDevices(
-    options,
-    policy,
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  // Whoever started it hears of that when it has started.
+  failed.catch(() => {});
+  const listener = await listenToDevices(policy, {
+    receiveBuffer: options.receiveBuffer,
     onBatch,
-    () => devices.lookAtAll(),
-    (error) => {
-      problem = `kernel events are not heard: ${error.message}`;
-      log.error({ err: error }, 'kernel events are not heard');
-    },
-  );
+    onFollowed: () => devices.lookAtAll(),
+    onFailure: (error) => fail(new Error(`kernel events are not heard any more: ${error.message}`, { cause: error })),
+  });
 
   const propagation = await testPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
@@ -174,12 +163,11 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   await Promise.race([looked, sleep(FIRST_LOOK_PATIENCE, undefined, { ref: false })]);
   for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
   problem = propagation;
-  if (problem === undefined) log.info({ runDir: runDir.path, takenOver: runDir.takenOver }, 'ready');
+  if (problem === undefined) log.info({ runDir: runDir.path }, 'ready');
 
   return {
     port: server.port,
-    media,
-    notReady: () => problem,
+    failed,
     setPolicy(next, text) {
       policy = next;
       policySince = keepPolicy(text);
@@ -199,53 +187,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       await listener.close();
       await server.close();
       await devices.close();
-      await entry.close();
       runDir.close();
     },
-  };
-}
-
-/** Hears of the devices that the policy's classes may take: which subsystems that are may change with the policy. */
-async function listenToDevices(
-  { receiveBuffer }: Pick<NodeOptions, 'receiveBuffer'>,
-  policy: Policy,
-  onBatch: (batch: UeventBatch) => void,
-  onFollowed: () => void,
-  onFailure: (error: Error) => void,
-): Promise<{ follow(policy: Policy): void; close(): Promise<void> }> {
-  const subsystemsFor = ({ deviceClasses }: Policy): string[] | undefined => {
-    const named = subsystemsOf(deviceClasses);
-    return named && [...new Set(['block', ...named])].sort();
-  };
-  const listen = (subsystems: string[] | undefined): Promise<UeventListener> =>
-    listenForUevents(
-      {
-        ...(subsystems ? { subsystems } : {}),
-        nodesOnly: true,
-        watchMounts: true,
-        ...(receiveBuffer === undefined ? {} : { receiveBuffer }),
-      },
-      onBatch,
-      onFailure,
-    );
-  let subsystems = subsystemsFor(policy);
-  let listener = listen(subsystems);
-  await listener;
-  return {
-    follow(next) {
-      const wanted = subsystemsFor(next);
-      if (wanted?.join() === subsystems?.join()) return;
-      subsystems = wanted;
-      // The next one listens before the last one ends. What came before, and the last one had no ear for, a look finds.
-      const last = listener;
-      listener = last.then(async (old) => {
-        const fresh = await listen(wanted);
-        await old.close();
-        onFollowed();
-        return fresh;
-      });
-    },
-    close: async () => (await listener).close(),
   };
 }
 

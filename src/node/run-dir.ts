@@ -1,9 +1,9 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { splitNumber } from '../linux/device-number.ts';
 import { errorCode } from '../linux/errors.ts';
 import { lockWithin } from '../linux/file-lock.ts';
 import { type Mount, readMountinfo, topMount } from '../linux/mountinfo.ts';
 import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAttributes } from '../linux/mounts.ts';
-import { splitNumber } from '../linux/swaps.ts';
 import type { MountRecord } from './media/actual.ts';
 
 const O_PATH = 0o10000000;
@@ -27,8 +27,6 @@ export interface RunDir {
   readonly published: number;
   /** The same tree, writable, as a path that only this process can use. */
   readonly work: string;
-  /** The mount was there already: made by an earlier daemon since the node started. */
-  readonly takenOver: boolean;
   /** What has been read or written of the directories' records, by path: nobody else changes them. */
   readonly records: Map<string, MountRecord>;
   close(): void;
@@ -42,21 +40,20 @@ export function openRunDir(path: string): RunDir {
   requireMountApi();
   mkdirSync(path, { recursive: true, mode: 0o755 });
   const real = realpathSync(path);
-  const takenOver = isOwn(real) || !mountRunDir(real);
+  if (!isOwn(real)) mountRunDir(real);
   const published = openSync(real, O_PATH | O_DIRECTORY);
   setMountAttributes(published, { set: ['readOnly'], propagation: 'shared' });
-  return handle(real, published, takenOver);
+  return handle(real, published);
 }
 
 /**
  * On a node that boots, the daemon and the supervisor of lxcfs start at once, each in a container: the lock is that of the directory
- * beneath, which both have from the node.
- * @returns false where another process was faster
+ * beneath, which both have from the node, and the second finds it mounted.
  */
-function mountRunDir(path: string): boolean {
+function mountRunDir(path: string): void {
   const unlock = lockWithin(path, MOUNT_DEADLINE);
   try {
-    if (isOwn(path)) return false;
+    if (isOwn(path)) return;
     // Nothing but read-only: a flag more, and runc 1.1 cannot bind it read-only into a container with users of its own, where it would
     // have to keep the flag and does not. Not nodev in any case: the nodes of device classes are here.
     const fresh = createFileSystem('tmpfs', SOURCE, TMPFS, ['readOnly']);
@@ -66,7 +63,6 @@ function mountRunDir(path: string): boolean {
     } finally {
       closeSync(fresh);
     }
-    return true;
   } finally {
     unlock();
   }
@@ -75,10 +71,10 @@ function mountRunDir(path: string): boolean {
 /** The run dir that a daemon has made, whether or not one is running; undefined where there is none. Changes nothing. */
 export function findRunDir(path: string): RunDir | undefined {
   const real = existsSync(path) && realpathSync(path);
-  return real && isOwn(real) ? handle(real, openSync(real, O_PATH | O_DIRECTORY), true) : undefined;
+  return real && isOwn(real) ? handle(real, openSync(real, O_PATH | O_DIRECTORY)) : undefined;
 }
 
-function handle(real: string, published: number, takenOver: boolean): RunDir {
+function handle(real: string, published: number): RunDir {
   const working = cloneMount(real);
   setMountAttributes(working, { clear: ['readOnly'], propagation: 'private' });
   return {
@@ -86,7 +82,6 @@ function handle(real: string, published: number, takenOver: boolean): RunDir {
     device: splitNumber(statSync(real, { bigint: true }).dev),
     published,
     work: `/proc/self/fd/${working}`,
-    takenOver,
     records: new Map(),
     close() {
       closeSync(published);
@@ -121,19 +116,6 @@ export function namesIn(runDir: RunDir, path: string): string[] {
     return readdirSync(`${runDir.work}/${path}`);
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-/** Removes a directory of the run dir. False where it stays, because something is mounted there or it is not an empty directory. */
-export function removeDirectory(runDir: RunDir, path: string): boolean {
-  try {
-    rmdirSync(`${runDir.work}/${path}`);
-    runDir.records.delete(path);
-    return true;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return true;
-    if (['EBUSY', 'ENOTEMPTY', 'ENOTDIR'].includes(errorCode(error) ?? '')) return false;
     throw error;
   }
 }

@@ -1,22 +1,29 @@
 import { once } from 'node:events';
 import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode } from '../linux/errors.ts';
 import type { RunDir } from './run-dir.ts';
 import type { NodeStatus } from './status.ts';
 
-/** Name of the unix socket in the run dir: where the status is asked for, and what keeps a second daemon out. */
+/** Name of the unix socket in the run dir: where the status is asked for. */
 const SOCKET = 'node.sock';
 
-/** ms. A server that is asked for once a minute need not look for slow clients twice in it; idle, it must not wake up at all. */
+/** ms. Node looks for slow clients at an interval; idle, the daemon must not wake up at all. Instead, each connection has a timer. */
 const NO_CONNECTION_CHECKS = 2 ** 31 - 1;
+/** ms that a connection may last, for its one request. */
+const CONNECTION_DEADLINE = 15_000;
+/** Of those who ask too slowly, or not at all: without a bound, they would take every descriptor that the daemon may have. */
+const MAX_CONNECTIONS = 64;
+/** ms. The kubelet gives a probe one second, and what is wrong with lxcfs is no reason not to be ready. */
+const DETAIL_DEADLINE = 300;
 
 /** What everybody may ask. */
 export interface PublicAnswers {
   /** Why the daemon is not ready; undefined where it is. */
   readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<string>;
-  /** What is wrong although the daemon is ready: said in the body of /readyz. */
+  /** What is wrong although the daemon is ready: said in the body of /readyz where it is known in time. */
   readonly detail: () => Promise<string | undefined>;
 }
 
@@ -33,7 +40,7 @@ export interface NodeServer {
 /**
  * Health and metrics on a port, and on a unix socket that only root can reach those and the status: labels of people's disks are
  * nobody's business on the network.
- * @throws Error where another daemon serves this run dir
+ * @throws Error that says what to do
  */
 export async function startNodeServer(
   runDir: RunDir,
@@ -69,18 +76,23 @@ export async function startNodeServer(
   };
 }
 
-/** Health and metrics on a port; 0: any free one. Rejects where it cannot be had. */
+/** Health and metrics on a port; 0: any free one. @throws Error that says what to do where it cannot be had */
 export async function listenForHealth(port: number, host: string, answers: PublicAnswers): Promise<Server> {
   const server = serve(publicPages(answers));
   server.listen(port, host);
-  await once(server, 'listening');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const why = errorCode(error) === 'EADDRINUSE' ? 'another process has it; choose another' : (error as Error).message;
+    throw new Error(`cannot listen on port ${port}${host && ` of ${host}`}: ${why} (--metrics-port, --host)`);
+  }
   return server;
 }
 
 /** ms. A daemon that is well answers in a few. */
 const ANSWER_DEADLINE = 10_000;
 
-/** Asks the daemon of a run dir for its status; undefined where none is running. Rejects where it does not answer in time. */
+/** Asks the daemon of a run dir for its status; undefined where none is running. Rejects where it does not answer, or not in time. */
 export async function fetchStatus(runDir: string): Promise<NodeStatus | undefined> {
   let directory: number | undefined;
   try {
@@ -92,6 +104,7 @@ export async function fetchStatus(runDir: string): Promise<NodeStatus | undefine
     const [response] = await once(asked, 'response');
     let body = '';
     for await (const chunk of response.setEncoding('utf8')) body += chunk;
+    if (response.statusCode !== 200) throw new Error(body.trim());
     return JSON.parse(body) as NodeStatus;
   } catch (error) {
     if (['ENOENT', 'ECONNREFUSED'].includes(errorCode(error) ?? '')) return undefined;
@@ -108,15 +121,25 @@ function publicPages({ notReady, detail, metrics }: PublicAnswers): Record<strin
     '/healthz': (response) => send(response, 200, 'ok'),
     '/readyz': async (response) => {
       const problem = notReady();
-      const more = await detail();
+      const more = await within(DETAIL_DEADLINE, detail(), 'lxcfs: it does not answer');
       send(response, problem === undefined ? 200 : 503, [problem ?? 'ok', ...(more ? [more] : [])].join('\n'));
     },
     '/metrics': async (response) => send(response, 200, await metrics(), 'text/plain; version=0.0.4; charset=utf-8'),
   };
 }
 
+/** What it resolves with, or where that takes longer than `deadline` ms, `otherwise`. */
+async function within<T>(deadline: number, promise: Promise<T>, otherwise: T): Promise<T> {
+  const answered = new AbortController();
+  try {
+    return await Promise.race([promise, sleep(deadline, otherwise, { signal: answered.signal })]);
+  } finally {
+    answered.abort();
+  }
+}
+
 function serve(pages: Record<string, Page>): Server {
-  return createServer(
+  const server = createServer(
     { connectionsCheckingInterval: NO_CONNECTION_CHECKS, keepAliveTimeout: 1 },
     async (asked, response) => {
       const path = asked.url?.split('?', 1)[0] ?? '';
@@ -129,6 +152,12 @@ function serve(pages: Record<string, Page>): Server {
       }
     },
   );
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on('connection', (socket) => {
+    const deadline = setTimeout(() => socket.destroy(), CONNECTION_DEADLINE);
+    socket.once('close', () => clearTimeout(deadline));
+  });
+  return server;
 }
 
 function send(response: ServerResponse, status: number, body: string | object, type?: string): void {
@@ -139,9 +168,7 @@ function send(response: ServerResponse, status: number, body: string | object, t
 
 async function listenOnSocket(server: Server, runDir: RunDir): Promise<void> {
   const path = `${runDir.work}/${SOCKET}`;
-  if (await fetchStatus(runDir.path)) {
-    throw new Error(`another hotmount node serves the run dir ${runDir.path}: stop it first`);
-  }
+  // Of a daemon that has ended: of those that run, only the one that has the lock comes here.
   rmSync(path, { force: true });
   server.listen(path);
   await once(server, 'listening');

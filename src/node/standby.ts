@@ -3,11 +3,10 @@ import type { Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tryLock } from '../linux/file-lock.ts';
 import type { Logger } from '../observability/logger.ts';
-import { openRunDir } from './run-dir.ts';
+import { openRunDir, type RunDir } from './run-dir.ts';
 import { testPropagation } from './self-test.ts';
 import { listenForHealth } from './server.ts';
 
-const LOCK = '.node.lock';
 /** ms. How long nobody serves at most, after the one before has ended; what happens meanwhile is found by the first look. */
 const POLL = 50;
 
@@ -30,9 +29,7 @@ export interface StandbyOptions {
 export async function takeTurn({ runDir: path, host, port, log }: StandbyOptions): Promise<() => void> {
   const runDir = openRunDir(path);
   try {
-    const lock = `${runDir.work}/${LOCK}`;
-    closeSync(openSync(lock, 'a', 0o600));
-    const free = tryLock(lock);
+    const free = tryTurn(runDir);
     if (free) return free;
     const problem = await testPropagation(runDir);
     let health: Server | undefined;
@@ -47,8 +44,8 @@ export async function takeTurn({ runDir: path, host, port, log }: StandbyOptions
     const metricsPort = typeof address === 'object' ? address?.port : undefined;
     if (problem !== undefined) log.error(problem);
     log.info({ runDir: runDir.path, metricsPort }, 'another daemon serves the run dir: standing by until it ends');
-    let turn = tryLock(lock);
-    for (; !turn; turn = tryLock(lock)) await sleep(POLL);
+    let turn = tryTurn(runDir);
+    for (; !turn; turn = tryTurn(runDir)) await sleep(POLL);
     log.info('the other daemon has ended: taking over');
     health?.close();
     health?.closeAllConnections();
@@ -56,4 +53,11 @@ export async function takeTurn({ runDir: path, host, port, log }: StandbyOptions
   } finally {
     runDir.close();
   }
+}
+
+/** Takes the turn where no daemon has it. @returns what gives it back, undefined where one is running */
+export function tryTurn({ work }: RunDir): (() => void) | undefined {
+  const lock = `${work}/.node.lock`;
+  closeSync(openSync(lock, 'a', 0o600));
+  return tryLock(lock);
 }

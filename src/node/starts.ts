@@ -103,18 +103,25 @@ export class Starts {
     // An open mountinfo shows the namespace in which the process was then: too early as long as it is still the node's.
     const namespace = namespaceOf(pid);
     if (!namespace || nodeNamespaces().has(namespace)) return;
+    let table: number;
     try {
-      const table = openSync(`/proc/${pid}/mountinfo`, 'r');
-      const unwatch = this.#wakeups.watch(table, 'priority', () => this.#onMounts(pid));
-      this.#followed.set(pid, () => {
-        if (!this.#followed.delete(pid)) return;
-        unwatch();
-        closeSync(table);
-      });
-      this.#timers.after(FOLLOW, () => this.#followed.get(pid)?.());
-      this.#onMounts(pid);
+      table = openSync(`/proc/${pid}/mountinfo`, 'r');
     } catch {
-      // It has ended.
+      return;
     }
+    let unwatch: () => void;
+    try {
+      unwatch = this.#wakeups.watch(table, 'priority', () => this.#onMounts(pid));
+    } catch {
+      closeSync(table);
+      return;
+    }
+    this.#followed.set(pid, () => {
+      if (!this.#followed.delete(pid)) return;
+      unwatch();
+      closeSync(table);
+    });
+    this.#timers.after(FOLLOW, () => this.#followed.get(pid)?.());
+    this.#onMounts(pid);
   }
 }

@@ -1,6 +1,5 @@
 import { readBlockDevice } from '../linux/block.ts';
 import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/namespaces.ts';
-import type { HolderReport } from './containers.ts';
 import { type DevicesStatus, leftNodes } from './devices/status.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
@@ -84,8 +83,6 @@ export function readLeftBehind(path: string): LeftBehind {
     runDir.close();
   }
 }
-
-export type { DepartureReport, HolderReport };
 
 export function mediaStatus(
   media: Media,

@@ -1,4 +1,5 @@
-import { mkdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, symlinkSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import { CLI } from './support/cli-process.ts';
@@ -14,6 +15,19 @@ describeSystem('hotmount node --cleanup', ['unshare'], () => {
     run('mount', '--make-shared', rig.dir);
   });
   afterEach(() => rig.close());
+
+  it('knows the run dir by another name, and leaves alone one whose daemon cannot answer', async () => {
+    const daemon = await new Daemon(rig).start();
+    const alias = rig.path('alias');
+    symlinkSync(daemon.runDir, alias);
+    const cleanUp = (path: string) =>
+      spawnSync(process.execPath, [CLI, 'node', '--cleanup', '--run-dir', path], { encoding: 'utf8' });
+    process.kill(daemon.pid, 'SIGSTOP');
+    expect(cleanUp(alias)).toMatchObject({ status: 1, stderr: expect.stringContaining(`running on ${daemon.runDir}`) });
+    await daemon.kill();
+    expect(cleanUp(`${alias}/`).stderr).toContain('removed the run dir');
+    expect(readMountinfo().filter(({ mountPoint }) => mountPoint.startsWith(daemon.runDir))).toEqual([]);
+  });
 
   it('leaves nothing mounted on the node, also from a container that has the run dir as a volume', async () => {
     const daemon = await new Daemon(rig).start();

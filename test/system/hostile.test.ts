@@ -87,7 +87,10 @@ describeSystem('hostile disks, containers and neighbours', ['runc', 'busybox', '
 
   it('events that another process makes up are not heard', async () => {
     const heard: Uevent[] = [];
-    const listener = await listenForUevents({ subsystems: ['block'] }, ({ events }) => heard.push(...events));
+    const fail = (error: Error): never => {
+      throw error;
+    };
+    const listener = await listenForUevents({ subsystems: ['block'] }, ({ events }) => heard.push(...events), fail);
     const lines = [
       'add@/devices/virtual/block/loop0',
       'ACTION=add',

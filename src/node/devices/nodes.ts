@@ -12,9 +12,9 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path/posix';
+import { splitNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { makeNode as mknod } from '../../linux/mounts.ts';
-import { splitNumber } from '../../linux/swaps.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
 import { namesIn, type RunDir } from '../run-dir.ts';
 import type { DesiredNode } from './desired.ts';

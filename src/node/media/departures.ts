@@ -1,4 +1,3 @@
-import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { describeHolder, type HolderReport, reportHolder } from '../containers.ts';
 import type { RunDir } from '../run-dir.ts';
@@ -17,7 +16,6 @@ export interface DepartureReport {
 
 export interface DepartureOptions {
   readonly runDir: RunDir;
-  readonly entry: NamespaceEntry;
   readonly log: Logger;
 }
 
@@ -34,9 +32,9 @@ export class Departures {
   }
 
   async unmount(name: string, mounted: Mounted, gone: boolean): Promise<Attempt> {
-    const { runDir, entry, log } = this.#options;
+    const { runDir, log } = this.#options;
     const { className, directory } = mounted;
-    const { finding, holders, stuck } = await unmountDisk(runDir, entry, mounted, gone);
+    const { finding, holders, stuck } = await unmountDisk(runDir, mounted, gone);
     const reports = holders.map(reportHolder);
     this.reports.unshift({ name, className, directory, at: new Date().toISOString(), holders: reports });
     this.reports.length = Math.min(this.reports.length, REPORTS_KEPT);

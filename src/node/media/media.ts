@@ -3,7 +3,6 @@ import type { Probe } from '../../linux/blkid.ts';
 import { type BlockDevice, blockDeviceNames, readBlockDevice } from '../../linux/block.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
-import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { KeyedJobs } from '../keyed-jobs.ts';
@@ -26,7 +25,6 @@ export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted }
 
 export interface MediaOptions {
   readonly runDir: RunDir;
-  readonly entry: NamespaceEntry;
   readonly bootSequence: number;
   readonly classes: readonly MediaClass[];
   readonly log: Logger;

@@ -1,9 +1,9 @@
 import { chownSync, closeSync, existsSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
+import { deviceNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { attachMount, cloneMount, makeNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
-import { deviceNumber } from '../../linux/swaps.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir.ts';
 import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChildResult, runChild } from '../../linux/child.ts';
 import { type Holder, holdersOfMounts } from '../../linux/holders.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
-import type { NamespaceEntry } from '../../linux/namespace-entry.ts';
+import { detachIn } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir.ts';
@@ -29,12 +29,7 @@ export interface Departure {
  * Takes a disk away from every mount namespace. What is still there is written back first. A medium that has gone is detached at once:
  * there is nothing to write to, and the pods are to see that it is gone.
  */
-export async function unmountDisk(
-  runDir: RunDir,
-  entry: NamespaceEntry,
-  mounted: Mounted,
-  gone: boolean,
-): Promise<Departure> {
+export async function unmountDisk(runDir: RunDir, mounted: Mounted, gone: boolean): Promise<Departure> {
   const mounts = [...mounted.twin, ...mounted.main];
   const device = mounts[0]?.device as string;
   const before = findMounts([device]).namespaces;
@@ -47,7 +42,7 @@ export async function unmountDisk(
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
     return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck };
   }
-  const left = await detachCopies(entry, device);
+  const left = await detachCopies(device);
   const removed = await removeDirectories(runDir, directories);
   const stuck = last?.stuck ?? removed?.stuck;
   return { finding: left ?? (last?.stuck && hangs(last)) ?? (removed?.stuck && hangs(removed)), holders, stuck };
@@ -91,18 +86,22 @@ async function umount(mounts: readonly Mount[], flags: readonly string[]): Promi
  * Copies in other namespaces go with ours where they receive from it. A private one, made by a pod that took the run dir without
  * propagation, stays, and keeps the dead disk's file system alive: it is detached there. The node's own mounts are not ours to undo.
  */
-async function detachCopies(entry: NamespaceEntry, device: string): Promise<Finding | undefined> {
+async function detachCopies(device: string): Promise<Finding | undefined> {
   const node = nodeNamespaces();
   let left: Finding | undefined;
+  // Where a visit did not come back, the next would not, either.
+  const hanging = new Map<string, Finding>();
   for (let attempt = 0; attempt <= DETACH_ATTEMPTS; attempt++) {
     const { namespaces, complete } = findMounts([device]);
     const [first] = namespaces;
     if (!first && complete) return undefined;
     left = first ? stillVisible(first, 'it was mounted there by someone else') : finding('unclear_whether_gone', {});
-    const theirs = namespaces.filter(({ namespace }) => !node.has(namespace.id));
-    if (first && theirs.length === 0) break;
+    const theirs = namespaces.filter(({ namespace: { id } }) => !node.has(id) && !hanging.has(id));
+    if (first && theirs.length === 0) return hanging.get(first.namespace.id) ?? left;
     for (const found of theirs) {
-      for (const error of await entry.detach(found.namespace, found.mounts)) left = stillVisible(found, error.message);
+      const { errors, hangs } = await detachIn(found.namespace, found.mounts);
+      for (const error of errors) left = stillVisible(found, error.message);
+      if (hangs) hanging.set(found.namespace.id, left);
     }
   }
   return left;

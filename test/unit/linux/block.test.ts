@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { blockDeviceNames, readBlockDevice } from '../../../src/linux/block.ts';
+import { blockDeviceNames, partitionsOf, readBlockDevice } from '../../../src/linux/block.ts';
 
 /** Directories and attributes as the kernel lays them out, in a directory of our own: the bus cannot be plugged in everywhere. */
 describe('readBlockDevice, on a tree like /sys', () => {
@@ -61,6 +61,8 @@ describe('readBlockDevice, on a tree like /sys', () => {
       removable: '0',
       serial: 'disk1',
     });
+    write('devices/virtual/block/empty', { dev: '7:8', size: '0', removable: '1' });
+    write('devices/virtual/block/empty/empty1', { dev: '7:9', size: '59000', partition: '1' });
     write('devices/virtual/block/loop7', { dev: '7:7', size: '0', removable: '0' });
     write('devices/virtual/block/dm-0', { dev: '253:0', size: '1', removable: '0' });
     write('devices/pci0000:00/0000:00:1c.0/0000:05:00.0/block/card', { dev: '250:0', size: '1', removable: '0' });
@@ -90,6 +92,8 @@ describe('readBlockDevice, on a tree like /sys', () => {
 
   it('knows a disk’s partitions', () => {
     expect(readBlockDevice('sdb', sysfs)).toMatchObject({ isPartition: false, disk: 'sdb', partitions: ['sdb1'] });
+    expect(partitionsOf('sdb', sysfs)).toEqual(['sdb1']);
+    expect(partitionsOf('sdz', sysfs)).toEqual([]);
   });
 
   it.each([
@@ -98,6 +102,8 @@ describe('readBlockDevice, on a tree like /sys', () => {
     ['mmcblk0', { bus: 'mmc', model: 'SD16G', removable: true }],
     ['vda', { bus: 'virtio', serial: 'disk1' }],
     ['loop7', { bus: 'loop', size: 0 }],
+    // In use when the card was pulled.
+    ['empty1', { isPartition: true, size: 0 }],
     ['dm-0', { bus: 'dm' }],
     ['card', { removable: true }],
   ])('knows what %s is', (name, expected) => {

@@ -1,0 +1,99 @@
+import { once } from 'node:events';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { libc } from '../../src/linux/libc.ts';
+import { listenForUevents } from '../../src/linux/uevents.ts';
+import { openRunDir } from '../../src/node/run-dir.ts';
+import { Daemon } from './support/daemon.ts';
+import { LoopDisk } from './support/disks.ts';
+import { Rig, until } from './support/rig.ts';
+import { describeSystem } from './support/suite.ts';
+
+describeSystem('a daemon that cannot do its job', [], () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig();
+  });
+  afterEach(() => rig.close());
+
+  it('ends, with exit code 1, where it fails in the middle of its start', async () => {
+    const daemon = new Daemon(rig);
+    const runDir = openRunDir(daemon.runDir);
+    writeFileSync(`${runDir.work}/media`, 'no directory');
+    daemon.spawn();
+    expect(await daemon.ended()).toBe(1);
+    expect(daemon.log).toMatch(/error: E(EXIST|NOTDIR).*media/);
+
+    rmSync(`${runDir.work}/media`);
+    runDir.close();
+    await daemon.start();
+  });
+
+  it('hears that events are not heard any more, once they were', async () => {
+    const before = new Set(eventSockets());
+    let failure: Error | undefined;
+    const listener = await listenForUevents(
+      {},
+      () => {},
+      (error) => {
+        failure = error;
+      },
+    );
+    for (const fd of eventSockets()) if (!before.has(fd)) replaceByNull(fd);
+    new LoopDisk(rig).plug();
+    expect(await until('it fails', () => failure?.message)).toContain('ENOTSOCK');
+    await listener.close();
+  });
+
+  it('ends where its port is taken, and says so', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    rig.onClose('process', () => other.close());
+    await once(other, 'listening');
+    const { port } = other.address() as { port: number };
+    const daemon = new Daemon(rig, { args: ['--metrics-port', String(port)] });
+    daemon.spawn();
+    expect(await daemon.ended()).toBe(1);
+    expect(daemon.log).toContain(
+      `error: cannot listen on port ${port} of 127.0.0.1: another process has it; choose another (--metrics-port, --host)`,
+    );
+  });
+
+  it('answers those who ask although others hold connections, and ends those', async () => {
+    const daemon = await new Daemon(rig).start();
+    const port = Number(/"metricsPort":(\d+)/.exec(daemon.log)?.[1]);
+    const idle = Array.from({ length: 200 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+    rig.onClose('process', () => {
+      for (const socket of idle) socket.destroy();
+    });
+    expect((await daemon.status())?.daemon.ready).toBe(true);
+    await until('it has ended them all', () => idle.every((socket) => socket.closed || socket.destroyed), 60);
+    expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200);
+  });
+});
+
+/** So that no other socket has its number next. */
+function replaceByNull(fd: number): void {
+  libc.close(fd);
+  const opened = [openSync('/dev/null', 'r')];
+  while (opened.at(-1) !== fd) opened.push(openSync('/dev/null', 'r'));
+  for (const other of opened) if (other !== fd) closeSync(other);
+}
+
+/** This process's own descriptors of sockets for kernel events. */
+function eventSockets(): number[] {
+  const inodes = readFileSync('/proc/self/net/netlink', 'latin1')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, protocol]) => protocol === '15')
+    .map((fields) => `socket:[${fields.at(-1)}]`);
+  return readdirSync('/proc/self/fd')
+    .map(Number)
+    .filter((fd) => {
+      try {
+        return inodes.includes(readlinkSync(`/proc/self/fd/${fd}`));
+      } catch {
+        return false;
+      }
+    });
+}
