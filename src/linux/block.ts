@@ -40,7 +40,7 @@ export const blockDeviceNames = (sysfs = '/sys'): string[] => readdirSync(join(s
 /** Undefined where there is no such device, or no longer. */
 export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | undefined {
   try {
-    const path = realpathSync(join(sysfs, 'class/block', name));
+    const path = realpathSync.native(join(sysfs, 'class/block', name));
     const isPartition = existsSync(join(path, 'partition'));
     const disk = isPartition ? dirname(path) : path;
     const device = attribute(path, 'dev');

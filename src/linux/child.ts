@@ -1,4 +1,3 @@
-import { closeSync, writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { type SpawnedChild, type SpawnOptions, spawnChild } from './spawn.ts';
@@ -37,51 +36,18 @@ const OUTPUT_LIMIT = 64 << 10;
  */
 export async function runChild(command: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> {
   const leave = await turnstile.enter();
-  return start(command, args, options).finally(leave);
+  try {
+    return await followChild(launchChild(command, args, options), command, options.deadline);
+  } finally {
+    leave();
+  }
 }
 
 /** 64 disks at once would otherwise be 64 processes that take the time from one another. */
 const turnstile = new Turnstile(8, 500);
 
-/** A program that has been started, and waits for its turn. It ends when this process does, or when it is let go of. */
-export interface WaitingChild {
-  /** Lets it run. @param deadline ms @throws where it is not there any more */
-  go(deadline: number): Promise<ChildResult>;
-}
-
-/**
- * Does beforehand what takes time in starting a program: a shell waits for a line, as the user and in the directory that the program
- * will have, and becomes the program then.
- * @throws where it cannot be started
- */
-export function prepareChild(
-  command: string,
-  args: readonly string[],
-  options: Omit<ChildOptions, 'deadline'>,
-): WaitingChild {
-  const child = launch('sh', ['-c', 'read -r go && exec "$@"', 'sh', command, ...args], { ...options, stdin: 'pipe' });
-  const stdin = child.stdin as number;
-  return {
-    async go(deadline) {
-      const leave = await turnstile.enter();
-      try {
-        writeSync(stdin, '\n');
-        return await follow(child, command, deadline);
-      } catch (error) {
-        for (const pipe of [child.stdout, child.stderr]) pipe.destroy();
-        throw error;
-      } finally {
-        closeSync(stdin);
-        leave();
-      }
-    },
-  };
-}
-
-const start = async (command: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> =>
-  follow(launch(command, args, options), command, options.deadline);
-
-function launch(
+/** Starts it, and no more. @throws where it cannot be started */
+export function launchChild(
   command: string,
   args: readonly string[],
   { uid, cwd, descriptors = [], stdin }: Omit<ChildOptions, 'deadline'> & Pick<SpawnOptions, 'stdin'>,
@@ -91,7 +57,8 @@ function launch(
   return spawnChild(file, rest, { cwd, descriptors, env, ...(stdin ? { stdin } : {}) });
 }
 
-async function follow(child: SpawnedChild, command: string, deadline: number): Promise<ChildResult> {
+/** What comes of a child that has been started, by the deadline (ms). */
+export async function followChild(child: SpawnedChild, command: string, deadline: number): Promise<ChildResult> {
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
   const result = (code: number | undefined, timedOut: boolean, stuck?: Promise<void>): ChildResult => {
     for (const pipe of [child.stdout, child.stderr]) pipe.destroy();

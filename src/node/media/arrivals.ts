@@ -1,4 +1,5 @@
 import type { BlockDevice } from '../../linux/block.ts';
+import { SpareChild } from '../../linux/spare-child.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir.ts';
 import { readMounted } from './actual.ts';
@@ -17,9 +18,15 @@ export class Arrivals {
   readonly #options: ArrivalOptions;
   /** Names of disks that are being mounted, `class/name`. */
   readonly #reserved = new Set<string>();
+  readonly #mount = new SpareChild();
 
   constructor(options: ArrivalOptions) {
     this.#options = options;
+  }
+
+  /** Does what can be done before the next disk is there. To be called when there is nothing more urgent. */
+  prepare(): void {
+    this.#mount.prepare();
   }
 
   /** @param at when it was asked for, in ms since the epoch */
@@ -37,7 +44,7 @@ export class Arrivals {
       return true;
     };
     try {
-      const attempt = await mountDisk(runDir, device, wanted, reserve);
+      const attempt = await mountDisk({ runDir, mount: this.#mount }, device, wanted, reserve);
       if (attempt.finding) return attempt;
       const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
       onMounted?.(className, seconds);

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import type { Probe } from '../../linux/blkid.ts';
 import { type BlockDevice, blockDeviceNames, readBlockDevice } from '../../linux/block.ts';
 import { errorCode } from '../../linux/errors.ts';
@@ -18,7 +17,7 @@ import { askServer, isServed } from './fuse.ts';
 import { type Attempt, makeTwin } from './mount.ts';
 import { isGone, isSameMedium, plan, type Step } from './plan.ts';
 import { Prober } from './prober.ts';
-import { useByNode, useInContainers } from './use.ts';
+import { ContainerUse, useByNode } from './use.ts';
 
 /** How one disk stands. */
 export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
@@ -60,12 +59,14 @@ export class Media {
   readonly #departures: Departures;
   readonly #crashes = new CrashLog();
   readonly #prober = new Prober();
+  readonly #containerUse = new ContainerUse();
 
   constructor(options: MediaOptions) {
     this.#options = options;
     this.#classes = options.classes;
     this.#arrivals = new Arrivals(options);
     this.#departures = new Departures(options);
+    this.#prepare();
     makeClassDirectories(options.runDir, options.classes);
     this.#removeStrays(readMounted(options.runDir));
   }
@@ -154,8 +155,14 @@ export class Media {
       this.#record(name, isSystem ? finding('run_dir_failed', { path, detail }) : finding('unexpected', { detail }));
     } finally {
       this.working.delete(name);
-      this.#prober.prepare();
+      if (this.working.size === 0) this.#prepare();
     }
+  }
+
+  /** Has what the next disk needs wait for it. */
+  #prepare(): void {
+    this.#prober.prepare();
+    this.#arrivals.prepare();
   }
 
   /** Whether it is mounted by a FUSE program that has died. */
@@ -186,10 +193,7 @@ export class Media {
 
   /** Looks what is on it, and meanwhile whether some container has it. */
   async #probe(device: BlockDevice): Promise<Known> {
-    const [probe, use] = await Promise.all([
-      this.#prober.probe(device),
-      setImmediate().then(() => useInContainers(device)),
-    ]);
+    const [probe, use] = await Promise.all([this.#prober.probe(device), this.#containerUse.of(device)]);
     if (probe.outcome === 'hung') this.#awaitStuck(device.name, probe.stuck);
     return { device, probe, use };
   }

@@ -1,9 +1,10 @@
-import { chownSync, closeSync, existsSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, readlinkSync, unlinkSync } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
 import { deviceNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { attachMount, cloneMount, makeNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
+import type { SpareChild } from '../../linux/spare-child.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir.ts';
 import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
@@ -20,6 +21,12 @@ export interface Attempt {
   readonly finding: Finding | undefined;
   readonly stuck?: Promise<void> | undefined;
 }
+
+export interface MountTools {
+  readonly runDir: RunDir;
+  /** What mount(8) runs in. */
+  readonly mount: SpareChild;
+}
 const DONE: Attempt = { finding: undefined };
 
 /**
@@ -27,11 +34,12 @@ const DONE: Attempt = { finding: undefined };
  * @param reserve claims a name in the class: false where another disk has it, or is about to
  */
 export async function mountDisk(
-  runDir: RunDir,
+  tools: MountTools,
   device: BlockDevice,
   wanted: Wanted,
   reserve: (directory: string) => boolean,
 ): Promise<Attempt & { directory?: string }> {
+  const { runDir } = tools;
   const { className, fileSystem, options } = wanted;
   const hidden = hiddenName(device.name);
   const failed = (error: unknown): Attempt => ({
@@ -49,7 +57,7 @@ export async function mountDisk(
     return failed(error);
   }
   try {
-    const attempt = await runMount(runDir, device, wanted, target);
+    const attempt = await runMount(tools, device, wanted, target);
     if (attempt.finding) await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
     else renameDirectory(runDir, 'media', className, hidden, directory);
     return { ...attempt, directory };
@@ -121,28 +129,34 @@ const DRIVERS: Readonly<Record<string, { kernel: string; fuse: readonly string[]
   exfat: { kernel: 'exfat', fuse: ['mount.exfat-fuse'] },
 };
 
-async function runMount(runDir: RunDir, device: BlockDevice, wanted: Wanted, target: number): Promise<Attempt> {
+async function runMount(
+  { runDir, mount }: MountTools,
+  device: BlockDevice,
+  wanted: Wanted,
+  target: number,
+): Promise<Attempt> {
   const { type } = wanted.fileSystem;
   const drivers = Object.hasOwn(DRIVERS, type) ? DRIVERS[type] : undefined;
   const path = devicePath(device);
   // In a container /dev may lack what was plugged in since; then the node is again our own.
   const node = deviceNumber(path) === device.device ? undefined : openOwnNode(runDir, device, 0);
-  const source = node === undefined ? path : '/proc/self/fd/3';
-  const run = (command: string, args: readonly string[]): Promise<ChildResult> =>
-    runChild(command, args, {
-      deadline: MOUNT_DEADLINE,
-      cwd: `/proc/self/fd/${target}`,
-      descriptors: node === undefined ? [] : [node],
-    });
   try {
-    // The target is "." and not looked up again: what was opened is what is mounted on.
+    // What was opened is what is mounted on, and not looked up again: these lead straight to it, and only while this process lives.
+    const opened = (fd: number): string => `/proc/${readlinkSync('/proc/self')}/fd/${fd}`;
     const options = wanted.options.join();
-    const args = ['-n', '-c', '-i', '-t', drivers?.kernel ?? type, '-o', options, source, '.'];
-    const result = await run('mount', args);
+    const words = [node === undefined ? path : opened(node), opened(target)];
+    const args = ['-n', '-c', '-i', '-t', drivers?.kernel ?? type, '-o', options, ...words];
+    const result = await mount.run('mount', args, MOUNT_DEADLINE);
     if (!/unknown filesystem type/.test(result.stderr)) return attempt(result);
     for (const helper of drivers?.fuse ?? []) {
       try {
-        return attempt(await run(helper, ['-o', options, source, '.']));
+        // These look the target up by its name: the working directory cannot be another.
+        const source = node === undefined ? path : '/proc/self/fd/3';
+        const descriptors = node === undefined ? [] : [node];
+        const cwd = opened(target);
+        return attempt(
+          await runChild(helper, ['-o', options, source, '.'], { deadline: MOUNT_DEADLINE, cwd, descriptors }),
+        );
       } catch (error) {
         if (errorCode(error) !== 'ENOENT') throw error;
       }

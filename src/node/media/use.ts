@@ -1,7 +1,7 @@
 import type { BlockDevice } from '../../linux/block.ts';
 import { readBlockDevice } from '../../linux/block.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
-import { findMounts, namespaceOf } from '../../linux/namespaces.ts';
+import { findMounts, type NamespaceMounts, namespaceOf } from '../../linux/namespaces.ts';
 import { swapDevices } from '../../linux/swaps.ts';
 import type { Use } from './decide.ts';
 
@@ -30,24 +30,56 @@ export function useByNode(device: BlockDevice, except?: string): Use | undefined
   return undefined;
 }
 
-/** Who has it mounted in another namespace. Ours is not mounted: they have it from elsewhere. Takes milliseconds on a busy node. */
-export const useInContainers = (device: BlockDevice): Use | undefined => findUse([device]).use;
+/**
+ * Who has a disk mounted in another namespace. Ours is not mounted: they have it from elsewhere. To look takes milliseconds on a busy
+ * node, for one disk as for a hundred: those that are asked about in one turn of the event loop are looked for together.
+ */
+export class ContainerUse {
+  readonly #asked: { readonly device: BlockDevice; readonly answer: PromiseWithResolvers<Use | undefined> }[] = [];
+
+  /** Rejects where processes cannot be looked at. */
+  of(device: BlockDevice): Promise<Use | undefined> {
+    const answer = Promise.withResolvers<Use | undefined>();
+    this.#asked.push({ device, answer });
+    if (this.#asked.length === 1) setImmediate(() => this.#look());
+    return answer.promise;
+  }
+
+  #look(): void {
+    const asked = this.#asked.splice(0);
+    try {
+      const { namespaces } = findMounts(asked.flatMap(({ device }) => searchedFor(device)));
+      for (const { device, answer } of asked) answer.resolve(useBy(namespaces, [device]));
+    } catch (error) {
+      for (const { answer } of asked) answer.reject(error);
+    }
+  }
+}
 
 /**
- * The same of a whole disk with its partitions, any of which may be given to somebody raw.
+ * The same of a whole disk with its partitions, any of which may be given to somebody raw; at once.
  * @returns with `complete` false where no use was found and there may be one all the same
  */
-export const useOfFamilyInContainers = (
-  device: BlockDevice,
-): { readonly use: Use | undefined; readonly complete: boolean } => findUse(familyOf(device));
+export function useOfFamilyInContainers(device: BlockDevice): {
+  readonly use: Use | undefined;
+  readonly complete: boolean;
+} {
+  const family = familyOf(device);
+  const { namespaces, complete } = findMounts(family.flatMap(searchedFor));
+  return { use: useBy(namespaces, family), complete };
+}
 
-function findUse(members: readonly BlockDevice[]): { use: Use | undefined; complete: boolean } {
-  const { namespaces, complete } = findMounts(members.flatMap(({ device, name }) => [device, `/dev/${name}`]));
-  const [other] = namespaces;
-  const mount = other?.mounts[0];
-  if (!other || !mount) return { use: undefined, complete };
-  const device = members.find((member) => names(mount, member))?.name ?? '';
-  return { use: { kind: 'mounted', device, path: mount.mountPoint, pid: other.namespace.pid }, complete };
+/** A file system with a number of its own, such as btrfs, is found by its source. */
+const searchedFor = ({ device, name }: BlockDevice): string[] => [device, `/dev/${name}`];
+
+function useBy(namespaces: readonly NamespaceMounts[], members: readonly BlockDevice[]): Use | undefined {
+  for (const { namespace, mounts } of namespaces) {
+    for (const mount of mounts) {
+      const member = members.find((candidate) => names(mount, candidate));
+      if (member) return { kind: 'mounted', device: member.name, path: mount.mountPoint, pid: namespace.pid };
+    }
+  }
+  return undefined;
 }
 
 /** The disk, its partitions, and what is built on them, from bottom to top. */
