@@ -23,6 +23,8 @@ export interface Departure {
   /** Who still had files open on it. */
   readonly holders: readonly Holder[];
   readonly stuck: Promise<void> | undefined;
+  /** Why what was written to it last may be lost, where that is so. */
+  readonly lost: string | undefined;
 }
 
 /**
@@ -35,32 +37,37 @@ export async function unmountDisk(runDir: RunDir, mounted: Mounted, gone: boolea
   const before = findMounts([device]).namespaces;
   const directories = hideDirectories(runDir, mounted);
 
-  const last = gone ? await umount(mounts, ['-l']) : await unmountGently(mounts);
-  const remaining = readMountinfo().filter((mount) => mounts.some(({ id }) => id === mount.id));
-  const holders = await findHolders(before, device);
+  const { last, lost } = gone ? { last: await umount(mounts, ['-l']), lost: undefined } : await unmountGently(mounts);
+  const remaining = stillThere(mounts);
+  // Who they are is worth knowing; that they are looked for must not keep the disk where it is.
+  const holders = await findHolders(before, device).catch((): Holder[] => []);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
-    return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck };
+    return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck, lost };
   }
   const left = await detachCopies(device);
   const removed = await removeDirectories(runDir, directories);
   const stuck = last?.stuck ?? removed?.stuck;
-  return { finding: left ?? (last?.stuck && hangs(last)) ?? (removed?.stuck && hangs(removed)), holders, stuck };
+  const hung = [last, removed].find((child) => child?.stuck);
+  return { finding: hung ? hangs(hung) : left, holders, stuck, lost };
 }
 
-async function unmountGently(mounts: readonly Mount[]): Promise<ChildResult | undefined> {
-  const [path] = pathsOf(mounts);
-  const synced = path === undefined ? undefined : await runChild('sync', ['-f', path], { deadline: SYNC_DEADLINE });
+async function unmountGently(
+  mounts: readonly Mount[],
+): Promise<{ last: ChildResult | undefined; lost: string | undefined }> {
+  const [mount] = stillThere(mounts);
+  const synced = mount && (await runChild('sync', ['-f', mount.mountPoint], { deadline: SYNC_DEADLINE }));
   if (synced?.timedOut) {
     const detached = await umount(mounts, ['-l']);
-    return detached?.timedOut ? detached : synced;
+    return { last: detached?.timedOut ? detached : synced, lost: undefined };
   }
+  const lost = synced && synced.code !== 0 ? synced.stderr.trim() : undefined;
   for (let attempt = 0; attempt < BUSY_RETRIES; attempt++) {
     const result = await umount(mounts, []);
-    if (result?.code === 0 || result?.timedOut) return result;
+    if (result?.code === 0 || result?.timedOut) return { last: result, lost };
     await sleep(BUSY_PAUSE);
   }
-  return umount(mounts, ['-l']);
+  return { last: await umount(mounts, ['-l']), lost };
 }
 
 const hangs = ({ command }: Pick<ChildResult, 'command'>): Finding => {
@@ -69,15 +76,18 @@ const hangs = ({ command }: Pick<ChildResult, 'command'>): Finding => {
   return finding('device_hangs', { command, seconds: String(deadline / 1000) });
 };
 
-/** Where they are now, without those that are gone already. */
-function pathsOf(mounts: readonly Mount[]): string[] {
-  const present = new Map(readMountinfo().map(({ id, mountPoint }) => [id, mountPoint]));
-  return mounts.flatMap(({ id }) => present.get(id) ?? []);
+/** Those that are not gone already, in the same order, as they are now. The kernel gives the id of one that is gone to the next mount at once. */
+function stillThere(mounts: readonly Mount[]): Mount[] {
+  const present = new Map(readMountinfo().map((mount) => [mount.id, mount]));
+  return mounts.flatMap(({ id, device }) => {
+    const now = present.get(id);
+    return now?.device === device ? [now] : [];
+  });
 }
 
 /** Several in one child; those that are gone already are left out. */
 async function umount(mounts: readonly Mount[], flags: readonly string[]): Promise<ChildResult | undefined> {
-  const paths = pathsOf(mounts);
+  const paths = stillThere(mounts).map(({ mountPoint }) => mountPoint);
   if (paths.length === 0) return undefined;
   return runChild('umount', ['-n', '-c', '-i', ...flags, '--', ...paths], { deadline: UNMOUNT_DEADLINE });
 }
@@ -86,7 +96,7 @@ async function umount(mounts: readonly Mount[], flags: readonly string[]): Promi
  * Copies in other namespaces go with ours where they receive from it. A private one, made by a pod that took the run dir without
  * propagation, stays, and keeps the dead disk's file system alive: it is detached there. The node's own mounts are not ours to undo.
  */
-async function detachCopies(device: string): Promise<Finding | undefined> {
+export async function detachCopies(device: string): Promise<Finding | undefined> {
   const node = nodeNamespaces();
   let left: Finding | undefined;
   // Where a visit did not come back, the next would not, either.
