@@ -52,7 +52,9 @@ export function launchChild(
   args: readonly string[],
   { uid, cwd, descriptors = [], stdin }: Omit<ChildOptions, 'deadline'> & Pick<SpawnOptions, 'stdin'>,
 ): SpawnedChild {
-  const env = { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
+  // A shell would complain of a working directory that has no path.
+  const directory = cwd === undefined ? {} : { PWD: '/proc/self/cwd' };
+  const env = { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', ...directory };
   const [file = command, ...rest] = uid === undefined ? [command, ...args] : [...unprivileged(uid), command, ...args];
   return spawnChild(file, rest, { cwd, descriptors, env, ...(stdin ? { stdin } : {}) });
 }

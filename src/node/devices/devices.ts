@@ -5,6 +5,7 @@ import type { DeviceGrants } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { DeviceClass } from '../../policy/index.ts';
 import { KeyedJobs } from '../keyed-jobs.ts';
+import { Retry } from '../retry.ts';
 import { ensureDirectory, type RunDir } from '../run-dir.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { Containers } from './containers.ts';
@@ -16,7 +17,6 @@ import { asksUdev } from './match.ts';
 import { type ActualNode, DEVICES, readNodes, removeEntry } from './nodes.ts';
 import { Placement } from './placement.ts';
 import { type Plan, plan } from './plan.ts';
-import { Retry } from './retry.ts';
 import { Udev } from './udev.ts';
 import { want } from './wanted.ts';
 

@@ -1,18 +1,25 @@
 import { runChild } from '../../linux/child.ts';
 import type { Mounted } from './actual.ts';
 
-/** ms. A program that is busy with a slow disk may take longer; then it is alive. */
-const ANSWER_DEADLINE = 5000;
+/** ms. A program that is busy with a slow disk may take longer: it is asked again. */
+export const ANSWER_DEADLINE = 5000;
 
 /** Whether a FUSE program serves it, and not the kernel. */
 export const isServed = ({ main }: Mounted): boolean => main[0]?.fsType.startsWith('fuse') === true;
+
+/** `hangs`: it did not answer in time, and may yet. `stuck`: nor does the kernel let the child go that asked. */
+export interface Answer {
+  readonly died: boolean;
+  readonly hangs: boolean;
+  readonly stuck: Promise<void> | undefined;
+}
 
 /**
  * Asks the FUSE program for the file system's figures. One that has died leaves its mount behind, on which every call fails with
  * ENOTCONN until it is unmounted.
  */
-export async function askServer({ main }: Mounted): Promise<{ died: boolean; stuck: Promise<void> | undefined }> {
+export async function askServer({ main }: Mounted): Promise<Answer> {
   const args = ['-f', '--', main[0]?.mountPoint ?? ''];
-  const { code, stderr, stuck } = await runChild('stat', args, { deadline: ANSWER_DEADLINE });
-  return { died: code === 1 && stderr.includes('Transport endpoint is not connected'), stuck };
+  const { code, stderr, timedOut, stuck } = await runChild('stat', args, { deadline: ANSWER_DEADLINE });
+  return { died: code === 1 && stderr.includes('Transport endpoint is not connected'), hangs: timedOut, stuck };
 }

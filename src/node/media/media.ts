@@ -5,7 +5,8 @@ import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { KeyedJobs } from '../keyed-jobs.ts';
-import { type Finding, finding } from '../reasons.ts';
+import { type Finding, finding, type NodeReason } from '../reasons.ts';
+import { Retry } from '../retry.ts';
 import type { RunDir } from '../run-dir.ts';
 import { type Mounted, readMounted } from './actual.ts';
 import { Arrivals } from './arrivals.ts';
@@ -13,7 +14,7 @@ import { CrashLog } from './crashes.ts';
 import type { Use } from './decide.ts';
 import { type DepartureReport, Departures } from './departures.ts';
 import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
-import { askServer, isServed } from './fuse.ts';
+import { ANSWER_DEADLINE, type Answer, askServer, isServed } from './fuse.ts';
 import { type Attempt, makeTwin } from './mount.ts';
 import { isGone, isSameMedium, plan, type Step } from './plan.ts';
 import { Prober } from './prober.ts';
@@ -44,6 +45,19 @@ interface Known {
 /** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
 const MAX_STEPS = 12;
 
+/** What no event of the disk ends: it is tried again, ever more rarely. */
+const TRIED_AGAIN: ReadonlySet<NodeReason> = new Set([
+  'run_dir_failed',
+  'unexpected',
+  'unmount_failed',
+  'twin_failed',
+  'still_visible',
+  'unclear_whether_gone',
+  'device_hangs',
+]);
+/** ms */
+const RETRY = { first: 2000, last: 300_000 };
+
 /** Keeps the mounts of media what they should be, one disk after the other and all disks at once. */
 export class Media {
   readonly #options: MediaOptions;
@@ -51,8 +65,13 @@ export class Media {
   #classes: readonly MediaClass[];
   readonly #states = new Map<string, MediaState>();
   readonly #requestedAt = new Map<string, number>();
-  /** Disks of which a child process hangs in the kernel. */
-  readonly #stuck = new Set<string>();
+  /** Disks of which a child process hangs in the kernel, and what for. */
+  readonly #stuck = new Map<string, Step['do'] | 'ask'>();
+  /** Disks whose state is to be tried again. */
+  readonly #unfinished = new Set<string>();
+  readonly #retry = new Retry(() => {
+    for (const name of this.#unfinished) this.look(name);
+  }, RETRY);
   /** What children are at work for, by disk. */
   readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
   readonly #arrivals: Arrivals;
@@ -130,16 +149,21 @@ export class Media {
   async #reconcile(name: string): Promise<void> {
     const at = this.#requestedAt.get(name) ?? 0;
     this.#requestedAt.delete(name);
-    if (this.#stuck.has(name)) return;
+    if (this.#isBlocked(name)) return;
+    this.#unfinished.delete(name);
     try {
       let known: Known | undefined;
-      let serverDied = await this.#serverDied(name);
-      if (this.#stuck.has(name)) return;
+      const { died, hangs } = await this.#askServer(name);
+      let serverDied = died;
+      if (this.#isBlocked(name)) return;
       for (let steps = 0; steps < MAX_STEPS; steps++) {
         const device = readBlockDevice(name);
         if (known && !isSameMedium(known.device, device)) known = undefined;
         const step = this.#plan(name, device, known, serverDied);
-        if (step.do === 'nothing') return this.#settle(name, step);
+        if (step.do === 'nothing') {
+          const isSaid = hangs && step.outcome && !('reason' in step.outcome);
+          return isSaid ? undefined : await this.#settle(name, step);
+        }
         this.working.set(name, { doing: step.do, since: new Date().toISOString() });
         if (step.do === 'probe') known = device && (await this.#probe(device));
         else if (!(await this.#perform(name, device, step, at))) return;
@@ -148,14 +172,12 @@ export class Media {
       this.#options.log.warn({ disk: name }, 'the disk keeps changing: waiting for its next event');
     } catch (error) {
       // Whatever it is, it must not take the other disks along.
-      const detail = (error as Error).message;
-      const isSystem = errorCode(error) !== undefined;
-      if (!isSystem) this.#options.log.error({ disk: name, err: error }, 'a defect of hotmount');
-      const path = this.#options.runDir.path;
-      this.#record(name, isSystem ? finding('run_dir_failed', { path, detail }) : finding('unexpected', { detail }));
+      if (errorCode(error) === undefined) this.#options.log.error({ disk: name, err: error }, 'a defect of hotmount');
+      this.#record(name, finding('unexpected', { detail: (error as Error).message }));
     } finally {
       this.working.delete(name);
       if (this.working.size === 0) this.#prepare();
+      this.#retry.set(this.#unfinished.size > 0);
     }
   }
 
@@ -165,24 +187,31 @@ export class Media {
     this.#arrivals.prepare();
   }
 
-  /** Whether it is mounted by a FUSE program that has died. */
-  async #serverDied(name: string): Promise<boolean> {
+  /** Of a disk that is mounted by a FUSE program: whether that has died, or hangs. */
+  async #askServer(name: string): Promise<Pick<Answer, 'died' | 'hangs'>> {
     const { runDir, log } = this.#options;
     const mounted = readMounted(runDir).find(({ record }) => record.name === name);
-    if (!mounted || !isServed(mounted) || isGone(readBlockDevice(name), mounted.record)) return false;
-    const { died, stuck } = await askServer(mounted);
-    this.#awaitStuck(name, stuck);
-    if (died) {
+    if (!mounted || !isServed(mounted) || isGone(readBlockDevice(name), mounted.record)) {
+      return { died: false, hangs: false };
+    }
+    const answer = await askServer(mounted);
+    this.#awaitStuck(name, 'ask', answer.stuck);
+    if (answer.died) {
       log.warn({ disk: name }, 'the FUSE program that served it has died: it is mounted anew');
       this.#crashes.died(name, Date.now() - Date.parse(mounted.record.since));
     }
-    return died;
+    if (answer.hangs) {
+      this.#record(name, finding('device_hangs', { command: 'stat', seconds: String(ANSWER_DEADLINE / 1000) }));
+    }
+    return answer;
   }
 
   #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
     const { runDir, bootSequence } = this.#options;
     const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
     const rawClass = device && (() => this.#options.rawClassOf?.(device));
+    // What happened with the last medium says nothing of the next.
+    if (!device || device.size === 0) this.#crashes.forget(name);
     const crashes = this.#crashes.of(name);
     const circumstances = { classes: this.#classes, bootSequence, use: known?.use, rawClass, serverDied, crashes };
     const step = plan(device, mounted, known?.probe, circumstances);
@@ -194,7 +223,7 @@ export class Media {
   /** Looks what is on it, and meanwhile whether some container has it. */
   async #probe(device: BlockDevice): Promise<Known> {
     const [probe, use] = await Promise.all([this.#prober.probe(device), this.#containerUse.of(device)]);
-    if (probe.outcome === 'hung') this.#awaitStuck(device.name, probe.stuck);
+    if (probe.outcome === 'hung') this.#awaitStuck(device.name, 'probe', probe.stuck);
     return { device, probe, use };
   }
 
@@ -206,7 +235,7 @@ export class Media {
     at: number,
   ): Promise<boolean> {
     const { finding: failure, stuck } = await this.#attempt(name, device, step, at);
-    this.#awaitStuck(name, stuck);
+    this.#awaitStuck(name, step.do, stuck);
     return this.#record(name, failure);
   }
 
@@ -220,36 +249,52 @@ export class Media {
     if (step.do === 'mount') {
       return device ? this.#arrivals.mount(device, step.wanted, at) : { finding: undefined };
     }
-    if (isGone(device, step.mounted.record)) this.#crashes.forget(name);
     return this.#departures.unmount(name, step.mounted, step.gone);
   }
 
   /** Notes a failure, if it was one. */
   #record(name: string, failure: Finding | undefined): boolean {
     if (!failure) return true;
-    this.#options.log.error({ disk: name, reason: failure.reason }, failure.message);
+    const { reason, message } = failure;
+    if (this.#isNews(name, failure)) this.#options.log.error({ disk: name, reason }, message);
     this.#states.set(name, failure);
+    if (TRIED_AGAIN.has(reason)) this.#unfinished.add(name);
     return false;
   }
 
-  #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>): void {
+  #isNews(name: string, { message }: Finding): boolean {
     const before = this.#states.get(name);
+    return before === undefined || before.kind === 'mounted' || before.message !== message;
+  }
+
+  async #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>): Promise<void> {
+    const left = outcome ? undefined : await this.#departures.detachAgain(name);
+    if (left) return void this.#record(name, left);
     const wait = this.#crashes.of(name)?.wait;
     if (wait !== undefined) setTimeout(() => this.look(name), wait).unref();
     if (!outcome) this.#states.delete(name);
     else if (!('reason' in outcome)) this.#states.set(name, { kind: 'mounted', mounted: outcome });
     else {
-      this.#states.set(name, outcome);
       const { kind, reason, message } = outcome;
-      const isNews = before === undefined || before.kind === 'mounted' || before.message !== message;
-      if (isNews) this.#options.log[kind === 'failed' ? 'error' : 'debug']({ disk: name, reason }, message);
+      if (this.#isNews(name, outcome)) {
+        this.#options.log[kind === 'failed' ? 'error' : 'debug']({ disk: name, reason }, message);
+      }
+      this.#states.set(name, outcome);
     }
   }
 
+  /** Where a child hangs, nothing is done; but one that only asked a FUSE program holds up nothing once the disk is gone. */
+  #isBlocked(name: string): boolean {
+    const doing = this.#stuck.get(name);
+    if (doing !== 'ask') return doing !== undefined;
+    const mounted = readMounted(this.#options.runDir).find(({ record }) => record.name === name);
+    return mounted !== undefined && !isGone(readBlockDevice(name), mounted.record);
+  }
+
   /** A child hangs: no other is started for this disk before the kernel lets it go. */
-  #awaitStuck(name: string, stuck: Promise<void> | undefined): void {
+  #awaitStuck(name: string, doing: Step['do'] | 'ask', stuck: Promise<void> | undefined): void {
     if (!stuck) return;
-    this.#stuck.add(name);
+    this.#stuck.set(name, doing);
     void stuck.then(() => {
       this.#stuck.delete(name);
       this.look(name);

@@ -1,6 +1,7 @@
 import { chownSync, unlinkSync } from 'node:fs';
 import { PROBE_UID, type Probe, probeArguments, readProbe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
+import { errorCode } from '../../linux/errors.ts';
 import { createFileSystem, makeNode } from '../../linux/mounts.ts';
 import { SpareChild } from '../../linux/spare-child.ts';
 import { PROBE_DEADLINE } from './decide.ts';
@@ -44,7 +45,8 @@ export class Prober {
         unlinkSync(`${path}/${node}`);
       }
     } catch (error) {
-      return { outcome: 'failed', detail: `${(error as Error).message} (it takes util-linux)` };
+      const hint = errorCode(error) === 'ENOENT' ? ': install util-linux' : '';
+      return { outcome: 'failed', detail: `${(error as Error).message}${hint}` };
     }
   }
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { Retry } from '../../../src/node/devices/retry.ts';
+import { Retry } from '../../../src/node/retry.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
