@@ -5,8 +5,7 @@ import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { KeyedJobs } from '../keyed-jobs.ts';
-import { type Finding, finding, type NodeReason } from '../reasons.ts';
-import { Retry } from '../retry.ts';
+import { finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir.ts';
 import { type Mounted, readMounted } from './actual.ts';
 import { Arrivals } from './arrivals.ts';
@@ -18,10 +17,8 @@ import { ANSWER_DEADLINE, type Answer, askServer, isServed } from './fuse.ts';
 import { type Attempt, makeTwin } from './mount.ts';
 import { isGone, isSameMedium, plan, type Step } from './plan.ts';
 import { Prober } from './prober.ts';
+import { type MediaState, MediaStates } from './states.ts';
 import { ContainerUse, useByNode } from './use.ts';
-
-/** How one disk stands. */
-export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
 
 export interface MediaOptions {
   readonly runDir: RunDir;
@@ -45,33 +42,15 @@ interface Known {
 /** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
 const MAX_STEPS = 12;
 
-/** What no event of the disk ends: it is tried again, ever more rarely. */
-const TRIED_AGAIN: ReadonlySet<NodeReason> = new Set([
-  'run_dir_failed',
-  'unexpected',
-  'unmount_failed',
-  'twin_failed',
-  'still_visible',
-  'unclear_whether_gone',
-  'device_hangs',
-]);
-/** ms */
-const RETRY = { first: 2000, last: 300_000 };
-
 /** Keeps the mounts of media what they should be, one disk after the other and all disks at once. */
 export class Media {
   readonly #options: MediaOptions;
   readonly #jobs = new KeyedJobs<string>((name) => this.#reconcile(name));
   #classes: readonly MediaClass[];
-  readonly #states = new Map<string, MediaState>();
+  readonly #states: MediaStates;
   readonly #requestedAt = new Map<string, number>();
   /** Disks of which a child process hangs in the kernel, and what for. */
   readonly #stuck = new Map<string, Step['do'] | 'ask'>();
-  /** Disks whose state is to be tried again. */
-  readonly #unfinished = new Set<string>();
-  readonly #retry = new Retry(() => {
-    for (const name of this.#unfinished) this.look(name);
-  }, RETRY);
   /** What children are at work for, by disk. */
   readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
   readonly #arrivals: Arrivals;
@@ -83,6 +62,7 @@ export class Media {
   constructor(options: MediaOptions) {
     this.#options = options;
     this.#classes = options.classes;
+    this.#states = new MediaStates(options.log, (name) => this.look(name));
     this.#arrivals = new Arrivals(options);
     this.#departures = new Departures(options);
     this.#prepare();
@@ -96,7 +76,7 @@ export class Media {
   }
 
   get states(): ReadonlyMap<string, MediaState> {
-    return this.#states;
+    return this.#states.byDisk;
   }
 
   /** New classes: what they change is done at once. */
@@ -113,7 +93,7 @@ export class Media {
   }
 
   lookAtAll(): void {
-    const names = new Set([...blockDeviceNames(), ...this.#states.keys()]);
+    const names = new Set([...blockDeviceNames(), ...this.states.keys()]);
     for (const { record } of readMounted(this.#options.runDir)) names.add(record.name);
     for (const name of names) this.look(name);
   }
@@ -128,7 +108,7 @@ export class Media {
     for (const { record, main, twin } of mounted) {
       expected.set(record.name, (expected.get(record.name) ?? 0) + main.length + twin.length);
     }
-    for (const [name, state] of this.#states) {
+    for (const [name, state] of this.states) {
       if (state.kind === 'mounted') {
         const { main, twin } = state.mounted;
         const intact = [...main, ...twin].every(({ id }) => present.has(id));
@@ -149,9 +129,9 @@ export class Media {
   async #reconcile(name: string): Promise<void> {
     const at = this.#requestedAt.get(name) ?? 0;
     this.#requestedAt.delete(name);
-    if (this.#isBlocked(name)) return;
-    this.#unfinished.delete(name);
     try {
+      if (this.#isBlocked(name)) return;
+      this.#states.begin(name);
       let known: Known | undefined;
       const { died, hangs } = await this.#askServer(name);
       let serverDied = died;
@@ -173,12 +153,16 @@ export class Media {
     } catch (error) {
       // Whatever it is, it must not take the other disks along.
       if (errorCode(error) === undefined) this.#options.log.error({ disk: name, err: error }, 'a defect of hotmount');
-      this.#record(name, finding('unexpected', { detail: (error as Error).message }));
+      this.#states.fail(name, finding('unexpected', { detail: (error as Error).message }));
     } finally {
       this.working.delete(name);
       if (this.working.size === 0) this.#prepare();
-      this.#retry.set(this.#unfinished.size > 0);
+      this.#states.end();
     }
+  }
+
+  #mountsOf(name: string): Mounted[] {
+    return readMounted(this.#options.runDir).filter(({ record }) => record.name === name);
   }
 
   /** Has what the next disk needs wait for it. */
@@ -189,8 +173,8 @@ export class Media {
 
   /** Of a disk that is mounted by a FUSE program: whether that has died, or hangs. */
   async #askServer(name: string): Promise<Pick<Answer, 'died' | 'hangs'>> {
-    const { runDir, log } = this.#options;
-    const mounted = readMounted(runDir).find(({ record }) => record.name === name);
+    const { log } = this.#options;
+    const [mounted] = this.#mountsOf(name);
     if (!mounted || !isServed(mounted) || isGone(readBlockDevice(name), mounted.record)) {
       return { died: false, hangs: false };
     }
@@ -201,14 +185,14 @@ export class Media {
       this.#crashes.died(name, Date.now() - Date.parse(mounted.record.since));
     }
     if (answer.hangs) {
-      this.#record(name, finding('device_hangs', { command: 'stat', seconds: String(ANSWER_DEADLINE / 1000) }));
+      this.#states.fail(name, finding('device_hangs', { command: 'stat', seconds: String(ANSWER_DEADLINE / 1000) }));
     }
     return answer;
   }
 
   #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
     const { runDir, bootSequence } = this.#options;
-    const mounted = readMounted(runDir).filter(({ record }) => record.name === name);
+    const mounted = this.#mountsOf(name);
     const rawClass = device && (() => this.#options.rawClassOf?.(device));
     // What happened with the last medium says nothing of the next.
     if (!device || device.size === 0) this.#crashes.forget(name);
@@ -236,7 +220,8 @@ export class Media {
   ): Promise<boolean> {
     const { finding: failure, stuck } = await this.#attempt(name, device, step, at);
     this.#awaitStuck(name, step.do, stuck);
-    return this.#record(name, failure);
+    if (failure) this.#states.fail(name, failure);
+    return failure === undefined;
   }
 
   async #attempt(
@@ -252,42 +237,19 @@ export class Media {
     return this.#departures.unmount(name, step.mounted, step.gone);
   }
 
-  /** Notes a failure, if it was one. */
-  #record(name: string, failure: Finding | undefined): boolean {
-    if (!failure) return true;
-    const { reason, message } = failure;
-    if (this.#isNews(name, failure)) this.#options.log.error({ disk: name, reason }, message);
-    this.#states.set(name, failure);
-    if (TRIED_AGAIN.has(reason)) this.#unfinished.add(name);
-    return false;
-  }
-
-  #isNews(name: string, { message }: Finding): boolean {
-    const before = this.#states.get(name);
-    return before === undefined || before.kind === 'mounted' || before.message !== message;
-  }
-
   async #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>): Promise<void> {
-    const left = outcome ? undefined : await this.#departures.detachAgain(name);
-    if (left) return void this.#record(name, left);
     const wait = this.#crashes.of(name)?.wait;
     if (wait !== undefined) setTimeout(() => this.look(name), wait).unref();
-    if (!outcome) this.#states.delete(name);
-    else if (!('reason' in outcome)) this.#states.set(name, { kind: 'mounted', mounted: outcome });
-    else {
-      const { kind, reason, message } = outcome;
-      if (this.#isNews(name, outcome)) {
-        this.#options.log[kind === 'failed' ? 'error' : 'debug']({ disk: name, reason }, message);
-      }
-      this.#states.set(name, outcome);
-    }
+    const left = outcome ? undefined : await this.#departures.detachAgain(name);
+    if (left) this.#states.fail(name, left);
+    else this.#states.rest(name, outcome);
   }
 
   /** Where a child hangs, nothing is done; but one that only asked a FUSE program holds up nothing once the disk is gone. */
   #isBlocked(name: string): boolean {
     const doing = this.#stuck.get(name);
     if (doing !== 'ask') return doing !== undefined;
-    const mounted = readMounted(this.#options.runDir).find(({ record }) => record.name === name);
+    const [mounted] = this.#mountsOf(name);
     return mounted !== undefined && !isGone(readBlockDevice(name), mounted.record);
   }
 
