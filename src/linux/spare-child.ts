@@ -35,11 +35,11 @@ export class SpareChild {
   }
 }
 
-/** False where it cannot be told: someone has killed it while it waited, or a word has a newline in it. */
+/** False where it cannot be told: someone has killed it while it waited, or a word has a newline in it. Then it ends. */
 function tell(child: SpawnedChild, words: readonly string[]): boolean {
   const stdin = child.stdin as number;
   try {
-    if (words.some((word) => word.includes('\n'))) return false;
+    if (words.some((word) => word.includes('\n'))) throw new Error('a word is a line');
     writeSync(stdin, `${words.join('\n')}\n`);
     return true;
   } catch {
