@@ -54,10 +54,9 @@ const MEMORY_FLAGS = ['--max-semi-space-size=1', '--no-memory-reducer'];
 
 /**
  * What Node takes with its defaults is a good third more than the daemon needs: memory that each node of a cluster pays. So young
- * objects get 1 MiB before they are collected, instead of growing to 16, which leaves V8's memory reducer nothing to find but the daemon
- * to wake for it when nothing happens; and all threads take from the cache what the sources compile
- * to, so that neither the compiler nor its garbage stays in memory from the second start on. Both can only be had at the start of a
- * process: this one becomes it, with its id and all.
+ * objects get 1 MiB before they are collected, instead of growing to 16; V8 looks for nothing to tidy up while the daemon is idle, which
+ * would wake it; and all threads take from the cache what the sources compile to, so that neither the compiler nor its garbage stays in
+ * memory from the second start on. All that can only be had at the start of a process: this one becomes it, with its id and all.
  */
 function startSavingMemory(): void {
   if (MEMORY_FLAGS.every((flag) => process.execArgv.includes(flag)) || process.execve === undefined) return;
