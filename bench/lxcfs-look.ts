@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { MountReplacer } from '../src/linux/mount-replacer.ts';
 import { mountNamespaces, processIds } from '../src/linux/namespaces.ts';
-import { Reattach } from '../src/node/lxcfs/reattach.ts';
-import { mayHaveOurs } from '../src/node/lxcfs/reattach-plan.ts';
+import { Reattach } from '../src/node/lxcfs/attach.ts';
+import { mayHaveOurs } from '../src/node/lxcfs/attach-plan.ts';
 import { requireRoot } from './node/rig.ts';
 import { median } from './webhook/load.ts';
 

@@ -49,7 +49,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
     import('../observability/logger.ts'),
     import('../observability/version.ts'),
     import('./open-policy.ts'),
-    import('../node/last-policy.ts'),
+    import('../node/run-dir/last-policy.ts'),
     import('../node/lxcfs/service.ts'),
   ]);
   const log = createLogger(logLevel);
@@ -83,7 +83,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
 /** While another container's supervisor is still the one that answers, this one's is not ready. @throws Error which says what is missing */
 async function check(runDir: string): Promise<void> {
   const [{ fetchLxcfsStatus }, { namespaceOf }] = await Promise.all([
-    import('../node/lxcfs/control.ts'),
+    import('../node/lxcfs/api.ts'),
     import('../linux/namespaces.ts'),
   ]);
   const status = await fetchLxcfsStatus(runDir);

@@ -60,7 +60,7 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
 async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | undefined> {
   const [{ readBlockDevice }, { decide }, deviceMeaning] = await Promise.all([
     import('../linux/block.ts'),
-    import('../node/media/decide.ts'),
+    import('../node/media/desired.ts'),
     deviceMeaningTo(policy),
   ]);
   return (event) => {

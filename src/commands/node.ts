@@ -84,8 +84,8 @@ async function run(
       import('../observability/version.ts'),
       import('./open-policy.ts'),
       import('../node/daemon.ts'),
-      import('../node/last-policy.ts'),
-      import('../node/standby.ts'),
+      import('../node/run-dir/last-policy.ts'),
+      import('../node/run-dir/leader-lock.ts'),
     ]);
   const log = createLogger(logLevel);
   const policyFile = flags.policy === undefined ? undefined : resolve(flags.policy);

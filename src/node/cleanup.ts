@@ -6,14 +6,14 @@ import { detachMount } from '../linux/mounts.ts';
 import { detachIn } from '../linux/namespace-entry.ts';
 import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
+import { readNodes, removeEntry } from './devices/actual.ts';
 import { openGrants } from './devices/grants.ts';
-import { readNodes, removeEntry } from './devices/nodes.ts';
 import { writeSince } from './devices/since.ts';
 import { cleanUpLxcfs } from './lxcfs/cleanup.ts';
 import { readMounted } from './media/actual.ts';
 import { unmountDisk } from './media/unmount.ts';
-import { isRunDir, openRunDir, type RunDir } from './run-dir.ts';
-import { tryTurn } from './standby.ts';
+import { tryTurn } from './run-dir/leader-lock.ts';
+import { isRunDir, openRunDir, type RunDir } from './run-dir/run-dir.ts';
 
 /**
  * Undoes all that daemons have done on this node: removes device nodes and takes access to them back, unmounts every disk, then removes

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createProgramMetrics, type ProgramMetrics } from '../observability/program-metrics.ts';
-import type { Devices } from './devices/devices.ts';
-import type { Media } from './media/media.ts';
+import type { Devices } from './devices/controller.ts';
+import type { Media } from './media/controller.ts';
 import { MEDIA_REASONS } from './reasons.ts';
 
 /** What the daemon tells Prometheus. */

@@ -3,7 +3,7 @@ import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode } from '../linux/errors.ts';
-import type { RunDir } from './run-dir.ts';
+import type { RunDir } from './run-dir/run-dir.ts';
 import type { NodeStatus } from './status.ts';
 
 /** Name of the unix socket in the run dir: where the status is asked for. */

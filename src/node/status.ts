@@ -3,10 +3,10 @@ import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/names
 import { type DevicesStatus, leftNodes } from './devices/status.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
-import type { DepartureReport } from './media/departures.ts';
-import type { Media } from './media/media.ts';
+import type { Media } from './media/controller.ts';
 import { isGone } from './media/plan.ts';
-import { findRunDir, type RunDir } from './run-dir.ts';
+import type { DepartureReport } from './media/unmounter.ts';
+import { findRunDir, type RunDir } from './run-dir/run-dir.ts';
 
 /** What `hotmount status -o json` prints. Fields may be added; those that are here stay. */
 export interface NodeStatus extends DevicesStatus {

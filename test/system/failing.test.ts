@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { libc } from '../../src/linux/libc.ts';
 import { listenForUevents } from '../../src/linux/uevents.ts';
-import { openRunDir } from '../../src/node/run-dir.ts';
+import { openRunDir } from '../../src/node/run-dir/run-dir.ts';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
 import { Rig, until } from './support/rig.ts';

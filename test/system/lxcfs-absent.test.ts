@@ -4,7 +4,7 @@ import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
-import { openRunDir } from '../../src/node/run-dir.ts';
+import { openRunDir } from '../../src/node/run-dir/run-dir.ts';
 import { Installation } from './lxcfs/installation.ts';
 import { ReadingContainer, VIEWS } from './lxcfs/reading.ts';
 import { LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { fetchLxcfsStatus } from '../../src/node/lxcfs/control.ts';
+import { fetchLxcfsStatus } from '../../src/node/lxcfs/api.ts';
 import type { LxcfsStatus } from '../../src/node/lxcfs/status.ts';
 import { ReadingContainer } from './lxcfs/reading.ts';
 import { endLxcfs, lxcfsProcesses } from './lxcfs/service.ts';

@@ -1,8 +1,8 @@
 import { findHierarchies } from '../../linux/device-cgroup/index.ts';
 import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { Retry } from '../retry.ts';
-import { Starts } from '../starts.ts';
+import { Starts } from '../containers/start-watcher.ts';
+import { Retry } from '../reconcile/retry.ts';
 
 /** ms after the last container that has started, or ended, at which all are looked at. */
 const LOOKS_AFTER_START = [300, 3000];

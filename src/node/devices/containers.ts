@@ -8,7 +8,7 @@ import {
 import { parseMountinfo } from '../../linux/mountinfo.ts';
 import { namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { startTimeOf } from '../../linux/pidfd.ts';
-import { DEVICES } from './nodes.ts';
+import { DEVICES } from './actual.ts';
 
 /** A mount namespace in which device classes are mounted, and the cgroups of the processes in it. */
 export interface Mounter {

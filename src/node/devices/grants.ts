@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { RUN_DIR } from '../../contract/paths.ts';
 import { DeviceGrants } from '../../linux/device-cgroup/index.ts';
-import type { RunDir } from '../run-dir.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
 
 /** The grants of the daemon of a run dir. A daemon of another run dir leaves them alone. */
 export const openGrants = ({ path }: Pick<RunDir, 'path'>): DeviceGrants =>

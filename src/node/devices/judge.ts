@@ -1,6 +1,6 @@
 import type { Device } from '../../linux/device.ts';
 import type { DeviceClass } from '../../policy/index.ts';
-import type { Use } from '../media/decide.ts';
+import type { Use } from '../media/desired.ts';
 import { type Finding, finding, type NodeReason } from '../reasons.ts';
 import { classesOf } from './match.ts';
 

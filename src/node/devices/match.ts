@@ -1,6 +1,6 @@
 import type { Device } from '../../linux/device.ts';
 import { type DeviceClass, type DeviceMatch, literalOf, matchesGlobs } from '../../policy/index.ts';
-import { is, isDisk } from '../match.ts';
+import { is, isDisk } from '../block/match.ts';
 
 /** What is known of a device besides what sysfs says. */
 export interface Facts {

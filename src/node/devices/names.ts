@@ -1,5 +1,5 @@
 import type { Device } from '../../linux/device.ts';
-import { safeName } from '../media/names.ts';
+import { safeName } from '../block/names.ts';
 
 /** Of each class: links to the nodes by what the hardware says of itself. */
 export const BY_ID = 'by-id';

@@ -1,5 +1,5 @@
+import type { Actual, ActualNode } from './actual.ts';
 import type { Desired, DesiredNode } from './desired.ts';
-import type { Actual, ActualNode } from './nodes.ts';
 
 /** What has to be done below `devices`, in this order. */
 export interface Plan {

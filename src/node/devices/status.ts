@@ -1,8 +1,8 @@
 import { deviceKey } from '../../linux/device-cgroup/index.ts';
-import type { ContainerIdentity } from '../containers.ts';
-import type { RunDir } from '../run-dir.ts';
-import type { Devices } from './devices.ts';
-import { DEVICES, readNodes } from './nodes.ts';
+import type { ContainerIdentity } from '../containers/identity.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+import { DEVICES, readNodes } from './actual.ts';
+import type { Devices } from './controller.ts';
 import { numberOf } from './numbers.ts';
 
 export interface DeviceStatus {

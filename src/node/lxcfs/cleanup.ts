@@ -2,11 +2,11 @@ import { tryLock } from '../../linux/file-lock.ts';
 import { MountReplacer } from '../../linux/mount-replacer.ts';
 import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
-import type { RunDir } from '../run-dir.ts';
-import { fetchLxcfsStatus } from './control.ts';
-import { instanceIds, lockPath, prepareDirectories } from './directories.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+import { fetchLxcfsStatus } from './api.ts';
+import { Reattach } from './attach.ts';
 import { adoptInstance } from './instance.ts';
-import { Reattach } from './reattach.ts';
+import { instanceIds, lockPath, prepareDirectories } from './layout.ts';
 
 /**
  * Takes the files of lxcfs out of all containers, which then read the node's, and ends every lxcfs of ours.

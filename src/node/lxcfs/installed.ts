@@ -2,7 +2,7 @@ import type { LxcfsView } from '../../contract/wants.ts';
 import { namespaceOf } from '../../linux/namespaces.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type Cgroups, findCgroups } from './cgroups.ts';
-import type { InstanceRecord } from './directories.ts';
+import type { InstanceRecord } from './layout.ts';
 import { findProgram, fingerprintNow, type Program, Unfit } from './program.ts';
 
 /** The lxcfs that is installed on this node, and what it has to do with. */

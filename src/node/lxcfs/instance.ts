@@ -10,7 +10,7 @@ import { check, libc } from '../../linux/libc.ts';
 import { openPidfd, signalPidfd, startTimeOf } from '../../linux/pidfd.ts';
 import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
-import type { RunDir } from '../run-dir.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
 import {
   type InstanceRecord,
   instancePath,
@@ -20,7 +20,7 @@ import {
   readRecord,
   removeInstance,
   writeRecord,
-} from './directories.ts';
+} from './layout.ts';
 import { argumentsFor, fingerprint, type Program } from './program.ts';
 
 /** ms. It takes some 20, and a node that is busy booting and has to load the FUSE module first, many seconds. */

@@ -9,9 +9,9 @@ import {
   detachMount,
   setMountAttributes,
 } from '../../linux/mounts.ts';
-import { ensureDirectory, type RunDir } from '../run-dir.ts';
-import { NODE_FILES, STAGE } from './directories.ts';
-import { FILES, SOURCE } from './reattach-plan.ts';
+import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
+import { FILES, SOURCE } from './attach-plan.ts';
+import { NODE_FILES, STAGE } from './layout.ts';
 
 const O_PATH = 0o10000000;
 

@@ -1,6 +1,6 @@
 import { type ChildResult, runChild } from '../../linux/child.ts';
+import { FILES } from './attach-plan.ts';
 import { type Cgroups, makeLimitedCgroup } from './cgroups.ts';
-import { FILES } from './reattach-plan.ts';
 
 export type ProbeResult =
   | { readonly outcome: 'ready' /** Paths below its root. */; readonly files: readonly string[] }

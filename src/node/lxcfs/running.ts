@@ -1,11 +1,11 @@
 import { closeSync } from 'node:fs';
 import { LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
 import type { MountReplacer } from '../../linux/mount-replacer.ts';
+import { FILES, type Sources } from './attach-plan.ts';
 import type { Cgroups } from './cgroups.ts';
 import type { Instance } from './instance.ts';
+import type { Member } from './plan.ts';
 import { type ProbeResult, probeInstance } from './probe.ts';
-import { FILES, type Sources } from './reattach-plan.ts';
-import type { Member } from './supervision.ts';
 
 const UNTESTED: ProbeResult = {
   outcome: 'failed',

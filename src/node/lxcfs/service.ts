@@ -5,9 +5,9 @@ import { tryLock } from '../../linux/file-lock.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { isRunDir, openRunDir, type RunDir } from '../run-dir.ts';
-import { askToYield, type Control, startControl } from './control.ts';
-import { lockPath, prepareDirectories } from './directories.ts';
+import { isRunDir, openRunDir, type RunDir } from '../run-dir/run-dir.ts';
+import { askToYield, type Control, startControl } from './api.ts';
+import { lockPath, prepareDirectories } from './layout.ts';
 import { Supervisor } from './supervisor.ts';
 
 export interface LxcfsServiceOptions {

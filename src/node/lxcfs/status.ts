@@ -1,4 +1,4 @@
-import type { Attached, Unhealed } from './reattach.ts';
+import type { Attached, Unhealed } from './attach.ts';
 
 /** How lxcfs stands on this node. Fields may be added; those that are here stay. */
 export interface LxcfsStatus {

@@ -3,17 +3,17 @@ import { MountReplacer } from '../../linux/mount-replacer.ts';
 import type { Mount } from '../../linux/mountinfo.ts';
 import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
-import type { RunDir } from '../run-dir.ts';
-import { Timers } from '../timers.ts';
-import { Attachment } from './attachment.ts';
-import { prepareDirectories, publish, publishedId } from './directories.ts';
+import { Timers } from '../reconcile/timers.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+import type { Sources } from './attach-plan.ts';
+import { Attachment } from './attacher.ts';
 import { Instances } from './instances.ts';
+import { prepareDirectories, publish, publishedId } from './layout.ts';
 import { createLxcfsMetrics, type LxcfsMetrics } from './metrics.ts';
 import { mountNodeFiles } from './node-files.ts';
-import type { Sources } from './reattach-plan.ts';
+import { nextStep } from './plan.ts';
 import { closeAll, type Running } from './running.ts';
 import type { Gap, LxcfsStatus } from './status.ts';
-import { nextStep } from './supervision.ts';
 
 export interface SupervisorOptions {
   readonly runDir: RunDir;

@@ -3,7 +3,7 @@ import type { FileSystem } from '../../linux/blkid.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
-import type { RunDir } from '../run-dir.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
 
 /**
  * What must be known of a mount and no table tells: which disk, with which medium, and what was asked for. It is an extended attribute

@@ -3,7 +3,7 @@ import { type ChildResult, runChild } from '../../linux/child.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { renameMounted } from '../../linux/rename-mounted.ts';
 import type { MediaClass } from '../../policy/index.ts';
-import { ensureDirectory, namesIn, type RunDir } from '../run-dir.ts';
+import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, mediaDirectory, readRecord, TREES, type Tree } from './actual.ts';
 
 /**

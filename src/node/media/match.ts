@@ -1,7 +1,7 @@
 import type { FileSystem } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import type { MediaClass, MediaMatch } from '../../policy/index.ts';
-import { is, isDisk } from '../match.ts';
+import { is, isDisk } from '../block/match.ts';
 
 /**
  * The first class that takes the disk. Without `fileSystem`, the first one that could: what is on a disk is only looked at where some

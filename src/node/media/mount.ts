@@ -5,12 +5,12 @@ import { deviceNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { attachMount, cloneMount, makeNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
 import type { SpareChild } from '../../linux/spare-child.ts';
+import { nameCandidates } from '../block/names.ts';
 import { type Finding, finding } from '../reasons.ts';
-import { ensureDirectory, type RunDir } from '../run-dir.ts';
+import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
-import type { Wanted } from './decide.ts';
+import type { Wanted } from './desired.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
-import { nameCandidates } from './names.ts';
 
 /** Replaying the journal of a large disk takes its time; others are not kept waiting by it. ms. */
 const MOUNT_DEADLINE = 90_000;

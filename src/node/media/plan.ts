@@ -1,9 +1,9 @@
 import type { Probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
+import { nameCandidates } from '../block/names.ts';
 import type { Finding } from '../reasons.ts';
 import type { Mounted, MountRecord } from './actual.ts';
-import { type Circumstances, decide, type Wanted } from './decide.ts';
-import { nameCandidates } from './names.ts';
+import { type Circumstances, decide, type Wanted } from './desired.ts';
 
 /** The next thing to do about one disk; after it, look again. */
 export type Step =

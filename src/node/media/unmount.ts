@@ -5,7 +5,7 @@ import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { detachIn } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { type Finding, finding } from '../reasons.ts';
-import type { RunDir } from '../run-dir.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
 import type { Mounted } from './actual.ts';
 import { hideDirectories, REMOVE_DEADLINE, removeDirectories } from './directories.ts';
 

@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { fetchLxcfsStatus } from '../../../src/node/lxcfs/control.ts';
+import { fetchLxcfsStatus } from '../../../src/node/lxcfs/api.ts';
 import type { LxcfsInstanceStatus, LxcfsStatus } from '../../../src/node/lxcfs/status.ts';
 import { CliProcess } from '../support/cli-process.ts';
 import { type Rig, until } from '../support/rig.ts';

@@ -1,0 +1,106 @@
+import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
+import { type Device, type DeviceKey, deviceKeys, readDevice } from '../../linux/device.ts';
+import type { DeviceClass } from '../../policy/index.ts';
+import { useByNode, useOfFamilyInContainers } from '../containers/disk-usage.ts';
+import type { Use } from '../media/desired.ts';
+import type { Finding } from '../reasons.ts';
+import type { Taken } from './desired.ts';
+import { type DeviceCircumstances, type Judgement, judge, turnsOnUse } from './judge.ts';
+import { isOfInterest } from './match.ts';
+
+export interface KnownDevicesOptions {
+  readonly runDir: string;
+  /** Disks up to this sequence number were there before hotmount was. */
+  readonly bootSequence: number;
+  /** Of udev. */
+  readonly properties: (key: DeviceKey) => ReadonlyMap<string, string>;
+  /** Whether the device of this identity has a node already: then containers may have it, and what they do with it is their business. */
+  readonly isGiven: (identity: string) => boolean;
+  /** A disk that a class takes is still mounted by media. */
+  readonly onContested: (disk: string) => void;
+}
+
+/** A device that is in no class, or has no node, and why. */
+export type LeftDevice = Finding & { readonly device: string };
+
+/** The devices that some class takes, or nearly does, as they were when they were looked at last. */
+export class KnownDevices {
+  readonly #options: KnownDevicesOptions;
+  readonly #known = new Map<DeviceKey, { readonly device: Device; readonly judgement: Judgement }>();
+  classes: readonly DeviceClass[];
+
+  constructor(options: KnownDevicesOptions, classes: readonly DeviceClass[]) {
+    this.#options = options;
+    this.classes = classes;
+  }
+
+  get taken(): Taken[] {
+    return [...this.#known.values()].flatMap(({ device, judgement }) =>
+      judgement.kind === 'taken' ? { device, classes: judgement.classes } : [],
+    );
+  }
+
+  /** Those that a class would take, if it were not for a reason. */
+  get left(): Map<DeviceKey, LeftDevice> {
+    const left = new Map<DeviceKey, LeftDevice>();
+    for (const { device, judgement } of this.#known.values()) {
+      if (judgement.kind === 'left' && judgement.finding) {
+        left.set(device.key, { ...judgement.finding, device: device.name });
+      }
+    }
+    return left;
+  }
+
+  /** The class that a disk is in, or the whole disk of which it is a partition; what it is used for now does not matter. */
+  rawClassOf(block: BlockDevice): string | undefined {
+    if (this.classes.length === 0) return undefined;
+    const whole = block.isPartition ? readBlockDevice(block.disk) : undefined;
+    for (const { device: number } of whole ? [block, whole] : [block]) {
+      const device = this.#read(`b${number}` as DeviceKey);
+      const judgement = device && this.#judge(device, () => undefined);
+      if (judgement?.kind === 'taken') return judgement.classes[0]?.name;
+    }
+    return undefined;
+  }
+
+  lookAtAll(): void {
+    this.#known.clear();
+    for (const key of deviceKeys()) this.look(key);
+  }
+
+  /** Looks again at the disks that are taken, or in use: whether that is so turns on other disks, and on mounts. */
+  lookAtDisks(): void {
+    for (const { device, judgement } of [...this.#known.values()]) {
+      if (device.block && turnsOnUse(judgement)) this.look(device.key);
+    }
+  }
+
+  look(key: DeviceKey): void {
+    const device = this.#read(key);
+    const judgement = device && this.#judge(device, () => this.#useOf(device));
+    if (device && judgement && (judgement.kind === 'taken' || judgement.finding)) {
+      this.#known.set(key, { device, judgement });
+    } else this.#known.delete(key);
+  }
+
+  #read(key: DeviceKey): Device | undefined {
+    return readDevice(key, (named) => isOfInterest(this.classes, named));
+  }
+
+  #judge(device: Device, use: DeviceCircumstances['use']): Judgement {
+    const { bootSequence, properties } = this.#options;
+    return judge(device, { classes: this.classes, bootSequence, properties: properties(device.key), use });
+  }
+
+  #useOf({ block, identity }: Device): Use | 'unclear' | undefined {
+    if (!block) return undefined;
+    const { runDir, isGiven, onContested } = this.#options;
+    const byNode = useByNode(block);
+    if (byNode?.kind === 'mounted' && byNode.path.startsWith(`${runDir}/`)) onContested(byNode.device);
+    if (byNode) return byNode;
+    // All other namespaces take their time: they are looked through before a device is given to anybody, and not each time after.
+    if (isGiven(identity)) return undefined;
+    const { use, complete } = useOfFamilyInContainers(block);
+    return use ?? (complete ? undefined : 'unclear');
+  }
+}

@@ -1,0 +1,271 @@
+import type { Probe } from '../../linux/blkid.ts';
+import { type BlockDevice, blockDeviceNames, readBlockDevice } from '../../linux/block.ts';
+import { errorCode } from '../../linux/errors.ts';
+import { readMountinfo } from '../../linux/mountinfo.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { MediaClass } from '../../policy/index.ts';
+import { Prober } from '../block/prober.ts';
+import { ContainerUse, useByNode } from '../containers/disk-usage.ts';
+import { finding } from '../reasons.ts';
+import { KeyedJobs } from '../reconcile/keyed-queue.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+import { type Mounted, readMounted } from './actual.ts';
+import { CrashLog } from './crashes.ts';
+import type { Use } from './desired.ts';
+import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
+import { ANSWER_DEADLINE, type Answer, askServer, isServed } from './fuse.ts';
+import { type Attempt, makeTwin } from './mount.ts';
+import { Arrivals } from './mounter.ts';
+import { isGone, isSameMedium, plan, type Step } from './plan.ts';
+import { type MediaState, MediaStates } from './state.ts';
+import { type DepartureReport, Departures } from './unmounter.ts';
+
+export interface MediaOptions {
+  readonly runDir: RunDir;
+  readonly bootSequence: number;
+  readonly classes: readonly MediaClass[];
+  readonly log: Logger;
+  /** The device class that has a disk, or the one that it is a partition of. */
+  readonly rawClassOf?: (device: BlockDevice) => string | undefined;
+  /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
+  readonly onMounted?: (className: string, seconds: number) => void;
+}
+
+/** What was found out about a disk since the last look at it began. */
+interface Known {
+  /** What it was found out about: another one may have come by the same name. */
+  readonly device: BlockDevice;
+  readonly probe: Probe;
+  readonly use: Use | undefined;
+}
+
+/** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
+const MAX_STEPS = 12;
+
+/** Keeps the mounts of media what they should be, one disk after the other and all disks at once. */
+export class Media {
+  readonly #options: MediaOptions;
+  readonly #jobs = new KeyedJobs<string>((name) => this.#reconcile(name));
+  #classes: readonly MediaClass[];
+  readonly #states: MediaStates;
+  readonly #requestedAt = new Map<string, number>();
+  /** Disks of which a child process hangs in the kernel, and what for. */
+  readonly #stuck = new Map<string, Step['do'] | 'ask'>();
+  /** What children are at work for, by disk. */
+  readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
+  readonly #arrivals: Arrivals;
+  readonly #departures: Departures;
+  readonly #crashes = new CrashLog();
+  readonly #prober = new Prober();
+  readonly #containerUse = new ContainerUse();
+
+  constructor(options: MediaOptions) {
+    this.#options = options;
+    this.#classes = options.classes;
+    this.#states = new MediaStates(options.log, (name) => this.look(name));
+    this.#arrivals = new Arrivals(options);
+    this.#departures = new Departures(options);
+    this.#prepare();
+    makeClassDirectories(options.runDir, options.classes);
+    this.#removeStrays(readMounted(options.runDir));
+  }
+
+  /** Disks that went lately, the last one first. */
+  get departures(): readonly DepartureReport[] {
+    return this.#departures.reports;
+  }
+
+  get states(): ReadonlyMap<string, MediaState> {
+    return this.#states.byDisk;
+  }
+
+  /** New classes: what they change is done at once. */
+  setClasses(classes: readonly MediaClass[]): void {
+    this.#classes = classes;
+    makeClassDirectories(this.#options.runDir, classes);
+    this.lookAtAll();
+  }
+
+  /** @param at when it was heard of, in ms since the epoch */
+  look(name: string, at = performance.timeOrigin + performance.now()): void {
+    if (!this.#requestedAt.has(name)) this.#requestedAt.set(name, at);
+    this.#jobs.request(name);
+  }
+
+  lookAtAll(): void {
+    const names = new Set([...blockDeviceNames(), ...this.states.keys()]);
+    for (const { record } of readMounted(this.#options.runDir)) names.add(record.name);
+    for (const name of names) this.look(name);
+  }
+
+  /** Some mount has come or gone: looks at the disks whose state may have changed by that. */
+  mountsChanged(): void {
+    const mounts = readMountinfo();
+    const present = new Set(mounts.map(({ id }) => id));
+    const expected = new Map<string, number>();
+    const mounted = readMounted(this.#options.runDir, mounts);
+    this.#removeStrays(mounted);
+    for (const { record, main, twin } of mounted) {
+      expected.set(record.name, (expected.get(record.name) ?? 0) + main.length + twin.length);
+    }
+    for (const [name, state] of this.states) {
+      if (state.kind === 'mounted') {
+        const { main, twin } = state.mounted;
+        const intact = [...main, ...twin].every(({ id }) => present.has(id));
+        const isAsBefore = intact && expected.get(name) === main.length + twin.length;
+        // That a FUSE program has died, no table tells and no event: it is asked when there is a reason to look at all.
+        if (!isAsBefore || isServed(state.mounted)) this.look(name);
+      } else if (state.reason === 'mounted_elsewhere') this.look(name);
+      expected.delete(name);
+    }
+    for (const name of expected.keys()) this.look(name);
+  }
+
+  /** Resolves when there is nothing more to do for now. */
+  idle(): Promise<void> {
+    return this.#jobs.idle();
+  }
+
+  async #reconcile(name: string): Promise<void> {
+    const at = this.#requestedAt.get(name) ?? 0;
+    this.#requestedAt.delete(name);
+    try {
+      if (this.#isBlocked(name)) return;
+      this.#states.begin(name);
+      let known: Known | undefined;
+      const { died, hangs } = await this.#askServer(name);
+      let serverDied = died;
+      if (this.#isBlocked(name)) return;
+      for (let steps = 0; steps < MAX_STEPS; steps++) {
+        const device = readBlockDevice(name);
+        if (known && !isSameMedium(known.device, device)) known = undefined;
+        const step = this.#plan(name, device, known, serverDied);
+        if (step.do === 'nothing') {
+          const isSaid = hangs && step.outcome && !('reason' in step.outcome);
+          return isSaid ? undefined : await this.#settle(name, step);
+        }
+        this.working.set(name, { doing: step.do, since: new Date().toISOString() });
+        if (step.do === 'probe') known = device && (await this.#probe(device));
+        else if (!(await this.#perform(name, device, step, at))) return;
+        if (step.do === 'unmount') serverDied = false;
+      }
+      this.#options.log.warn({ disk: name }, 'the disk keeps changing: waiting for its next event');
+    } catch (error) {
+      // Whatever it is, it must not take the other disks along.
+      if (errorCode(error) === undefined) this.#options.log.error({ disk: name, err: error }, 'a defect of hotmount');
+      this.#states.fail(name, finding('unexpected', { detail: (error as Error).message }));
+    } finally {
+      this.working.delete(name);
+      if (this.working.size === 0) this.#prepare();
+      this.#states.end();
+    }
+  }
+
+  #mountsOf(name: string): Mounted[] {
+    return readMounted(this.#options.runDir).filter(({ record }) => record.name === name);
+  }
+
+  /** Has what the next disk needs wait for it. */
+  #prepare(): void {
+    this.#prober.prepare();
+    this.#arrivals.prepare();
+  }
+
+  /** Of a disk that is mounted by a FUSE program: whether that has died, or hangs. */
+  async #askServer(name: string): Promise<Pick<Answer, 'died' | 'hangs'>> {
+    const { log } = this.#options;
+    const [mounted] = this.#mountsOf(name);
+    if (!mounted || !isServed(mounted) || isGone(readBlockDevice(name), mounted.record)) {
+      return { died: false, hangs: false };
+    }
+    const answer = await askServer(mounted);
+    this.#awaitStuck(name, 'ask', answer.stuck);
+    if (answer.died) {
+      log.warn({ disk: name }, 'the FUSE program that served it has died: it is mounted anew');
+      this.#crashes.died(name, Date.now() - Date.parse(mounted.record.since));
+    }
+    if (answer.hangs) {
+      this.#states.fail(name, finding('device_hangs', { command: 'stat', seconds: String(ANSWER_DEADLINE / 1000) }));
+    }
+    return answer;
+  }
+
+  #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
+    const { runDir, bootSequence } = this.#options;
+    const mounted = this.#mountsOf(name);
+    const rawClass = device && (() => this.#options.rawClassOf?.(device));
+    // What happened with the last medium says nothing of the next.
+    if (!device || device.size === 0) this.#crashes.forget(name);
+    const crashes = this.#crashes.of(name);
+    const circumstances = { classes: this.#classes, bootSequence, use: known?.use, rawClass, serverDied, crashes };
+    const step = plan(device, mounted, known?.probe, circumstances);
+    // Only where it would be mounted otherwise does it matter who uses it.
+    if (step.do !== 'probe' || !device) return step;
+    return plan(device, mounted, undefined, { ...circumstances, use: useByNode(device, runDir.path) });
+  }
+
+  /** Looks what is on it, and meanwhile whether some container has it. */
+  async #probe(device: BlockDevice): Promise<Known> {
+    const [probe, use] = await Promise.all([this.#prober.probe(device), this.#containerUse.of(device)]);
+    if (probe.outcome === 'hung') this.#awaitStuck(device.name, 'probe', probe.stuck);
+    return { device, probe, use };
+  }
+
+  /** Whether it may go on: false where the disk has come to rest in a state that only a change ends. */
+  async #perform(
+    name: string,
+    device: BlockDevice | undefined,
+    step: Exclude<Step, { do: 'nothing' | 'probe' }>,
+    at: number,
+  ): Promise<boolean> {
+    const { finding: failure, stuck } = await this.#attempt(name, device, step, at);
+    this.#awaitStuck(name, step.do, stuck);
+    if (failure) this.#states.fail(name, failure);
+    return failure === undefined;
+  }
+
+  async #attempt(
+    name: string,
+    device: BlockDevice | undefined,
+    step: Exclude<Step, { do: 'nothing' | 'probe' }>,
+    at: number,
+  ): Promise<Attempt> {
+    if (step.do === 'make-twin') return makeTwin(this.#options.runDir, step.mounted);
+    if (step.do === 'mount') {
+      return device ? this.#arrivals.mount(device, step.wanted, at) : { finding: undefined };
+    }
+    return this.#departures.unmount(name, step.mounted, step.gone);
+  }
+
+  async #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>): Promise<void> {
+    const wait = this.#crashes.of(name)?.wait;
+    if (wait !== undefined) setTimeout(() => this.look(name), wait).unref();
+    const left = outcome ? undefined : await this.#departures.detachAgain(name);
+    if (left) this.#states.fail(name, left);
+    else this.#states.rest(name, outcome);
+  }
+
+  /** Where a child hangs, nothing is done; but one that only asked a FUSE program holds up nothing once the disk is gone. */
+  #isBlocked(name: string): boolean {
+    const doing = this.#stuck.get(name);
+    if (doing !== 'ask') return doing !== undefined;
+    const [mounted] = this.#mountsOf(name);
+    return mounted !== undefined && !isGone(readBlockDevice(name), mounted.record);
+  }
+
+  /** A child hangs: no other is started for this disk before the kernel lets it go. */
+  #awaitStuck(name: string, doing: Step['do'] | 'ask', stuck: Promise<void> | undefined): void {
+    if (!stuck) return;
+    this.#stuck.set(name, doing);
+    void stuck.then(() => {
+      this.#stuck.delete(name);
+      this.look(name);
+    });
+  }
+
+  #removeStrays(mounted: readonly Mounted[]): void {
+    const { runDir, log } = this.#options;
+    const stray = strayDirectories(runDir, mounted, (disk) => this.#jobs.isRunning(disk));
+    removeDirectories(runDir, stray).catch((error) => log.error({ err: error }, 'directories without a mount stay'));
+  }
+}

@@ -1,0 +1,58 @@
+import type { BlockDevice } from '../../linux/block.ts';
+import { SpareChild } from '../../linux/spare-child.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+import { readMounted } from './actual.ts';
+import type { Wanted } from './desired.ts';
+import { type Attempt, mountDisk } from './mount.ts';
+
+export interface ArrivalOptions {
+  readonly runDir: RunDir;
+  readonly log: Logger;
+  /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
+  readonly onMounted?: (className: string, seconds: number) => void;
+}
+
+/** Mounts disks, each by a name that no other has, or is about to have. */
+export class Arrivals {
+  readonly #options: ArrivalOptions;
+  /** Names of disks that are being mounted, `class/name`. */
+  readonly #reserved = new Set<string>();
+  readonly #mount = new SpareChild();
+
+  constructor(options: ArrivalOptions) {
+    this.#options = options;
+  }
+
+  /** Does what can be done before the next disk is there. To be called when there is nothing more urgent. */
+  prepare(): void {
+    this.#mount.prepare();
+  }
+
+  /** @param at when it was asked for, in ms since the epoch */
+  async mount(device: BlockDevice, wanted: Wanted, at: number): Promise<Attempt> {
+    const { runDir, log, onMounted } = this.#options;
+    const { className, fileSystem } = wanted;
+    const inUse = new Set(readMounted(runDir).map((mounted) => `${mounted.className}/${mounted.directory}`));
+    let reserved = '';
+    const reserve = (directory: string): boolean => {
+      const key = `${className}/${directory}`;
+      if (inUse.has(key) || this.#reserved.has(key)) return false;
+      this.#reserved.delete(reserved);
+      this.#reserved.add(key);
+      reserved = key;
+      return true;
+    };
+    try {
+      const attempt = await mountDisk({ runDir, mount: this.#mount }, device, wanted, reserve);
+      if (attempt.finding) return attempt;
+      const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
+      onMounted?.(className, seconds);
+      const { directory } = attempt;
+      log.info({ disk: device.name, class: className, directory, fsType: fileSystem.type, seconds }, 'mounted');
+      return attempt;
+    } finally {
+      this.#reserved.delete(reserved);
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import type { Logger } from '../../observability/logger.ts';
+import type { Finding, NodeReason } from '../reasons.ts';
+import { Retry } from '../reconcile/retry.ts';
+import type { Mounted } from './actual.ts';
+
+/** How one disk stands. */
+export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
+
+/** What no event of the disk ends. */
+const TRIED_AGAIN: ReadonlySet<NodeReason> = new Set([
+  'run_dir_failed',
+  'unexpected',
+  'unmount_failed',
+  'twin_failed',
+  'still_visible',
+  'unclear_whether_gone',
+  'device_hangs',
+]);
+/** ms */
+const RETRY = { first: 2000, last: 300_000 };
+
+/** How the disks stand, said once, and which of them are to be looked at again although nothing happens. */
+export class MediaStates {
+  readonly byDisk = new Map<string, MediaState>();
+  readonly #log: Logger;
+  readonly #unfinished = new Set<string>();
+  readonly #retry: Retry;
+
+  /** @param look at that disk again */
+  constructor(log: Logger, look: (name: string) => void) {
+    this.#log = log;
+    this.#retry = new Retry(() => {
+      for (const name of this.#unfinished) look(name);
+    }, RETRY);
+  }
+
+  /** A look at the disk begins. */
+  begin(name: string): void {
+    this.#unfinished.delete(name);
+  }
+
+  /** The look has ended. */
+  end(): void {
+    this.#retry.set(this.#unfinished.size > 0);
+  }
+
+  /** Something about it has failed. */
+  fail(name: string, failure: Finding): void {
+    this.#tell(name, failure);
+    this.byDisk.set(name, failure);
+    if (TRIED_AGAIN.has(failure.reason)) this.#unfinished.add(name);
+  }
+
+  /** There is nothing to do about it. @param outcome undefined: nor to say */
+  rest(name: string, outcome: Mounted | Finding | undefined): void {
+    if (!outcome) this.byDisk.delete(name);
+    else if (!('reason' in outcome)) this.byDisk.set(name, { kind: 'mounted', mounted: outcome });
+    else {
+      this.#tell(name, outcome);
+      this.byDisk.set(name, outcome);
+    }
+  }
+
+  /** Logs it where it is news. */
+  #tell(name: string, { kind, reason, message }: Finding): void {
+    const before = this.byDisk.get(name);
+    if (before !== undefined && before.kind !== 'mounted' && before.message === message) return;
+    this.#log[kind === 'failed' ? 'error' : 'debug']({ disk: name, reason }, message);
+  }
+}

@@ -1,0 +1,63 @@
+import { closeSync, openSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { tryLock } from '../../linux/file-lock.ts';
+import type { Logger } from '../../observability/logger.ts';
+import { listenForHealth } from '../server.ts';
+import { testPropagation } from './propagation-check.ts';
+import { openRunDir, type RunDir } from './run-dir.ts';
+
+/** ms. How long nobody serves at most, after the one before has ended; what happens meanwhile is found by the first look. */
+const POLL = 50;
+
+export interface StandbyOptions {
+  readonly runDir: string;
+  readonly host: string;
+  /** Of health and metrics; undefined: none. */
+  readonly port: number | undefined;
+  readonly log: Logger;
+}
+
+/**
+ * Resolves when this process is the one that serves the run dir, until it ends, however it does, or gives that back. An update of the
+ * DaemonSet starts the new daemon beside the old one and ends that when the new one says that it is ready. So a second one stands by: it has
+ * tested whether it could serve, answers the kubelet, and takes over in the moment in which the first ends.
+ *
+ * @returns what gives it back
+ * @throws Error that says what to do
+ */
+export async function takeTurn({ runDir: path, host, port, log }: StandbyOptions): Promise<() => void> {
+  const runDir = openRunDir(path);
+  try {
+    const free = tryTurn(runDir);
+    if (free) return free;
+    const problem = await testPropagation(runDir);
+    let health: Server | undefined;
+    if (port !== undefined) {
+      health = await listenForHealth(port, host, {
+        notReady: () => problem,
+        detail: async () => `standing by: another daemon serves ${runDir.path}`,
+        metrics: async () => '',
+      });
+    }
+    const address = health?.address();
+    const metricsPort = typeof address === 'object' ? address?.port : undefined;
+    if (problem !== undefined) log.error(problem);
+    log.info({ runDir: runDir.path, metricsPort }, 'another daemon serves the run dir: standing by until it ends');
+    let turn = tryTurn(runDir);
+    for (; !turn; turn = tryTurn(runDir)) await sleep(POLL);
+    log.info('the other daemon has ended: taking over');
+    health?.close();
+    health?.closeAllConnections();
+    return turn;
+  } finally {
+    runDir.close();
+  }
+}
+
+/** Takes the turn where no daemon has it. @returns what gives it back, undefined where one is running */
+export function tryTurn({ work }: RunDir): (() => void) | undefined {
+  const lock = `${work}/.node.lock`;
+  closeSync(openSync(lock, 'a', 0o600));
+  return tryLock(lock);
+}

@@ -1,0 +1,121 @@
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { splitNumber } from '../../linux/device-number.ts';
+import { errorCode } from '../../linux/errors.ts';
+import { lockWithin } from '../../linux/file-lock.ts';
+import { type Mount, readMountinfo, topMount } from '../../linux/mountinfo.ts';
+import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAttributes } from '../../linux/mounts.ts';
+import type { MountRecord } from '../media/actual.ts';
+
+const O_PATH = 0o10000000;
+const O_DIRECTORY = 0o200000;
+
+/** What mountinfo shows as the source of the run dir: how a later daemon knows it. */
+const SOURCE = 'hotmount';
+/** Directories, nodes and names only: this bounds what a storm of devices can take of the node's memory. */
+const TMPFS = { mode: '0755', size: '8m', nr_inodes: '32k' };
+
+/**
+ * The tree that pods see, one tmpfs under two mounts. The *published* one is shared and read-only: what is mounted below it reaches
+ * the pods, and no pod can plant anything in the way. The *working* one is writable and attached nowhere: only this process reaches
+ * it, and it is gone with the process.
+ */
+export interface RunDir {
+  readonly path: string;
+  /** `major:minor` of its file system, by which mount tables name it. */
+  readonly device: string;
+  /** `O_PATH` descriptor of the published mount. */
+  readonly published: number;
+  /** The same tree, writable, as a path that only this process can use. */
+  readonly work: string;
+  /** What has been read or written of the directories' records, by path: nobody else changes them. */
+  readonly records: Map<string, MountRecord>;
+  close(): void;
+}
+
+/** ms for which another process may take to mount it. */
+const MOUNT_DEADLINE = 10_000;
+
+/** @throws Error that says what to do */
+export function openRunDir(path: string): RunDir {
+  requireMountApi();
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  const real = realpathSync(path);
+  if (!isOwn(real)) mountRunDir(real);
+  const published = openSync(real, O_PATH | O_DIRECTORY);
+  setMountAttributes(published, { set: ['readOnly'], propagation: 'shared' });
+  return handle(real, published);
+}
+
+/**
+ * On a node that boots, the daemon and the supervisor of lxcfs start at once, each in a container: the lock is that of the directory
+ * beneath, which both have from the node, and the second finds it mounted.
+ */
+function mountRunDir(path: string): void {
+  const unlock = lockWithin(path, MOUNT_DEADLINE);
+  try {
+    if (isOwn(path)) return;
+    // Nothing but read-only: a flag more, and runc 1.1 cannot bind it read-only into a container with users of its own, where it would
+    // have to keep the flag and does not. Not nodev in any case: the nodes of device classes are here.
+    const fresh = createFileSystem('tmpfs', SOURCE, TMPFS, ['readOnly']);
+    try {
+      setMountAttributes(fresh, { propagation: 'shared' });
+      attachMount(fresh, path);
+    } finally {
+      closeSync(fresh);
+    }
+  } finally {
+    unlock();
+  }
+}
+
+/** The run dir that a daemon has made, whether or not one is running; undefined where there is none. Changes nothing. */
+export function findRunDir(path: string): RunDir | undefined {
+  const real = existsSync(path) && realpathSync(path);
+  return real && isOwn(real) ? handle(real, openSync(real, O_PATH | O_DIRECTORY)) : undefined;
+}
+
+function handle(real: string, published: number): RunDir {
+  const working = cloneMount(real);
+  setMountAttributes(working, { clear: ['readOnly'], propagation: 'private' });
+  return {
+    path: real,
+    device: splitNumber(statSync(real, { bigint: true }).dev),
+    published,
+    work: `/proc/self/fd/${working}`,
+    records: new Map(),
+    close() {
+      closeSync(published);
+      closeSync(working);
+    },
+  };
+}
+
+function isOwn(path: string): boolean {
+  const mounts = readMountinfo();
+  if (isRunDir(topMount(mounts, path))) return true;
+  if (mounts.some((mount) => mount.mountPoint === path && isRunDir(mount))) {
+    throw new Error(
+      `something is mounted over the run dir ${path}, and running pods hold what is below: unmount it (umount ${path}), then start again`,
+    );
+  }
+  return false;
+}
+
+/** Whether this is the published mount of a run dir, made by whichever daemon. */
+export const isRunDir = (mount: Mount | undefined): boolean =>
+  mount?.fsType === 'tmpfs' && mount.source === SOURCE && mount.root === '/';
+
+/** Makes a directory in the working tree, parents included. Left as it is where it exists. */
+export function ensureDirectory(runDir: RunDir, path: string): void {
+  mkdirSync(`${runDir.work}/${path}`, { recursive: true, mode: 0o755 });
+}
+
+/** Names in a directory of the run dir; none where it does not exist. */
+export function namesIn(runDir: RunDir, path: string): string[] {
+  try {
+    return readdirSync(`${runDir.work}/${path}`);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,91 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { byIdNames, nodeName } from '../../../../src/node/devices/names.ts';
+import { devices, makeDevice } from './arbitraries.ts';
+
+const byId = (...list: readonly ReturnType<typeof makeDevice>[]): Record<string, string> =>
+  Object.fromEntries([...byIdNames(list)].map(([name, { key }]) => [name, key]));
+
+describe('the name of a node', () => {
+  it.each([
+    ['ttyUSB0', 'ttyUSB0'],
+    ['bus/usb/001/002', 'bus/usb/001/002'],
+    ['input/event3', 'input/event3'],
+    ['cciss/c0d0p1', 'cciss/c0d0p1'],
+    ['by-id/x', '_char-188-0'],
+    ['../../etc/passwd', '_char-188-0'],
+    ['a//b', '_char-188-0'],
+    ['.hidden', '_char-188-0'],
+    ['a\nb', '_char-188-0'],
+    ['', '_char-188-0'],
+  ])('of %j is %s', (name, expected) => expect(nodeName(makeDevice({ name }))).toBe(expected));
+
+  it('is below its class, whatever the kernel calls the device, and no other device’s', () => {
+    fc.assert(
+      fc.property(devices, (list) => {
+        const distinct = list.filter(({ name }, i) => list.findIndex((other) => other.name === name) === i);
+        const names = distinct.map(nodeName);
+        expect(new Set(names).size).toBe(names.length);
+        for (const name of names) {
+          expect(name).toMatch(/^[A-Za-z0-9_][-\w.+:@=,/]*$/);
+          expect(name.split('/').every((part) => /^[A-Za-z0-9_]/.test(part))).toBe(true);
+          expect(name.startsWith('by-id')).toBe(false);
+        }
+      }),
+    );
+  });
+});
+
+describe('the name of a link by id', () => {
+  it('is what the hardware says of itself, in whichever port', () => {
+    expect(byId(makeDevice())).toEqual({ 'usb-FTDI_FT232R_USB_UART_A50285BI': 'c188:0' });
+    expect(byId(makeDevice({ port: '0000:00:14.0-usb2-7.1' }))).toEqual(byId(makeDevice()));
+  });
+
+  it('tells the parts of one adapter apart', () => {
+    const [first, second] = [makeDevice(), makeDevice({ minor: 1, part: 'if01' })];
+    expect(byId(first, second)).toEqual({
+      'usb-FTDI_FT232R_USB_UART_A50285BI': 'c188:0',
+      'usb-FTDI_FT232R_USB_UART_A50285BI-if01': 'c188:1',
+    });
+  });
+
+  it('has the port in it where a serial number is missing, or is another’s too: for both of them', () => {
+    const one = makeDevice({ serial: '0001', port: 'pci-1' });
+    const two = makeDevice({ minor: 1, serial: '0001', port: 'pci-2' });
+    const names = { 'usb-FTDI_FT232R_USB_UART_0001-pci-1': 'c188:0', 'usb-FTDI_FT232R_USB_UART_0001-pci-2': 'c188:1' };
+    expect(byId(one, two)).toEqual(names);
+    expect(byId(two, one)).toEqual(names);
+    expect(byId(makeDevice({ serial: '', port: 'pci-1' }))).toEqual({ 'usb-FTDI_FT232R_USB_UART-pci-1': 'c188:0' });
+  });
+
+  it('is not for a device to choose that calls itself like another', () => {
+    const real = makeDevice();
+    const liar = makeDevice({ minor: 1, vendor: 'FTDI_FT232R', model: 'USB', serial: 'UART_A50285BI', port: 'pci-2' });
+    const names = byId(real, liar);
+    expect(names['usb-FTDI_FT232R_USB_UART_A50285BI'], 'neither has it').toBeUndefined();
+    expect(Object.values(names).sort()).toEqual(['c188:0', 'c188:1']);
+  });
+
+  it('is none for a device that says nothing of itself', () => {
+    expect(byId(makeDevice({ vendor: '', model: '', serial: '' }))).toEqual({});
+    expect(byId(makeDevice({ vendor: '\u202e', model: '/', serial: '..' }))).toEqual({});
+  });
+
+  it('is safe, one device’s, and the same in whatever order they were plugged in', () => {
+    fc.assert(
+      fc.property(
+        devices.chain((list) => fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length }))),
+        ([list, shuffled]) => {
+          const names = byIdNames(list);
+          expect(Object.fromEntries(byIdNames(shuffled))).toEqual(Object.fromEntries(names));
+          expect(new Set(names.values()).size).toBe(names.size);
+          for (const name of names.keys()) {
+            expect(name).toMatch(/^[\p{L}\p{N}][\p{L}\p{N}\p{M}._+@=-]*$/u);
+            expect(Buffer.byteLength(name)).toBeLessThanOrEqual(255);
+          }
+        },
+      ),
+    );
+  });
+});

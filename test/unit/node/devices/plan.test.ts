@@ -1,0 +1,153 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Device } from '../../../../src/linux/device.ts';
+import { uniteRules } from '../../../../src/linux/device-cgroup/rule.ts';
+import type { Actual, ActualNode } from '../../../../src/node/devices/actual.ts';
+import { classesInTable } from '../../../../src/node/devices/containers.ts';
+import { type Desired, desire } from '../../../../src/node/devices/desired.ts';
+import { classesOf } from '../../../../src/node/devices/match.ts';
+import { plan } from '../../../../src/node/devices/plan.ts';
+import { want } from '../../../../src/node/devices/wanted.ts';
+import type { DeviceClass } from '../../../../src/policy/index.ts';
+import { devices, makeClass, makeDevice } from './arbitraries.ts';
+
+const FACTS = { isFixed: false, properties: new Map<string, string>() };
+const NOTHING: Actual = { nodes: new Map(), links: new Map() };
+
+const CLASSES = fc.subarray([
+  makeClass('usb', [{ bus: ['usb'] }]),
+  makeClass('usb-read', [{ bus: ['usb'] }], { access: 'r', mode: 0o440 }),
+  makeClass('pci', [{ bus: ['pci'], vendor: ['A*'] }], { gid: 5 }),
+]);
+
+const desiredOf = (list: readonly Device[], classes: readonly DeviceClass[]): Desired =>
+  desire(list.map((device) => ({ device, classes: classesOf(classes, device, FACTS) })));
+
+/** What carrying a plan out makes of what is there. */
+function carryOut(
+  actual: Actual,
+  { removedNodes, removedLinks, made, adjusted, linked }: ReturnType<typeof plan>,
+): Actual {
+  const nodes = new Map(actual.nodes);
+  const links = new Map(actual.links);
+  for (const { path } of removedNodes) nodes.delete(path);
+  for (const path of removedLinks) links.delete(path);
+  for (const { path, device, deviceClass } of [...made, ...adjusted]) {
+    const { type, major, minor, identity } = device;
+    const { mode, uid, gid } = deviceClass;
+    const node: ActualNode = { path, type, major, minor, mode, uid, gid, record: { identity, since: '' } };
+    nodes.set(path, node);
+  }
+  for (const [path, target] of linked) links.set(path, target);
+  return { nodes, links };
+}
+
+describe('the plan', () => {
+  it('makes any state the desired one, in one go, and then has nothing to do', () => {
+    fc.assert(
+      fc.property(devices, CLASSES, devices, CLASSES, (before, classesBefore, after, classesAfter) => {
+        const start = carryOut(NOTHING, plan(desiredOf(before, classesBefore), NOTHING));
+        const desired = desiredOf(after, classesAfter);
+        const end = carryOut(start, plan(desired, start));
+        expect([...end.nodes.keys()].sort()).toEqual([...desired.nodes.keys()].sort());
+        expect(Object.fromEntries(end.links)).toEqual(Object.fromEntries(desired.links));
+        const { kept, ...rest } = plan(desired, end);
+        expect(Object.values(rest)).toEqual([[], [], [], [], []]);
+      }),
+    );
+  });
+
+  it('removes the node of a device that has gone before it makes one for another with its number', () => {
+    const classes = [makeClass('usb', [{ bus: ['usb'] }])];
+    const start = carryOut(NOTHING, plan(desiredOf([makeDevice()], classes), NOTHING));
+    const step = plan(desiredOf([makeDevice({ identity: '2000' })], classes), start);
+    expect(step.removedNodes.map(({ path }) => path)).toEqual(['usb/ttyUSB0']);
+    expect(step.made.map(({ path }) => path)).toEqual(['usb/ttyUSB0']);
+    expect(step.kept.size).toBe(0);
+  });
+
+  it('removes what is not of our making', () => {
+    const classes = [makeClass('usb', [{ bus: ['usb'] }])];
+    const start = carryOut(NOTHING, plan(desiredOf([makeDevice()], classes), NOTHING));
+    const foreign = new Map([...start.nodes].map(([path, node]) => [path, { ...node, record: undefined }]));
+    expect(plan(desiredOf([makeDevice()], classes), { ...start, nodes: foreign }).made).toHaveLength(1);
+  });
+});
+
+describe('what containers are to have', () => {
+  const cgroup = (path: string) => [path, { version: 1, path }] as const;
+
+  it('is each device of each class that they mount, with its access, and nothing else', () => {
+    fc.assert(
+      fc.property(
+        devices,
+        CLASSES,
+        fc.array(fc.tuple(fc.subarray(['usb', 'usb-read', 'pci', 'gone']), fc.subarray(['/a', '/b', '/c'])), {
+          maxLength: 5,
+        }),
+        (list, classes, containers) => {
+          const desired = desiredOf(list, classes);
+          const mounters = containers.map(([mounted, paths]) => ({
+            classes: new Set(mounted),
+            cgroups: new Map(paths.map(cgroup)),
+          }));
+          const { grants, entitlements } = want(mounters, desired.nodes.values());
+          for (const path of ['/a', '/b', '/c']) {
+            const mine = containers.filter(([, paths]) => paths.includes(path)).flatMap(([mounted]) => mounted);
+            const expected = classes
+              .filter(({ name }) => mine.includes(name))
+              .flatMap((deviceClass) =>
+                list
+                  .filter(
+                    (device) =>
+                      desired.nodes.get(`${deviceClass.name}/${device.name}`)?.device === device ||
+                      classesOf([deviceClass], device, FACTS).length > 0,
+                  )
+                  .filter((device) =>
+                    [...desired.nodes.values()].some(
+                      (node) => node.device === device && node.deviceClass === deviceClass,
+                    ),
+                  )
+                  .map(({ type, major, minor }) => ({ type, major, minor, access: deviceClass.access })),
+              );
+            const granted = grants.filter((grant) => grant.cgroup.path === path);
+            expect(granted.length).toBeLessThanOrEqual(1);
+            expect(uniteRules(granted.flatMap(({ rules }) => rules))).toEqual(uniteRules(expected));
+            expect(entitlements.filter((entitlement) => entitlement.cgroup === path).length).toBe(expected.length);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe('the classes in a mount table', () => {
+  const line = (device: string, root: string, at = '/x'): string =>
+    `36 35 ${device} ${root} ${at} ro,relatime shared:7 - tmpfs hotmount rw`;
+  const table = (...lines: string[]): string => `${lines.join('\n')}\n`;
+
+  it('are those whose own directory is mounted, from this run dir', () => {
+    const text = table(
+      line('0:55', '/devices/serial', '/dev/hotmount/serial'),
+      line('0:55', '/devices/raw', '/with\\040space'),
+      line('0:55', '/devices/raw'),
+      line('0:55', '/devices'),
+      line('0:55', '/'),
+      line('0:55', '/devices/deep/by-id'),
+      line('0:56', '/devices/other'),
+      line('0:5', '/devices/five'),
+      line('0:55', '/media/usb'),
+      '37 35 0:57 / /0:55 ro - tmpfs /devices/liar rw',
+    );
+    expect([...classesInTable(text, '0:55')].sort()).toEqual(['raw', 'serial']);
+    expect(classesInTable(text, '0:99').size).toBe(0);
+  });
+
+  it('cannot be claimed by the name of a mount point or source', () => {
+    const text = table(
+      '36 35 0:57 /x / ro - tmpfs 0:55\\040/devices/serial rw',
+      line('0:57', '/devices/serial', '/0:55'),
+    );
+    expect(classesInTable(text, '0:55').size).toBe(0);
+  });
+});

@@ -1,0 +1,93 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readProbe } from '../../../../src/node/lxcfs/probe.ts';
+import { argumentsFor, findProgram, fingerprintNow, parseOptions } from '../../../../src/node/lxcfs/program.ts';
+
+describe('the lxcfs that is found', () => {
+  let dir: string;
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'hotmount-program-'));
+  });
+  afterEach(() => rmSync(dir, { recursive: true }));
+
+  function fakeLxcfs(version: string): string {
+    const help = 'Usage: lxcfs <directory>\n  -l, --enable-loadavg\n  --enable-cfs\n  --enable-pidfd';
+    const script = `#!/bin/sh\ncase $1 in --version) echo '${version}';; --help) echo '${help}';; esac\n`;
+    writeFileSync(join(dir, 'lxcfs'), script);
+    chmodSync(join(dir, 'lxcfs'), 0o755);
+    return join(dir, 'lxcfs');
+  }
+
+  it('is the first of the PATH, with its version and options', async () => {
+    const path = fakeLxcfs('"5.0.3"');
+    expect(await findProgram('v1', `/nowhere:${dir}`)).toMatchObject({ path, version: '5.0.3' });
+    expect([...(await findProgram('v2', dir)).options]).toEqual(['enable-loadavg', 'enable-cfs', 'enable-pidfd']);
+  });
+
+  it('is refused where it is too old, unknown, or does not know the node’s cgroups', async () => {
+    fakeLxcfs('3.1.2');
+    await expect(findProgram('v2', dir)).rejects.toThrow(/is lxcfs 3\.1\.2: install 4\.0 or newer/);
+    fakeLxcfs('hello');
+    await expect(findProgram('v2', dir)).rejects.toThrow(/printed "hello", which is no version/);
+    fakeLxcfs('7.0.0');
+    await expect(findProgram('v1', dir)).rejects.toThrow(/does not know cgroup v1.*install lxcfs 6\.0/);
+    expect(await findProgram('v2', dir)).toMatchObject({ version: '7.0.0' });
+  });
+
+  it('is another one when its file is another', async () => {
+    const program = { path: fakeLxcfs('5.0.3'), version: '5.0.3', options: new Set<string>() };
+    const before = fingerprintNow(program, '');
+    expect(fingerprintNow(program, before)).toBe(before);
+    rmSync(program.path);
+    expect(fingerprintNow(program, before)).toBe(`${program.path}=gone`);
+    fakeLxcfs('6.0.0');
+    expect(fingerprintNow(program, before)).not.toBe(before);
+  });
+
+  it('is started with what it understands', () => {
+    const options = { loadavg: true, pidfile: '/p', runtimeDir: '/r' };
+    const newer = { path: '', version: '6.0.4', options: parseOptions('--enable-cfs --runtime-dir=DIR') };
+    expect(argumentsFor(newer, options)).toEqual([
+      '-l',
+      '--enable-cfs',
+      '--runtime-dir=/r',
+      '-p',
+      '/p',
+      '-o',
+      'allow_other,fsname=hotmount,subtype=lxcfs',
+    ]);
+    const older = { path: '', version: '4.0', options: parseOptions('') };
+    expect(argumentsFor(older, { ...options, loadavg: false })).toEqual([
+      '-p',
+      '/p',
+      '-o',
+      'allow_other,fsname=hotmount,subtype=lxcfs',
+    ]);
+  });
+});
+
+describe('what a reader in a limited cgroup is told', () => {
+  const result = { code: 0, stderr: '', timedOut: false };
+  const meminfo = (kB: number) => `MemTotal:       ${kB} kB\nMemFree: 1 kB\n`;
+
+  it('is its own limit, and then the instance is ready', () => {
+    const stdout = `${meminfo(65536)}serves /proc/meminfo\nserves /proc/stat\n`;
+    expect(readProbe({ ...result, stdout })).toEqual({ outcome: 'ready', files: ['/proc/meminfo', '/proc/stat'] });
+  });
+
+  it('is the node’s, and then the instance is unfit, however well it answers', () => {
+    expect(readProbe({ ...result, stdout: meminfo(24684084) })).toMatchObject({
+      outcome: 'unfit',
+      detail: expect.stringContaining('was told MemTotal 24684084 kB'),
+    });
+  });
+
+  it('is nothing', () => {
+    expect(readProbe({ ...result, code: undefined, stdout: '', timedOut: true })).toEqual({ outcome: 'hung' });
+    const stderr = 'cat: proc/meminfo: Transport endpoint is not connected';
+    expect(readProbe({ ...result, code: 1, stdout: '', stderr })).toEqual({ outcome: 'failed', detail: stderr });
+    expect(readProbe({ ...result, stdout: '' })).toMatchObject({ outcome: 'failed' });
+  });
+});

@@ -1,0 +1,161 @@
+import { describe, expect, it } from 'vitest';
+import type { Probe } from '../../../../src/linux/blkid.ts';
+import type { BlockDevice } from '../../../../src/linux/block.ts';
+import type { Mount } from '../../../../src/linux/mountinfo.ts';
+import type { Mounted } from '../../../../src/node/media/actual.ts';
+import type { Circumstances } from '../../../../src/node/media/desired.ts';
+import { isSameMedium, plan } from '../../../../src/node/media/plan.ts';
+import { parsePolicy } from '../../../../src/policy/index.ts';
+import { makeBlock } from '../devices/arbitraries.ts';
+
+const stick = makeBlock({ name: 'sdb1', device: '8:17', isPartition: true, model: 'Stick', serial: '0042' });
+const fileSystem = { type: 'ext4', usage: 'filesystem', label: 'STICK', uuid: 'ab-cd' };
+const probe: Probe = { outcome: 'found', fileSystem };
+const OPTIONS = ['rw', 'nosuid', 'nodev', 'relatime', 'errors=remount-ro'];
+
+const circumstances = (
+  classes = '- {name: usb, match: [{bus: [usb]}]}',
+  more: Partial<Circumstances> = {},
+): Circumstances => ({
+  classes: parsePolicy(
+    `apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\nmediaClasses:\n${classes.replace(/^/gm, '  ')}\n`,
+  ).mediaClasses,
+  bootSequence: 10,
+  use: undefined,
+  ...more,
+});
+
+const mounted = (more: Partial<Mounted> = {}, record: Partial<Mounted['record']> = {}): Mounted => ({
+  className: 'usb',
+  directory: 'STICK',
+  record: {
+    name: 'sdb1',
+    device: '8:17',
+    sequence: 20,
+    fileSystem,
+    options: OPTIONS,
+    since: '2026-01-01T00:00:00Z',
+    ...record,
+  },
+  main: [{} as Mount],
+  twin: [{} as Mount],
+  ...more,
+});
+
+const reasonFor = (device: BlockDevice, found: Probe | undefined, where = circumstances()): string | undefined => {
+  const step = plan(device, [], found, where);
+  return step.do === 'nothing' && step.outcome && 'reason' in step.outcome ? step.outcome.reason : step.do;
+};
+
+describe('plan, for a disk that is not mounted', () => {
+  it('looks what is on it first, then mounts it', () => {
+    expect(plan(stick, [], undefined, circumstances())).toEqual({ do: 'probe' });
+    expect(plan(stick, [], probe, circumstances())).toMatchObject({
+      do: 'mount',
+      wanted: { className: 'usb', options: OPTIONS },
+    });
+  });
+
+  it('does not look what is on a disk that no class could want', () => {
+    expect(reasonFor({ ...stick, bus: 'ata' }, undefined)).toBe('no_class');
+  });
+
+  it('does not look what is on a disk that is in use', () => {
+    const use = { kind: 'holders', holders: ['dm-0'] } as const;
+    expect(reasonFor(stick, undefined, circumstances(undefined, { use }))).toBe('has_holders');
+  });
+
+  it('mounts a write-protected disk read-only', () => {
+    expect(plan({ ...stick, readOnly: true }, [], probe, circumstances())).toMatchObject({
+      wanted: { options: ['ro', ...OPTIONS.slice(1)] },
+    });
+  });
+
+  const boot = { ...stick, removable: false, bus: 'ata', diskSequence: 3 };
+  it.each([
+    ['a disk without medium', { ...stick, size: 0 }, probe, 'no_medium'],
+    ['a disk with partitions', { ...stick, partitions: ['sdb1'] }, probe, 'has_partitions'],
+    [
+      'LUKS',
+      stick,
+      { outcome: 'found', fileSystem: { ...fileSystem, type: 'crypto_LUKS', usage: 'crypto' } },
+      'not_a_file_system',
+    ],
+    [
+      'a file system without known options',
+      stick,
+      { outcome: 'found', fileSystem: { ...fileSystem, type: 'zonefs' } },
+      'file_system_unknown',
+    ],
+    ['an empty disk', stick, { outcome: 'nothing' }, 'no_file_system'],
+    ['several signatures', stick, { outcome: 'ambiguous' }, 'ambiguous'],
+    ['an unreadable disk', stick, { outcome: 'failed', detail: 'EIO' }, 'probe_failed'],
+    ['a disk that hangs', stick, { outcome: 'hung', stuck: undefined }, 'device_hangs'],
+  ] as [string, BlockDevice, Probe, string][])('leaves %s, and says why', (_, device, found, reason) => {
+    expect(reasonFor(device, found)).toBe(reason);
+  });
+
+  it('takes a fixed disk that was there before only where the class says so', () => {
+    const fixed = '- {name: any, match: [{bus: [ata]}]}';
+    expect(reasonFor(boot, probe, circumstances(fixed))).toBe('fixed_disk');
+    expect(reasonFor(boot, probe, circumstances('- {name: any, match: [{bus: [ata], removable: false}]}'))).toBe(
+      'mount',
+    );
+    expect(reasonFor({ ...boot, diskSequence: 11 }, probe, circumstances(fixed))).toBe('mount');
+    expect(reasonFor({ ...boot, removable: true }, probe, circumstances(fixed))).toBe('mount');
+  });
+
+  it.each([
+    ['serial: ["0042"]', 'mount'],
+    ['serial: ["43*"]', 'no_class'],
+    ['vendor: [ACME], model: ["St*"]', 'mount'],
+    ['label: [OTHER]', 'no_class'],
+    ['fsType: [vfat]', 'no_class'],
+    ['minSize: 64Mi, maxSize: 64Mi', 'mount'],
+    ['minSize: 65Mi', 'no_class'],
+    ['devname: ["sd*"], removable: true', 'mount'],
+    ['removable: false', 'no_class'],
+  ])('matches all of %s: %s', (match, outcome) => {
+    expect(reasonFor(stick, probe, circumstances(`- {name: usb, match: [{${match}}]}`))).toBe(outcome);
+  });
+});
+
+describe('plan, for a disk that is mounted', () => {
+  it.each([
+    ['has nothing to do where all is as it should be', stick, mounted(), 'nothing', undefined],
+    ['makes the twin that is missing', stick, mounted({ twin: [] }), 'make-twin', undefined],
+    ['unmounts what has gone', undefined, mounted(), 'unmount', true],
+    ['unmounts a medium that was taken out', { ...stick, size: 0 }, mounted(), 'unmount', true],
+    ['unmounts a medium that was exchanged', { ...stick, diskSequence: 21 }, mounted(), 'unmount', true],
+    ['unmounts a device that has become another', { ...stick, device: '8:33' }, mounted(), 'unmount', true],
+    ['unmounts what has other options now', stick, mounted({}, { options: ['ro'] }), 'unmount', false],
+    ['unmounts what belongs to another class now', stick, mounted({ className: 'old' }), 'unmount', false],
+    ['unmounts what has another name now', stick, mounted({ directory: 'OTHER' }), 'unmount', false],
+    ['unmounts what is there twice', stick, mounted({ main: [{} as Mount, {} as Mount] }), 'unmount', false],
+    ['keeps the name that it had to take', stick, mounted({ directory: 'STICK-ab-cd' }), 'nothing', undefined],
+  ] as const)('%s', (_, device, now, step, gone) => {
+    expect(plan(device, [now], undefined, circumstances())).toMatchObject({
+      do: step,
+      ...(gone === undefined ? {} : { gone }),
+    });
+  });
+
+  it('unmounts the second place of a disk that is mounted in two', () => {
+    const second = mounted({ directory: 'STICK-ab-cd' });
+    expect(plan(stick, [mounted(), second], undefined, circumstances())).toEqual({
+      do: 'unmount',
+      mounted: second,
+      gone: false,
+    });
+  });
+});
+
+describe('what was found out about a disk', () => {
+  it('holds for the medium that it was found out about, and for none that came by the same name', () => {
+    expect(isSameMedium(stick, { ...stick })).toBe(true);
+    expect(isSameMedium(stick, { ...stick, diskSequence: (stick.diskSequence ?? 0) + 1 })).toBe(false);
+    expect(isSameMedium(stick, { ...stick, device: '8:160' })).toBe(false);
+    expect(isSameMedium(stick, { ...stick, size: 0 })).toBe(false);
+    expect(isSameMedium(stick, undefined)).toBe(false);
+  });
+});
