@@ -1,10 +1,11 @@
 import { closeSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
 import { SystemCallError } from './errors.ts';
 import { errno, libc } from './libc.ts';
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;
-const EWOULDBLOCK = 11;
+const { EWOULDBLOCK } = constants.errno;
 
 /**
  * Takes the lock of a file or directory (flock(2)), which the kernel gives back when this process ends, however it ends.

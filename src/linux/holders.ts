@@ -1,6 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { runChild } from './child.ts';
+import { O_PATH } from './constants.ts';
 import { pathBytes } from './mountinfo.ts';
 
 /** A process that holds something of a file system. */
@@ -13,8 +14,6 @@ export interface Holder {
   /** A descriptor (or its working directory, or root), or a mapping into its memory, which outlives the descriptor. */
   readonly how: 'open' | 'mapped';
 }
-
-const O_PATH = 0o10000000;
 
 /**
  * Who has files or directories open on one of these mounts (by mountinfo's mount id), or files of the device mapped. The ids are the

@@ -1,9 +1,11 @@
+// First, so that an architecture that is not known is refused by its name.
+import './constants.ts';
 import koffi from 'koffi';
 import { SystemCallError } from './errors.ts';
 
 /**
  * libc, bound once a thread. Only what Node has no call for. `syscall(2)` carries the calls that Debian's glibc has no wrapper for;
- * their numbers are the same on every architecture (from 424 on, every syscall.tbl of the kernel is in step).
+ * their numbers are in constants.ts.
  */
 const lib = koffi.load('libc.so.6');
 

@@ -1,5 +1,18 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  CLONE_FS,
+  CLONE_NEWNS,
+  MNT_DETACH,
+  O_CLOEXEC,
+  O_NOFOLLOW,
+  O_PATH,
+  SYS,
+  UMOUNT_NOFOLLOW,
+} from './constants.ts';
 import { check, errno, libc } from './libc.ts';
 import type {
   OpenRequest,
@@ -15,16 +28,8 @@ import type {
  * beforehand, on paths of the container and on descriptors opened at home: an import, a child process or Node's own file calls there
  * would find the container's files and take them for the host's.
  */
-const CLONE_FS = 0x200;
-const CLONE_NEWNS = 0x20000;
-const [EINVAL, ESTALE] = [22, 116];
-const O_CLOEXEC = 0o2000000;
-const O_PATH_NOFOLLOW_CLOEXEC = 0o10000000 | 0o400000 | O_CLOEXEC;
-const MNT_DETACH = 2;
-const MNT_DETACH_NOFOLLOW = MNT_DETACH | 8;
-const SYS = { open_tree: 428, move_mount: 429, mount_setattr: 442 };
-const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
+const { EINVAL, ESTALE } = constants.errno;
+const O_PATH_NOFOLLOW_CLOEXEC = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 const EMPTY_PATH = Buffer.alloc(1);
 /** AT_STATX_DONT_SYNC, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW. */
 const STATX_FLAGS = 0x4000 | 0x800 | 0x100 | AT_EMPTY_PATH;
@@ -219,7 +224,7 @@ function attach(tree: number, path: Uint8Array, flags: number): boolean {
 /** Detaches what is on top at `path`, if it is that mount and no other. */
 function detach(path: Uint8Array, id: number): Failure | undefined {
   if (mountIdAt(AT_FDCWD, path) !== id) return { syscall: 'umount2', errno: ESTALE };
-  return libc.umount2(path, MNT_DETACH_NOFOLLOW) < 0 ? { syscall: 'umount2', errno: errno() } : undefined;
+  return libc.umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? { syscall: 'umount2', errno: errno() } : undefined;
 }
 
 /** The id of the mount that a lookup of `path` ends on. Its file system's server is asked nothing, for it may hang. */

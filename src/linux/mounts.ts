@@ -1,23 +1,18 @@
 import { closeSync } from 'node:fs';
-import { release } from 'node:os';
+import { constants, release } from 'node:os';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
+  MNT_DETACH,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  SYS,
+  UMOUNT_NOFOLLOW,
+} from './constants.ts';
 import { joinNumber } from './device-number.ts';
 import { check, errno, libc } from './libc.ts';
-
-const SYS = {
-  open_tree: 428,
-  move_mount: 429,
-  fsopen: 430,
-  fsconfig: 431,
-  fsmount: 432,
-  openat2: 437,
-  mount_setattr: 442,
-};
-const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
-const AT_RECURSIVE = 0x8000;
-const CLOEXEC = 0x80000;
-const O_PATH = 0o10000000;
-const O_DIRECTORY = 0o200000;
 
 /** `MOUNT_ATTR_*` of mount_setattr(2). */
 const ATTRIBUTES = { readOnly: 0x1, noSuid: 0x2, noDev: 0x4, noExec: 0x8 } as const;
@@ -29,10 +24,9 @@ export type Propagation = keyof typeof PROPAGATION;
 
 /** The last of the calls used here to come into the kernel was mount_setattr(2). @throws Error where this one has not got it */
 export function requireMountApi(): void {
-  const ENOSYS = 38;
   // A structure of no size is refused before anything else is looked at.
   const result = libc.syscall(SYS.mount_setattr, 'int', -1, 'str', '', 'uint', 0, 'void *', null, 'size_t', 0);
-  if (Number(result) < 0 && errno() === ENOSYS) {
+  if (Number(result) < 0 && errno() === constants.errno.ENOSYS) {
     throw new Error(
       `the kernel of this node, Linux ${release()}, has no mount_setattr(2): hotmount takes Linux 5.12 or newer, and a container in which seccomp does not hide the call`,
     );
@@ -71,7 +65,7 @@ export function createFileSystem(
 
 /** A detached copy of the mount at `path`, without what is mounted below it. @throws SystemCallError */
 export function cloneMount(path: string): DetachedMount {
-  return check(libc.syscall(SYS.open_tree, 'int', AT_FDCWD, 'str', path, 'uint', 1 | CLOEXEC), 'open_tree', path);
+  return check(libc.syscall(SYS.open_tree, 'int', AT_FDCWD, 'str', path, 'uint', 1 | O_CLOEXEC), 'open_tree', path);
 }
 
 /** Changes a mount, detached and before anyone can see it or by a descriptor on its root. @throws SystemCallError */
@@ -127,7 +121,7 @@ export function openBeneath(root: number, path: string): number {
   const RESOLVE_NO_SYMLINKS = 0x04n;
   const RESOLVE_BENEATH = 0x08n;
   const how = new BigUint64Array([
-    BigInt(O_PATH | O_DIRECTORY | CLOEXEC),
+    BigInt(O_PATH | O_DIRECTORY | O_CLOEXEC),
     0n,
     RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH,
   ]);
@@ -144,8 +138,6 @@ export function openBeneath(root: number, path: string): number {
  * @throws SystemCallError
  */
 export function detachMount(path: string): void {
-  const MNT_DETACH = 2;
-  const UMOUNT_NOFOLLOW = 8;
   check(libc.umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW), 'umount2', path);
 }
 

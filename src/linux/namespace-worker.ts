@@ -1,5 +1,6 @@
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
+import { CLONE_FS, CLONE_NEWNS, MNT_DETACH, O_CLOEXEC, O_NOFOLLOW, O_PATH, UMOUNT_NOFOLLOW } from './constants.ts';
 import { check, errno, libc } from './libc.ts';
 import type { DetachReply, DetachRequest } from './namespace-entry.ts';
 
@@ -7,11 +8,6 @@ import type { DetachReply, DetachRequest } from './namespace-entry.ts';
  * A thread that enters one other mount namespace, comes back and ends. Between the two setns(2) it makes nothing but the calls bound
  * beforehand: an import, a child process or Node's own file calls there would find the container's files and take them for the host's.
  */
-const CLONE_FS = 0x200;
-const CLONE_NEWNS = 0x20000;
-const O_PATH_NOFOLLOW_CLOEXEC = 0o10000000 | 0o400000 | 0o2000000;
-const MNT_DETACH_NOFOLLOW = 2 | 8;
-
 // This thread's: the main thread is in another namespace for moments.
 const home = openSync('/proc/thread-self/ns/mnt', 'r');
 // Root and working directory are shared among threads until then, and setns(CLONE_NEWNS) refuses to change them for others.
@@ -33,9 +29,9 @@ function detach({ pid, namespace: wanted, paths }: DetachRequest): DetachReply {
   if (isWanted && libc.setns(namespace, CLONE_NEWNS) < 0) errors.push(errno());
   else if (isWanted) {
     for (const path of paths) {
-      const fd = libc.open(path, O_PATH_NOFOLLOW_CLOEXEC);
+      const fd = libc.open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
       if (fd >= 0) held.push(fd);
-      if (libc.umount2(path, MNT_DETACH_NOFOLLOW) < 0) errors.push(errno());
+      if (libc.umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0) errors.push(errno());
     }
     check(libc.setns(home, CLONE_NEWNS), 'setns');
   }

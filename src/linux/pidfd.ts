@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { SYS } from './constants.ts';
 import { errorCode } from './errors.ts';
 import { check, libc } from './libc.ts';
-
-const SYS = { pidfd_send_signal: 424, pidfd_open: 434 };
 
 /** A descriptor that stands for this process and no later one with its number; readable once it has ended. Linux 5.3. @throws SystemCallError */
 export const openPidfd = (pid: number): number =>

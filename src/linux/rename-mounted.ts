@@ -1,13 +1,10 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { CLONE_FS, CLONE_NEWNS, MNT_DETACH, O_DIRECTORY, O_PATH, UMOUNT_NOFOLLOW } from './constants.ts';
 import { check, libc } from './libc.ts';
 import { mountPointBytes, parseMountinfo, topMount } from './mountinfo.ts';
 import { setMountAttributes } from './mounts.ts';
 
-const CLONE_FS = 0x200;
-const CLONE_NEWNS = 0x20000;
-const O_PATH_DIRECTORY = 0o10000000 | 0o200000;
-const MNT_DETACH_NOFOLLOW = 2 | 8;
 const RENAME_NOREPLACE = 1;
 
 /**
@@ -18,9 +15,9 @@ const RENAME_NOREPLACE = 1;
  */
 export function renameMounted(from: string, to: string): void {
   nowhere ??= makeNowhere();
-  const source = openSync(dirname(from), O_PATH_DIRECTORY);
+  const source = openSync(dirname(from), O_PATH | O_DIRECTORY);
   try {
-    const target = openSync(dirname(to), O_PATH_DIRECTORY);
+    const target = openSync(dirname(to), O_PATH | O_DIRECTORY);
     try {
       renameFromNowhere(nowhere, source, basename(from), target, basename(to));
     } finally {
@@ -63,7 +60,7 @@ let nowhere: Nowhere | undefined;
 /** A mount namespace with nothing in it but the root file system, that only a descriptor keeps. */
 function makeNowhere(): Nowhere {
   const home = openSync('/proc/self/ns/mnt', 'r');
-  const [root, cwd] = ['/', '.'].map((path) => openSync(path, O_PATH_DIRECTORY)) as [number, number];
+  const [root, cwd] = ['/', '.'].map((path) => openSync(path, O_PATH | O_DIRECTORY)) as [number, number];
   const goHome = (): void => {
     check(libc.setns(home, CLONE_NEWNS), 'setns');
     // setns(2) leads to the namespace's root: not what this process had, where that is another.
@@ -73,7 +70,7 @@ function makeNowhere(): Nowhere {
   };
   check(libc.unshare(CLONE_NEWNS), 'unshare');
   try {
-    const all = openSync('/', O_PATH_DIRECTORY);
+    const all = openSync('/', O_PATH | O_DIRECTORY);
     setMountAttributes(all, { propagation: 'private', recursive: true });
     closeSync(all);
     const namespace = openSync('/proc/thread-self/ns/mnt', 'r');
@@ -81,7 +78,7 @@ function makeNowhere(): Nowhere {
     const mounts = parseMountinfo(readFileSync('/proc/thread-self/mountinfo', 'latin1'));
     const top = topMount(mounts, '/')?.id;
     for (const mount of mounts.filter(({ id, parent }) => parent === top && id !== top).reverse()) {
-      check(libc.umount2(mountPointBytes(mount), MNT_DETACH_NOFOLLOW), 'umount2', mount.mountPoint);
+      check(libc.umount2(mountPointBytes(mount), MNT_DETACH | UMOUNT_NOFOLLOW), 'umount2', mount.mountPoint);
     }
     return { namespace, goHome };
   } finally {

@@ -1,5 +1,6 @@
 import { openSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { O_CLOEXEC } from './constants.ts';
 import { SystemCallError } from './errors.ts';
 import { check, libc } from './libc.ts';
 
@@ -22,7 +23,6 @@ export interface SpawnedChild {
   readonly exited: Promise<number | undefined>;
 }
 
-const O_CLOEXEC = 0o2000000;
 const WNOHANG = 1;
 const POSIX_SPAWN_SETSIGDEF = 4;
 /** Larger than glibc's structures (80 and 336 bytes), which are ours to keep and its to fill. */

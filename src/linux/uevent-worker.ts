@@ -1,5 +1,7 @@
 import { openSync } from 'node:fs';
+import { constants } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
+import { O_CLOEXEC } from './constants.ts';
 import { SystemCallError } from './errors.ts';
 import { check, errno, libc } from './libc.ts';
 import { parseUevent, type Uevent } from './uevent.ts';
@@ -7,7 +9,6 @@ import type { UeventOptions, UeventWorkerMessage } from './uevents.ts';
 
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 const NETLINK_KOBJECT_UEVENT = 15;
 const KERNEL_GROUP = 1;
 const SOL_SOCKET = 1;
@@ -17,7 +18,7 @@ const MSG_DONTWAIT = 0x40;
 const MSG_TRUNC = 0x20;
 const POLLIN = 1;
 const POLLPRI = 2;
-const [EINTR, EAGAIN, ENOBUFS] = [4, 11, 105];
+const { EINTR, EAGAIN, ENOBUFS } = constants.errno;
 /** UEVENT_BUFFER_SIZE is 2 KiB, synthetic variables included; more is not the kernel's. */
 const DATAGRAM_BYTES = 8192;
 /** So that a storm of events neither grows one message without end nor keeps others waiting. */
@@ -43,7 +44,7 @@ try {
 }
 
 function openSocket(): number {
-  const socket = check(libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT), 'socket');
+  const socket = check(libc.socket(AF_NETLINK, SOCK_RAW | O_CLOEXEC, NETLINK_KOBJECT_UEVENT), 'socket');
   const size = new Int32Array([receiveBuffer]);
   if (libc.setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, size, 4) < 0) {
     check(libc.setsockopt(socket, SOL_SOCKET, SO_RCVBUF, size, 4), 'setsockopt');

@@ -1,5 +1,6 @@
 import { closeSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { O_CLOEXEC } from './constants.ts';
 import { SystemCallError } from './errors.ts';
 import { check, libc } from './libc.ts';
 import type { Uevent } from './uevent.ts';
@@ -47,8 +48,7 @@ export async function listenForUevents(
   onBatch: (batch: UeventBatch) => void,
   onFailure: (error: Error) => void,
 ): Promise<UeventListener> {
-  const EFD_CLOEXEC = 0o2000000;
-  const stop = check(libc.eventfd(0, EFD_CLOEXEC), 'eventfd');
+  const stop = check(libc.eventfd(0, O_CLOEXEC), 'eventfd');
   const worker = new Worker(new URL('./uevent-worker.ts', import.meta.url), {
     workerData: { ...options, stop },
     name: 'uevents',

@@ -1,8 +1,9 @@
+import { constants } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
+import { EPOLL_EVENT } from './constants.ts';
 import { check, errno, libc } from './libc.ts';
-import { EPOLL_EVENT } from './wakeups.ts';
 
-const EINTR = 4;
+const { EINTR } = constants.errno;
 const EVENTS = 64;
 
 const { epoll } = workerData as { epoll: number };
@@ -14,7 +15,7 @@ for (let running = true; running; ) {
   if (count < 0 && errno() === EINTR) continue;
   check(count, 'epoll_wait');
   const keys: number[] = [];
-  for (let i = 0; i < count; i++) keys.push(buffer.readUInt32LE(i * EPOLL_EVENT.bytes + EPOLL_EVENT.key));
+  for (let i = 0; i < count; i++) keys.push(buffer.readUInt32LE(i * EPOLL_EVENT.bytes + EPOLL_EVENT.data));
   if (keys.includes(0)) running = false;
   parentPort?.postMessage(keys);
 }

@@ -1,8 +1,8 @@
 import { closeSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { EPOLL_EVENT, O_CLOEXEC } from './constants.ts';
 import { check, libc } from './libc.ts';
 
-const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLLET = 0x80000000;
@@ -16,8 +16,8 @@ const EVENTS: Readonly<Record<Readiness, number>> = { in: 0x001, priority: 0x002
  * epoll_wait(2) for all of them.
  */
 export class Wakeups {
-  readonly #epoll = check(libc.epoll_create1(EPOLL_CLOEXEC), 'epoll_create1');
-  readonly #stop = check(libc.eventfd(0, EPOLL_CLOEXEC), 'eventfd');
+  readonly #epoll = check(libc.epoll_create1(O_CLOEXEC), 'epoll_create1');
+  readonly #stop = check(libc.eventfd(0, O_CLOEXEC), 'eventfd');
   readonly #callbacks = new Map<number, () => void>();
   readonly #worker: Worker;
   readonly #gone: Promise<void>;
@@ -63,12 +63,9 @@ export class Wakeups {
   }
 }
 
-/** struct epoll_event is packed on x86-64 only (linux/eventpoll.h). Bytes of one, and where its key begins. */
-export const EPOLL_EVENT = process.arch === 'x64' ? { bytes: 12, key: 4 } : { bytes: 16, key: 8 };
-
 function epollEvent(events: number, key: number): Buffer {
   const event = Buffer.alloc(EPOLL_EVENT.bytes);
   event.writeUInt32LE(events, 0);
-  event.writeUInt32LE(key, EPOLL_EVENT.key);
+  event.writeUInt32LE(key, EPOLL_EVENT.data);
   return event;
 }

@@ -1,7 +1,8 @@
+import { constants } from 'node:os';
 import { SystemCallError } from './errors.ts';
 import { check, errno, libc } from './libc.ts';
 
-const ENODATA = 61;
+const { ENODATA } = constants.errno;
 
 /** Writes an extended attribute of `path` itself, not of what a symbolic link there points to. @throws SystemCallError */
 export function setAttribute(path: string, name: string, value: string): void {

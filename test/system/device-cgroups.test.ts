@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { SYS } from '../../src/linux/constants.ts';
 import { assemble, call, exit, set } from '../../src/linux/device-cgroup/assembler.ts';
 import { attachProgram, loadDeviceProgram, ProgramRefused } from '../../src/linux/device-cgroup/bpf.ts';
 import {
@@ -403,8 +404,7 @@ function onV2(): void {
       // BPF_PROG_ATTACH without a flag.
       const attributes = Buffer.alloc(168);
       for (const [i, value] of [fd, lone, 6].entries()) attributes.writeUInt32LE(value, i * 4);
-      const bpf = process.arch === 'arm64' ? 280 : 321;
-      expect(Number(libc.syscall(bpf, 'int', 8, 'void *', attributes, 'uint', attributes.length))).toBe(0);
+      expect(Number(libc.syscall(SYS.bpf, 'int', 8, 'void *', attributes, 'uint', attributes.length))).toBe(0);
     });
     closeSync(lone);
     expect(grant([a, may(X)], [b, may(X)])).toEqual(expect.arrayContaining(['programs_exclusive', 'granted']));

@@ -1,5 +1,7 @@
 import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import koffi from 'koffi';
+import { SYS } from '../constants.ts';
 import { SystemCallError } from '../errors.ts';
 import { errno, libc } from '../libc.ts';
 
@@ -7,8 +9,6 @@ import { errno, libc } from '../libc.ts';
  * bpf(2), the little of it that device programs take. It is one system call with a command and a structure for each (linux/bpf.h); all
  * numbers in them are written as these two architectures have them, the lowest byte first.
  */
-const SYS_BPF: Partial<Record<NodeJS.Architecture, number>> = { x64: 321, arm64: 280 };
-
 const COMMAND = {
   mapCreate: 0,
   progLoad: 5,
@@ -31,8 +31,7 @@ const MAP_TYPE_HASH = 1;
 const RDONLY_PROG = 1 << 7;
 const ALLOW_MULTI = 1 << 1;
 const REPLACE = 1 << 2;
-const ENOSPC = 28;
-const ENOSYS = 38;
+const { ENOSPC } = constants.errno;
 
 /** The whole union: Linux 6.17–7.1 refuse to query with less. What is beyond an older kernel's size must be zero, and is. */
 const ATTRIBUTES_SIZE = 168;
@@ -59,9 +58,7 @@ function structure(size: number, fields: readonly Field[]): Buffer {
 }
 
 function bpf(command: keyof typeof COMMAND, bytes: Buffer): number {
-  const number = SYS_BPF[process.arch];
-  if (number === undefined) throw new SystemCallError(`bpf(${command}) on ${process.arch}`, ENOSYS);
-  const result = Number(libc.syscall(number, 'int', COMMAND[command], 'void *', bytes, 'uint', bytes.length));
+  const result = Number(libc.syscall(SYS.bpf, 'int', COMMAND[command], 'void *', bytes, 'uint', bytes.length));
   if (result < 0) throw new SystemCallError(`bpf(${command})`, errno());
   return result;
 }

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { CLONE_NEWCGROUP } from '../constants.ts';
 import { check, libc } from '../libc.ts';
 import { type Mount, parseMountinfo } from '../mountinfo.ts';
 import { runProgram } from './bpf.ts';
@@ -114,8 +115,6 @@ export function levelOfRoot({ directory }: Hierarchy): number {
   if (level === NOT_IN_IT) throw new Error(`this process is in no cgroup below ${directory}`);
   return level;
 }
-
-const CLONE_NEWCGROUP = 0x02000000;
 
 /**
  * Reads a file in which the kernel writes cgroups as paths from the reader's cgroup namespace: here from the node's. Nothing else

@@ -1,5 +1,6 @@
-import { closeSync, constants, existsSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import {
   attachMount,
@@ -12,8 +13,6 @@ import {
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import { FILES, SOURCE } from './attach-plan.ts';
 import { NODE_FILES, STAGE } from './layout.ts';
-
-const O_PATH = 0o10000000;
 
 /**
  * The node's own files, for containers to read while there is no lxcfs, and for views that it does not serve: below `.lxcfs/node`, laid
@@ -75,7 +74,7 @@ function withStage(runDir: RunDir, use: (stage: string) => void): void {
   while (isStaged()) detachMount(stage);
   mountAt(createFileSystem('tmpfs', SOURCE, { size: '4k' }, []), stage);
   try {
-    const top = openSync(stage, O_PATH | constants.O_DIRECTORY);
+    const top = openSync(stage, O_PATH | O_DIRECTORY);
     setMountAttributes(top, { propagation: 'private' });
     closeSync(top);
     for (const [type, name] of [

@@ -1,6 +1,7 @@
 import { chownSync, closeSync, existsSync, mkdirSync, openSync, readlinkSync, unlinkSync } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
+import { O_NOFOLLOW, O_PATH } from '../../linux/constants.ts';
 import { deviceNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { attachMount, cloneMount, makeNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
@@ -14,7 +15,6 @@ import { hiddenName, removeDirectories, renameDirectory } from './directories.ts
 
 /** Replaying the journal of a large disk takes its time; others are not kept waiting by it. ms. */
 const MOUNT_DEADLINE = 90_000;
-const O_PATH_NOFOLLOW = 0o10000000 | 0o400000;
 
 /** What came of an attempt; `stuck`: a child of it hangs, and until it is gone the disk is left alone. */
 export interface Attempt {
@@ -192,7 +192,7 @@ function openOwnNode(runDir: RunDir, { device }: BlockDevice, uid: number): numb
   makeNode(path, 'block', major, minor);
   try {
     chownSync(path, uid, uid);
-    return openSync(path, O_PATH_NOFOLLOW);
+    return openSync(path, O_PATH | O_NOFOLLOW);
   } finally {
     unlinkSync(path);
   }

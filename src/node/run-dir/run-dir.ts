@@ -1,13 +1,11 @@
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
 import { splitNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { lockWithin } from '../../linux/file-lock.ts';
 import { type Mount, readMountinfo, topMount } from '../../linux/mountinfo.ts';
 import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAttributes } from '../../linux/mounts.ts';
 import type { MountRecord } from '../media/actual.ts';
-
-const O_PATH = 0o10000000;
-const O_DIRECTORY = 0o200000;
 
 /** What mountinfo shows as the source of the run dir: how a later daemon knows it. */
 const SOURCE = 'hotmount';
