@@ -1,6 +1,7 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import type { JsonObject, Labels } from '../contract/json.ts';
 import { type Finding, REASONS, type Reason } from '../contract/reasons.ts';
+import type { VolumeKind } from '../contract/volumes.ts';
 import { inject, mutateWorkload, ObjectError, type Summary, WORKLOAD_KINDS } from '../injection/index.ts';
 import type { Policy } from '../policy/policy.ts';
 import { type AdmissionRequest, ReviewError } from './review.ts';
@@ -29,7 +30,15 @@ export interface AdmissionDecision {
 interface Mutation {
   readonly kinds: readonly string[];
   readonly operations: readonly string[];
-  mutate(object: JsonObject, request: AdmissionRequest, policy: Policy, namespaceLabels: Labels | undefined): Mutated;
+  mutate(object: JsonObject, request: AdmissionRequest, circumstances: Circumstances): Mutated;
+}
+
+/** What decides besides the request. */
+export interface Circumstances {
+  readonly policy: Policy;
+  readonly namespaceLabels: Labels | undefined;
+  /** How volumes are written. */
+  readonly volumes: VolumeKind;
 }
 
 interface Mutated {
@@ -43,17 +52,17 @@ const MUTATIONS: Record<Target, Mutation> = {
   pods: {
     kinds: ['/Pod'],
     operations: ['CREATE'],
-    mutate(object, { namespace }, policy, namespaceLabels) {
-      const { pod, ...result } = inject(object, { namespace, namespaceLabels }, policy);
+    mutate(object, { namespace }, { policy, ...context }) {
+      const { pod, ...result } = inject(object, { namespace, ...context }, policy);
       return { object: pod, ...result };
     },
   },
   workloads: {
     kinds: WORKLOAD_KINDS,
     operations: ['CREATE', 'UPDATE'],
-    mutate(object, request, policy, namespaceLabels) {
+    mutate(object, request, { policy, ...circumstances }) {
       const operation = request.operation === 'CREATE' ? 'CREATE' : 'UPDATE';
-      const context = { namespace: request.namespace, namespaceLabels, operation } as const;
+      const context = { namespace: request.namespace, ...circumstances, operation } as const;
       return { ...mutateWorkload(object, context, policy), denials: [] };
     },
   },
@@ -66,19 +75,14 @@ const MUTATIONS: Record<Target, Mutation> = {
  * cluster. Throws ReviewError where the object is missing or is not what its kind says, and NamespaceLabelsUnknownError where the
  * policy depends on labels that are not known.
  */
-export function decide(
-  target: Target,
-  request: AdmissionRequest,
-  policy: Policy,
-  namespaceLabels: Labels | undefined,
-): AdmissionDecision {
+export function decide(target: Target, request: AdmissionRequest, circumstances: Circumstances): AdmissionDecision {
   const { kinds, operations, mutate } = MUTATIONS[target];
   const { kind, operation, subResource, object } = request;
   if (!kinds.includes(`${kind.group}/${kind.kind}`)) return untouched('unexpected_kind');
   if (subResource !== '' || !operations.includes(operation)) return untouched('unexpected_operation');
   if (!object) throw new ReviewError('object_missing', `a ${operation} of a ${kind.kind} should have one`);
   try {
-    return decision(object, mutate(object, request, policy, namespaceLabels));
+    return decision(object, mutate(object, request, circumstances));
   } catch (error) {
     if (error instanceof ObjectError) throw new ReviewError('object_invalid', error.message);
     throw error;

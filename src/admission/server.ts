@@ -3,6 +3,7 @@ import type { Server } from 'node:https';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Labels } from '../contract/json.ts';
 import { printable } from '../contract/text.ts';
+import type { VolumeKind } from '../contract/volumes.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { WebhookMetrics } from '../observability/metrics.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -25,6 +26,8 @@ export interface AdmissionParts {
   readonly limits: ServerLimits;
   readonly policy: () => Policy;
   readonly namespaceLabels: NamespaceLabels;
+  /** How volumes are written. */
+  readonly volumes: VolumeKind;
   readonly health: Health;
   readonly metrics: WebhookMetrics;
   readonly log: Logger;
@@ -83,9 +86,9 @@ type Handler = (asked: AdmissionRequest, parts: AdmissionParts) => Answered | Pr
 
 const decisionOn =
   (target: Target): Handler =>
-  async (asked, { namespaceLabels, policy, log }) => {
-    const labels = await namespaceLabels(asked.namespace);
-    const decision = decide(target, asked, policy(), labels);
+  async (asked, { policy, volumes, log, ...parts }) => {
+    const namespaceLabels = await parts.namespaceLabels(asked.namespace);
+    const decision = decide(target, asked, { policy: policy(), namespaceLabels, volumes });
     const { outcome, reason } = decision;
     return { body: answer(asked.uid, decision), outcome, reason, log: (ms) => logDecision(log, asked, decision, ms) };
   };

@@ -1,3 +1,4 @@
+import type { VolumeKind } from '../contract/volumes.ts';
 import type { Logger } from '../observability/logger.ts';
 import { createWebhookMetrics, type WebhookMetrics } from '../observability/metrics.ts';
 import { VERSION } from '../observability/version.ts';
@@ -24,6 +25,8 @@ export interface WebhookOptions {
   readonly log: Logger;
   /** Default: no labels are known. */
   readonly namespaceLabels?: NamespaceLabels | undefined;
+  /** How volumes are written that are added; default: csi. */
+  readonly volumes?: VolumeKind | undefined;
   readonly metrics?: WebhookMetrics | undefined;
   /** An address to listen on; default: all. */
   readonly host?: string | undefined;
@@ -95,6 +98,7 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
       limits,
       policy: () => policy.current(),
       namespaceLabels: options.namespaceLabels ?? (() => undefined),
+      volumes: options.volumes ?? 'csi',
       health,
       metrics,
       log,

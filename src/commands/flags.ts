@@ -1,3 +1,5 @@
+import { Option } from 'commander';
+import { VOLUME_KINDS } from '../contract/volumes.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
 import { UsageError } from './fail.ts';
 
@@ -17,3 +19,9 @@ export function readLogLevel(text: string): LogLevel {
   if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
   return level;
 }
+
+/** How volumes are written that are injected. */
+export const volumesOption = (): Option =>
+  new Option('--volumes <kind>', 'what to inject: volumes of the CSI driver, or hostPath volumes for nodes without it')
+    .choices(VOLUME_KINDS)
+    .default('csi');

@@ -2,7 +2,9 @@ import { buffer } from 'node:stream/consumers';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import picocolors from 'picocolors';
 import type { Labels } from '../contract/json.ts';
+import type { VolumeKind } from '../contract/volumes.ts';
 import { fail } from './fail.ts';
+import { volumesOption } from './flags.ts';
 import { BadInput } from './inject/bad-input.ts';
 import { type Evaluated, evaluate } from './inject/evaluate.ts';
 import { readInputs } from './inject/inputs.ts';
@@ -17,6 +19,7 @@ export interface InjectFlags {
   readonly policy?: string;
   readonly namespace?: string;
   readonly namespaceLabels?: Labels;
+  readonly volumes?: VolumeKind;
   readonly output?: 'yaml' | 'json' | 'diff';
   readonly explain?: boolean;
   /** undefined: where stdout is a terminal. */
@@ -59,6 +62,7 @@ export function injectCommand(): Command {
     )
     .option('-n, --namespace <name>', "decide as in this namespace (default: the object's own, else default)")
     .option('--namespace-labels <k=v,...>', 'its labels, besides those that Namespaces in the input have', labels)
+    .addOption(volumesOption())
     .addOption(
       new Option('-o, --output <format>', 'a format for all (default: the one that each document has)').choices([
         'yaml',
@@ -101,7 +105,7 @@ export async function runInject(files: readonly string[], flags: InjectFlags, te
 
   const evaluated = evaluate(
     parsed.flatMap(({ manifests }) => manifests),
-    { policy, namespace: flags.namespace, namespaceLabels: flags.namespaceLabels },
+    { policy, namespace: flags.namespace, namespaceLabels: flags.namespaceLabels, volumes: flags.volumes },
   );
   stdout.write(render(evaluated, flags.output, flags.color ?? stdout.isTTY));
   stderr.write(renderReport(evaluated, flags.explain ?? false, picocolors.createColors(stderr.isTTY)));

@@ -6,6 +6,7 @@ import { LOG_LEVELS } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { fail } from './fail.ts';
+import { volumesOption } from './flags.ts';
 import { firstSignal } from './signals.ts';
 import { type Flags, readSettings, type Settings } from './webhook/settings.ts';
 
@@ -23,6 +24,7 @@ export function webhookCommand(): Command {
     .option('--webhook-configuration <name>', 'whose caBundle to keep, with --tls-secret')
     .option('--ca-overlap-seconds <seconds>', 'how long API servers get to learn of a new CA, with --tls-secret', '300')
     .option('--ca-file <file>', 'where to write the CA of the self-signed certificate, PEM')
+    .addOption(volumesOption())
     .option('--host <address>', 'the address to listen on; empty: all of them', '')
     .option('--port <number>', 'for HTTPS; 0: any free one', '8443')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8080')
@@ -97,6 +99,7 @@ async function serve(settings: Settings): Promise<void> {
     policy: inCluster?.policy ?? fromFile(log),
     certificates: inCluster?.certificates ?? fromFiles(log),
     namespaceLabels: inCluster?.namespaceLabels,
+    volumes: settings.volumes,
     log,
     metrics,
     host: settings.host,

@@ -4,14 +4,14 @@ import { posix } from 'node:path';
 export const RUN_DIR = '/run/hotmount';
 
 /** The directory of a media class; `readOnly` names its read-only twin. */
-export const mediaPath = (className: string, readOnly: boolean): string =>
-  `${RUN_DIR}/${readOnly ? 'media-ro' : 'media'}/${className}`;
+export const mediaPath = (className: string, readOnly: boolean, runDir: string = RUN_DIR): string =>
+  `${runDir}/${readOnly ? 'media-ro' : 'media'}/${className}`;
 
 /** Where the nodes of a device class appear. */
-export const devicesPath = (className: string): string => `${RUN_DIR}/devices/${className}`;
+export const devicesPath = (className: string, runDir: string = RUN_DIR): string => `${runDir}/devices/${className}`;
 
 /** The file (or, for `cpu`, the directory) that lxcfs serves for a path of the container such as `/proc/meminfo`. */
-export const lxcfsPath = (containerPath: string): string => `${RUN_DIR}/lxcfs${containerPath}`;
+export const lxcfsPath = (containerPath: string, runDir: string = RUN_DIR): string => `${runDir}/lxcfs${containerPath}`;
 
 /** Mounting exactly there would take away what every container needs. */
 const PROTECTED = ['/', '/dev', RUN_DIR];

@@ -11,6 +11,7 @@ import {
 } from '../policy/index.ts';
 import { describeWant, exposuresOf } from './features/index.ts';
 import type { Ask } from './intent.ts';
+import type { PodDraft } from './pod-draft.ts';
 import { forbiddenByPodSecurity } from './pod-security.ts';
 import { objectIn } from './shape.ts';
 
@@ -21,20 +22,19 @@ export interface Circumstances {
   readonly policy: Policy;
   readonly rules: MatchingRules;
   readonly subject: Subject;
-  /** Of the pod, as it came. */
-  readonly spec: JsonObject;
+  readonly draft: PodDraft;
 }
 
 /**
  * Whether the policy lets the subject have it, and such a pod can. Throws NamespaceLabelsUnknownError where a rule that turns on them
  * might allow it, and no other does.
  */
-export function decide(ask: Ask, { policy, rules, subject, spec }: Circumstances): Decision {
+export function decide(ask: Ask, { policy, rules, subject, draft }: Circumstances): Decision {
   const { annotation, want } = ask;
-  const refusal = unknownClass(ask, policy) ?? impossible(ask, spec);
+  const refusal = unknownClass(ask, policy) ?? impossible(ask, draft.spec);
   if (refusal) return { refusal };
   if (ask.defaultOf !== undefined) {
-    const refusal = forbiddenByPodSecurity(exposuresOf(want), subject.namespace, subject.namespaceLabels);
+    const refusal = forbiddenByPodSecurity(exposuresOf(want, draft), subject.namespace, subject.namespaceLabels);
     return refusal ? { refusal } : { rule: ask.defaultOf };
   }
   const rule = allowedBy(rules.matching, want);

@@ -5,7 +5,6 @@ import type { Container } from './containers.ts';
 import { type Circumstances, type Decision, decide } from './decision.ts';
 import { applyWant, Conflict, describeWant, type Exposure, exposuresOf } from './features/index.ts';
 import type { Ask } from './intent.ts';
-import type { PodDraft } from './pod-draft.ts';
 
 /** One thing that one container has through hotmount. */
 export interface Entry {
@@ -24,13 +23,14 @@ export interface Granted {
 }
 
 /** Gives one ask after the other, each as a whole or not at all. A default that cannot be had is skipped, whatever the reason. */
-export function grant(draft: PodDraft, asks: readonly Ask[], circumstances: Circumstances): Granted {
+export function grant(asks: readonly Ask[], circumstances: Circumstances): Granted {
+  const { draft } = circumstances;
   const entries: Entry[] = [];
   const exposures: Exposure[] = [];
   const findings: Finding[] = [];
   const mayNotBePrivileged = new Set<Container>();
   for (const ask of asks) {
-    const given = give(draft, ask, asks, circumstances);
+    const given = give(ask, asks, circumstances);
     if ('refusal' in given) {
       const { reason } = given.refusal;
       if (reason === 'privileged_not_allowed') mayNotBePrivileged.add(ask.container);
@@ -40,18 +40,18 @@ export function grant(draft: PodDraft, asks: readonly Ask[], circumstances: Circ
       continue;
     }
     const { container, want } = ask;
-    exposures.push(...exposuresOf(want));
+    exposures.push(...exposuresOf(want, draft));
     entries.push({ container: container.name, feature: want.feature, item: describeWant(want), rule: given.rule });
   }
   return { pod: draft.build(), entries, exposures, findings };
 }
 
-function give(draft: PodDraft, ask: Ask, asks: readonly Ask[], circumstances: Circumstances): Decision {
+function give(ask: Ask, asks: readonly Ask[], circumstances: Circumstances): Decision {
   const decision = decide(ask, circumstances);
   if ('refusal' in decision) return decision;
   try {
     const devPath = ask.want.feature === 'uevents' ? devPathFor(ask, asks, circumstances) : undefined;
-    applyWant(draft, ask.container, ask.want, { annotation: ask.annotation, devPath });
+    applyWant(circumstances.draft, ask.container, ask.want, { annotation: ask.annotation, devPath });
     return decision;
   } catch (error) {
     if (error instanceof Conflict) return { refusal: error.finding };

@@ -1,5 +1,6 @@
 import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
 import { type Finding, isDenial, type Reason } from '../contract/reasons.ts';
+import type { VolumeKind } from '../contract/volumes.ts';
 import {
   hasDefaults,
   type MatchingRules,
@@ -24,6 +25,8 @@ export interface Context {
   readonly namespace: string;
   /** undefined: not known, which is never the same as none. */
   readonly namespaceLabels: Labels | undefined;
+  /** How volumes are written that are added; left out: csi. */
+  readonly volumes?: VolumeKind | undefined;
 }
 
 export interface InjectResult {
@@ -73,9 +76,9 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   const rules = matchingRules(policy, subject);
   const containers = containersOf(spec);
   const intent = intentOf(request, containers, defaultsFor(rules, mayDefault, context), policy);
-  const draft = new PodDraft(pod, containers);
+  const draft = new PodDraft(pod, containers, context.volumes ?? 'csi');
   const onMounted = onMountedVolumes(intent.asks, draft);
-  const granted = grant(draft, onMounted.asks, { policy, rules, subject, spec });
+  const granted = grant(onMounted.asks, { policy, rules, subject, draft });
   const findings = distinct([...intent.findings, ...onMounted.findings, ...granted.findings]);
 
   const denies = ({ reason }: Finding) => isDenial(reason, policy.onViolation);

@@ -1,4 +1,5 @@
 import type { JsonObject } from '../contract/json.ts';
+import type { VolumeKind } from '../contract/volumes.ts';
 import { ContainerDraft } from './container-draft.ts';
 import type { Container } from './containers.ts';
 import { append, edit } from './edit.ts';
@@ -12,6 +13,8 @@ export class PodDraft {
   readonly #pod: JsonObject;
   /** As it came. */
   readonly spec: JsonObject;
+  /** Of the volumes that are added. */
+  readonly volumeKind: VolumeKind;
   readonly #containers: ReadonlyMap<Container, ContainerDraft>;
   readonly #undo: (() => void)[] = [];
   readonly #known = new Map<unknown, unknown>();
@@ -20,9 +23,10 @@ export class PodDraft {
   #podFields: JsonObject = {};
 
   /** Expects the pod's spec to be an object. */
-  constructor(pod: JsonObject, containers: readonly Container[]) {
+  constructor(pod: JsonObject, containers: readonly Container[], volumeKind: VolumeKind) {
     this.#pod = pod;
     this.spec = pod['spec'] as JsonObject;
+    this.volumeKind = volumeKind;
     this.#containers = new Map(
       containers.map((container) => [container, new ContainerDraft(container, this.spec, this.#undo)]),
     );

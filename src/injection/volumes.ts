@@ -1,7 +1,7 @@
 import { type Finding, finding } from '../contract/reasons.ts';
 import { didYouMeanOr, quote } from '../contract/suggest.ts';
+import { OWN_VOLUME } from '../contract/volumes.ts';
 import type { ContainerDraft } from './container-draft.ts';
-import { OWN_VOLUME } from './features/index.ts';
 import type { Ask } from './intent.ts';
 import type { PodDraft } from './pod-draft.ts';
 import { stringIn } from './shape.ts';

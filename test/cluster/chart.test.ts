@@ -99,6 +99,7 @@ describeInCluster('the chart', (cluster) => {
       }),
     );
     const rest = {
+      volumes: 'csi' as const,
       host: '',
       port: '8443',
       metricsPort: '8080',

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import type { JsonObject, Labels } from '../../src/contract/json.ts';
+import type { VolumeKind } from '../../src/contract/volumes.ts';
 import type { Context } from '../../src/injection/index.ts';
 import { type Policy, parsePolicy } from '../../src/policy/index.ts';
 
@@ -44,6 +45,7 @@ interface Head {
   policy?: string;
   namespace?: string;
   namespaceLabels?: Labels | null;
+  volumes?: VolumeKind;
   warnings?: string[];
   denials?: string[];
   messages?: string[];
@@ -55,6 +57,7 @@ const KEYS: readonly string[] = [
   'policy',
   'namespace',
   'namespaceLabels',
+  'volumes',
   'warnings',
   'denials',
   'messages',
@@ -83,6 +86,7 @@ function loadCase(file: string): Case {
     context: {
       namespace: head.namespace ?? 'shop',
       namespaceLabels: head.namespaceLabels === null ? undefined : (head.namespaceLabels ?? {}),
+      volumes: head.volumes ?? 'csi',
     },
     input,
     inputText: text.split(/^---\n/m)[1] ?? '',

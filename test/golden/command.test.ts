@@ -67,6 +67,7 @@ describe('hotmount inject', () => {
   async function inject({ policyFile, context }: Case, stdin: string): Promise<Run> {
     const labels = context.namespaceLabels && Object.entries(context.namespaceLabels).map((pair) => pair.join('='));
     const args = ['inject', '--policy', policyFile, '--namespace', context.namespace];
+    if (context.volumes) args.push('--volumes', context.volumes);
     if (labels) args.push('--namespace-labels', labels.join(','));
     // Loading the modules is most of what such a process does.
     const env = { ...process.env, NODE_COMPILE_CACHE: compileCache, NO_COLOR: '1' };

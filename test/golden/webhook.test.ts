@@ -4,6 +4,7 @@ import { selfSigned, startWebhook, type Webhook } from '../../src/admission/inde
 import { type Answer, type ApiClient, apiClient, CallError } from '../../src/commands/demo/client.ts';
 import { isObject, type JsonObject } from '../../src/contract/json.ts';
 import { REASONS, type Reason } from '../../src/contract/reasons.ts';
+import { VOLUME_KINDS, type VolumeKind } from '../../src/contract/volumes.ts';
 import { templatePath } from '../../src/injection/index.ts';
 import { answered, type Case, loadCases } from './case.ts';
 
@@ -13,33 +14,38 @@ const isPod = ({ input }: Case) => input['kind'] === 'Pod';
 describe('the webhook', () => {
   /** Whose policy and namespace labels are in force. */
   let current = cases[0] as Case;
-  let webhook: Webhook;
-  let api: ApiClient;
+  const webhooks: Webhook[] = [];
+  const apis = new Map<VolumeKind, ApiClient>();
 
   beforeAll(async () => {
-    webhook = await startWebhook({
-      policy: { current: () => current.policy, close() {} },
-      certificates: selfSigned(),
-      namespaceLabels: async (namespace) =>
-        namespace === current.context.namespace ? current.context.namespaceLabels : undefined,
-      log: pino({ level: 'silent' }),
-      host: '127.0.0.1',
-    });
-    api = apiClient(webhook.url, webhook.ca);
+    for (const volumes of VOLUME_KINDS) {
+      const webhook = await startWebhook({
+        policy: { current: () => current.policy, close() {} },
+        certificates: selfSigned(),
+        namespaceLabels: async (namespace) =>
+          namespace === current.context.namespace ? current.context.namespaceLabels : undefined,
+        volumes,
+        log: pino({ level: 'silent' }),
+        host: '127.0.0.1',
+      });
+      webhooks.push(webhook);
+      apis.set(volumes, apiClient(webhook.url, webhook.ca));
+    }
   });
   afterAll(async () => {
-    api.close();
-    await webhook.close();
+    for (const api of apis.values()) api.close();
+    for (const webhook of webhooks) await webhook.close();
   });
 
+  const apiFor = ({ context }: Case) => apis.get(context.volumes ?? 'csi') as ApiClient;
   const reviewPod = (golden: Case, pod: JsonObject) => {
     current = golden;
-    return api.review('/mutate/pods', pod, golden.context);
+    return apiFor(golden).review('/mutate/pods', pod, golden.context);
   };
   const reviewWorkload = (golden: Case, workload: JsonObject) => {
     current = golden;
     const { operation, context } = golden;
-    return api.review('/mutate/workloads', workload, { ...context, operation });
+    return apiFor(golden).review('/mutate/workloads', workload, { ...context, operation });
   };
 
   it.each(cases.filter((golden) => isPod(golden) && answered(golden)))('$name comes out as it says', async (golden) => {

@@ -1,6 +1,7 @@
 import { PREFIX } from '../../contract/annotations.ts';
 import { isObject, type JsonObject, type Labels } from '../../contract/json.ts';
 import type { Finding } from '../../contract/reasons.ts';
+import type { VolumeKind } from '../../contract/volumes.ts';
 import { injectManifest, ObjectError, type Summary, templatePath } from '../../injection/index.ts';
 import { NamespaceLabelsUnknownError, type Policy } from '../../policy/index.ts';
 import { BadInput } from './bad-input.ts';
@@ -45,6 +46,8 @@ export interface EvaluateOptions {
   readonly namespace: string | undefined;
   /** Besides those that Namespaces among the manifests have. */
   readonly namespaceLabels: Labels | undefined;
+  /** undefined: csi. */
+  readonly volumes: VolumeKind | undefined;
 }
 
 /** Injects all objects of all manifests. Throws BadInput for objects that are malformed, naming all of them. */
@@ -78,14 +81,14 @@ function evaluateObject(
   object: JsonObject,
   place: (message: string) => string,
   known: ReadonlyMap<string, Labels>,
-  { policy, namespace: override, namespaceLabels }: EvaluateOptions,
+  { policy, namespace: override, namespaceLabels, volumes }: EvaluateOptions,
 ): Verdict {
   const identity = identify(object, override);
   const { namespace } = identity;
   const labels = labelsFor(namespace, known.get(namespace), namespaceLabels);
   const remark = (severity: Remark['severity']) => (message: string) => ({ severity, message, place: place(message) });
   try {
-    const result = injectManifest(object, { namespace, namespaceLabels: labels }, policy);
+    const result = injectManifest(object, { namespace, namespaceLabels: labels, volumes }, policy);
     const remarks = [
       ...messages(result.denials).map(remark('denied')),
       ...messages(result.warnings).map(remark('warning')),

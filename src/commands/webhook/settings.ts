@@ -1,4 +1,5 @@
 import { type ObjectName, parseObjectName, parseServiceName } from '../../admission/names.ts';
+import type { VolumeKind } from '../../contract/volumes.ts';
 import type { LogLevel } from '../../observability/log-levels.ts';
 import { UsageError } from '../fail.ts';
 import { readLogLevel, readNumber, readPort } from '../flags.ts';
@@ -15,6 +16,7 @@ export interface Flags {
   caFile?: string;
   webhookConfiguration?: string;
   caOverlapSeconds: string;
+  volumes: VolumeKind;
   host: string;
   port: string;
   metricsPort: string;
@@ -43,6 +45,7 @@ export type PolicyFrom =
 export interface Settings {
   readonly policy: PolicyFrom;
   readonly tls: Tls;
+  readonly volumes: VolumeKind;
   readonly host: string;
   readonly port: number;
   readonly metricsPort: number;
@@ -55,6 +58,7 @@ export function readSettings(flags: Flags): Settings {
   const settings = {
     policy: readPolicy(flags),
     tls: readTls(flags),
+    volumes: flags.volumes,
     host: flags.host,
     port: readPort('--port', flags.port),
     metricsPort: readPort('--metrics-port', flags.metricsPort),

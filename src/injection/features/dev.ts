@@ -1,5 +1,5 @@
 import type { FeatureModule } from './feature.ts';
-import { addReadOnlyDirectory, HOST_PATH, hostPath } from './mounts.ts';
+import { addReadOnlyDirectory, ownExposures, ownSource } from './mounts.ts';
 
 /**
  * Read-only: devices still open for writing, but none can be removed. New nodes appear without propagation, as devtmpfs is one live
@@ -10,9 +10,9 @@ export const dev: FeatureModule<'dev'> = {
     addReadOnlyDirectory(
       draft,
       container,
-      VOLUME,
+      DEV_SOURCE,
       {
-        name: VOLUME.name,
+        name: DEV_SOURCE.name,
         mountPath: path,
         readOnly: true,
         mountPropagation: 'None',
@@ -21,7 +21,8 @@ export const dev: FeatureModule<'dev'> = {
       annotation,
     ),
   describe: ({ path }) => path,
-  exposes: () => [HOST_PATH],
+  exposes: (_, draft) => ownExposures(draft, DEV_SOURCE),
 };
 
-const VOLUME = hostPath('hotmount-dev', '/dev', 'Directory');
+/** The node's /dev. */
+export const DEV_SOURCE = ownSource({ gives: 'dev' });

@@ -1,14 +1,17 @@
-import { devicesPath } from '../../contract/paths.ts';
+import type { WantOf } from '../../contract/wants.ts';
 import type { FeatureModule } from './feature.ts';
-import { addReadOnlyDirectory, HOST_PATH, hostPath } from './mounts.ts';
+import { addReadOnlyDirectory, type OwnSource, ownExposures, ownSource } from './mounts.ts';
 
 /** The class directory; the daemon makes device nodes in it, which a read-only mount lets open for writing all the same. */
 export const devices: FeatureModule<'devices'> = {
-  apply: (draft, container, { class: className, path }, { annotation }) => {
-    const name = `hotmount-devices-${className}`;
-    const volume = hostPath(name, devicesPath(className), 'Directory');
-    addReadOnlyDirectory(draft, container, volume, { name, mountPath: path, readOnly: true }, annotation);
+  apply: (draft, container, want, { annotation }) => {
+    const source = sourceOf(want);
+    const mount = { name: source.name, mountPath: want.path, readOnly: true } as const;
+    addReadOnlyDirectory(draft, container, source, mount, annotation);
   },
   describe: ({ class: className, path }) => `${className}:${path}`,
-  exposes: () => [HOST_PATH],
+  exposes: (want, draft) => ownExposures(draft, sourceOf(want)),
 };
+
+const sourceOf = ({ class: className }: WantOf<'devices'>): OwnSource =>
+  ownSource({ gives: 'devices', class: className });

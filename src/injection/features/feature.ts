@@ -13,8 +13,8 @@ export interface FeatureModule<F extends Feature> {
   apply(draft: PodDraft, container: ContainerDraft, want: WantOf<F>, applying: Applying): void;
   /** The want as the annotation's own grammar writes it. */
   describe(want: WantOf<F>): string;
-  /** The fields by which a container that has it breaks a Pod Security level. */
-  exposes(want: WantOf<F>): readonly Exposure[];
+  /** The fields by which a container that has it breaks a Pod Security level: what is added, and what such a pod has of it already. */
+  exposes(want: WantOf<F>, draft: PodDraft): readonly Exposure[];
 }
 
 export interface Applying {

@@ -13,7 +13,6 @@ import { propagation } from './propagation.ts';
 import { uevents } from './uevents.ts';
 
 export { type Applying, Conflict, type Exposure } from './feature.ts';
-export { OWN_VOLUME } from './mounts.ts';
 
 const MODULES: { readonly [F in Feature]: FeatureModule<F> } = {
   privileged,
@@ -35,4 +34,4 @@ export const applyWant = (draft: PodDraft, container: Container, want: Want, app
 /** The want as the annotation's own grammar writes it. */
 export const describeWant = (want: Want): string => moduleOf(want).describe(want);
 /** The fields by which a container that has it breaks a Pod Security level. */
-export const exposuresOf = (want: Want): readonly Exposure[] => moduleOf(want).exposes(want);
+export const exposuresOf = (want: Want, draft: PodDraft): readonly Exposure[] => moduleOf(want).exposes(want, draft);

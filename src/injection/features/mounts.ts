@@ -1,6 +1,16 @@
 import { posix } from 'node:path';
-import type { JsonObject } from '../../contract/json.ts';
+import { isObject, type JsonObject } from '../../contract/json.ts';
 import { quote } from '../../contract/suggest.ts';
+import {
+  DRIVER,
+  isFileVolume,
+  OWN_VOLUME,
+  type OwnVolume,
+  type VolumeKind,
+  volumeAttributes,
+  volumeName,
+  volumePath,
+} from '../../contract/volumes.ts';
 import type { PropagationMode } from '../../contract/wants.ts';
 import type { ContainerDraft } from '../container-draft.ts';
 import type { PodDraft } from '../pod-draft.ts';
@@ -8,21 +18,35 @@ import { conflict, type Exposure } from './feature.ts';
 
 const { dirname } = posix;
 
-/** hotmount's volumes are told by their names, so that a second pass finds them. */
-export const OWN_VOLUME = 'hotmount-';
-
-/** Any hostPath volume breaks `baseline`. */
-export const HOST_PATH: Exposure = { level: 'baseline', field: 'spec.volumes[*].hostPath' };
+/** Any hostPath volume breaks `baseline`; Pod Security has nothing against `csi`. */
+const HOST_PATH: readonly Exposure[] = [{ level: 'baseline', field: 'spec.volumes[*].hostPath' }];
+const NONE: readonly Exposure[] = [];
 
 export interface Volume extends JsonObject {
   readonly name: string;
 }
 
-/** `Directory` and `File` make the kubelet wait for the node daemon rather than mount something empty. */
-export const hostPath = (name: string, path: string, type: 'Directory' | 'File'): Volume => ({
-  name,
-  hostPath: { path, type },
-});
+/** One of hotmount's volumes, as a pod has it: by either kind, the containers get the same mount of the node. */
+export interface OwnSource extends Record<VolumeKind, Volume> {
+  readonly name: string;
+}
+
+/** The types `Directory` and `File` make the kubelet wait for the node daemon rather than mount something empty. */
+export function ownSource(volume: OwnVolume): OwnSource {
+  const name = volumeName(volume);
+  return {
+    name,
+    csi: { name, csi: { driver: DRIVER, readOnly: true, volumeAttributes: volumeAttributes(volume) } },
+    hostPath: { name, hostPath: { path: volumePath(volume), type: isFileVolume(volume) ? 'File' : 'Directory' } },
+  };
+}
+
+/** By which fields a pod with the volume breaks a Pod Security level: one of another kind that it has already stays. */
+export function ownExposures(draft: PodDraft, { name }: OwnSource): readonly Exposure[] {
+  const existing = draft.volume(name);
+  const isHostPath = existing ? isObject(existing['hostPath']) : draft.volumeKind === 'hostPath';
+  return isHostPath ? HOST_PATH : NONE;
+}
 
 /** A volume as a container is to see it. */
 export interface Mount extends JsonObject {
@@ -34,7 +58,23 @@ export interface Mount extends JsonObject {
   readonly recursiveReadOnly?: 'IfPossible';
 }
 
-/** Adds the volume, and its mount in the container, where they are not there already. Conflict where the name or the path is taken. */
+/**
+ * Adds one of hotmount's volumes, and its mount in the container, where they are not there already. A volume from before is left as it
+ * is, of whichever kind. Conflict where the name or the path is taken.
+ */
+export function addOwnMount(
+  draft: PodDraft,
+  container: ContainerDraft,
+  source: OwnSource,
+  mount: Mount,
+  annotation: string,
+): void {
+  const existing = draft.volume(source.name);
+  const isOurs = existing && (includes(existing, source.csi) || includes(existing, source.hostPath));
+  addMount(draft, container, isOurs ? (existing as Volume) : source[draft.volumeKind], mount, annotation);
+}
+
+/** The same for any volume. */
 export function addMount(
   draft: PodDraft,
   container: ContainerDraft,
@@ -66,11 +106,11 @@ export function addMount(
 export function addReadOnlyDirectory(
   draft: PodDraft,
   container: ContainerDraft,
-  volume: Volume,
+  source: OwnSource,
   mount: Mount,
   annotation: string,
 ): void {
-  addMount(draft, container, volume, mount, annotation);
+  addOwnMount(draft, container, source, mount, annotation);
   const inner = container.inside(mount.mountPath);
   if (inner !== undefined) throw nested(container, inner, mount.mountPath, annotation);
 }

@@ -4,9 +4,9 @@ import type { ContainerDraft } from '../container-draft.ts';
 import type { PodDraft } from '../pod-draft.ts';
 import { objectIn, objectsIn, stringIn } from '../shape.ts';
 import { addCapability, capabilityExposure } from './capabilities.ts';
-import { dev } from './dev.ts';
-import { conflict, type FeatureModule } from './feature.ts';
-import { addMount, HOST_PATH, hostPath } from './mounts.ts';
+import { DEV_SOURCE, dev } from './dev.ts';
+import { conflict, type Exposure, type FeatureModule } from './feature.ts';
+import { addMount, addOwnMount, ownExposures, ownSource } from './mounts.ts';
 
 /**
  * kernel  the kernel's events reach every network namespace of the initial user namespace: nothing to add
@@ -19,7 +19,7 @@ export const uevents: FeatureModule<'uevents'> = {
     if (access === 'udev') {
       addHostNetwork(draft, annotation);
       const mount = { name: DATABASE.name, mountPath: '/run/udev', readOnly: true } as const;
-      addMount(draft, container, DATABASE, mount, annotation);
+      addOwnMount(draft, container, DATABASE, mount, annotation);
     }
     if (access === 'udevd') {
       for (const capability of UDEVD_CAPABILITIES) addCapability(container, capability, annotation);
@@ -29,14 +29,15 @@ export const uevents: FeatureModule<'uevents'> = {
     }
   },
   describe: ({ access }) => access,
-  exposes: ({ access }) => {
+  exposes: ({ access }, draft) => {
     if (access === 'kernel') return [];
-    if (access === 'udev') return [HOST_PATH, { level: 'baseline', field: 'spec.hostNetwork' }];
-    return [HOST_PATH, ...UDEVD_CAPABILITIES.flatMap(capabilityExposure)];
+    if (access === 'udev') return [...ownExposures(draft, DATABASE), HOST_NETWORK];
+    return [...ownExposures(draft, DEV_SOURCE), ...UDEVD_CAPABILITIES.flatMap(capabilityExposure)];
   },
 };
 
-const DATABASE = hostPath('hotmount-udev', '/run/udev', 'Directory');
+const HOST_NETWORK: Exposure = { level: 'baseline', field: 'spec.hostNetwork' };
+const DATABASE = ownSource({ gives: 'udev' });
 const OWN_DATABASE = { name: 'hotmount-udevd', emptyDir: {} };
 const UDEVD_CAPABILITIES = ['NET_ADMIN', 'NET_RAW'];
 

@@ -125,9 +125,11 @@ ${POD.replace(
       readOnly: true
   volumes:
   - name: hotmount-lxcfs-meminfo
-    hostPath:
-      path: /run/hotmount/lxcfs/proc/meminfo
-      type: File
+    csi:
+      driver: hotmount.io
+      readOnly: true
+      volumeAttributes:
+        lxcfs: meminfo
 ---
 # tail
 `);

@@ -1,3 +1,4 @@
+import type { VolumeKind } from '../../../src/contract/volumes.ts';
 import { LXCFS_VIEWS, type LxcfsView } from '../../../src/contract/wants.ts';
 import type { Entry } from '../../../src/injection/index.ts';
 
@@ -5,12 +6,18 @@ import type { Entry } from '../../../src/injection/index.ts';
 export interface Additions {
   readonly mounts: readonly { readonly name: string; readonly mountPath: string; readonly [field: string]: unknown }[];
   readonly mayHave: Additions['mounts'];
-  readonly volumes: readonly { readonly name: string; readonly [source: string]: unknown }[];
+  /** By the kind that is added; a pod may have the other from before. */
+  readonly volumes: readonly Readonly<Record<VolumeKind, Volume>>[];
   readonly capabilities: readonly string[];
   readonly privileged: boolean;
   readonly hostNetwork: boolean;
   /** Modes by volume. */
   readonly propagation: ReadonlyMap<string, string>;
+}
+
+interface Volume {
+  readonly name: string;
+  readonly [source: string]: unknown;
 }
 
 /** Expects all entries of one container. */
@@ -25,6 +32,7 @@ export function additionsOf(entries: readonly Entry[]): Additions {
         `/run/hotmount/lxcfs${path}`,
         path,
         {},
+        { lxcfs: view },
         view === 'cpu' ? 'Directory' : 'File',
       );
     }),
@@ -32,21 +40,25 @@ export function additionsOf(entries: readonly Entry[]): Additions {
     ...of('media').map((item): Mounted => {
       const [name, path = '', ro] = item.split(':');
       const [volume, directory] = ro === 'ro' ? ['hotmount-ro-media', 'media-ro'] : ['hotmount-media', 'media'];
-      return mountOf(`${volume}-${name}`, `/run/hotmount/${directory}/${name}`, path, {
-        mountPropagation: 'HostToContainer',
-      });
+      return mountOf(
+        `${volume}-${name}`,
+        `/run/hotmount/${directory}/${name}`,
+        path,
+        { mountPropagation: 'HostToContainer' },
+        ro === 'ro' ? { media: name, access: 'ro' } : { media: name },
+      );
     }),
     ...of('devices').map((item): Mounted => {
       const [name, path = ''] = item.split(':');
-      return mountOf(`hotmount-devices-${name}`, `/run/hotmount/devices/${name}`, path, {});
+      return mountOf(`hotmount-devices-${name}`, `/run/hotmount/devices/${name}`, path, {}, { devices: name });
     }),
     ...of('uevents').flatMap((access): Mounted[] => {
-      if (access === 'udev') return [mountOf('hotmount-udev', '/run/udev', '/run/udev', {})];
+      if (access === 'udev') return [mountOf('hotmount-udev', '/run/udev', '/run/udev', {}, { udev: 'true' })];
       if (access !== 'udevd') return [];
       const volume = { name: 'hotmount-udevd', emptyDir: {} };
       return [
         ...(of('dev').length > 0 ? [] : [devAt('/host-dev')]),
-        { volume, mount: { name: volume.name, mountPath: '/run/udev' } },
+        { volume: { csi: volume, hostPath: volume }, mount: { name: volume.name, mountPath: '/run/udev' } },
       ];
     }),
   ];
@@ -68,10 +80,20 @@ interface Mounted {
   readonly mount: Additions['mounts'][number];
 }
 
-const mountOf = (name: string, source: string, mountPath: string, more: object, type = 'Directory'): Mounted => ({
-  volume: { name, hostPath: { path: source, type } },
+const mountOf = (
+  name: string,
+  source: string,
+  mountPath: string,
+  more: object,
+  volumeAttributes: object,
+  type = 'Directory',
+): Mounted => ({
+  volume: {
+    csi: { name, csi: { driver: 'hotmount.io', readOnly: true, volumeAttributes } },
+    hostPath: { name, hostPath: { path: source, type } },
+  },
   mount: { name, mountPath, readOnly: true, ...more },
 });
 
 const devAt = (path: string): Mounted =>
-  mountOf('hotmount-dev', '/dev', path, { mountPropagation: 'None', recursiveReadOnly: 'IfPossible' });
+  mountOf('hotmount-dev', '/dev', path, { mountPropagation: 'None', recursiveReadOnly: 'IfPossible' }, { dev: 'true' });

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { FEATURES, STATUS } from '../../../src/contract/annotations.ts';
 import type { Json, JsonObject } from '../../../src/contract/json.ts';
 import { REASONS, type Reason } from '../../../src/contract/reasons.ts';
+import type { VolumeKind } from '../../../src/contract/volumes.ts';
 import {
   type Entry,
   type InjectResult,
@@ -75,7 +76,7 @@ describe('injection, for any pod, annotations, policy and namespace', () => {
 
   holds('changes nothing that the summary does not name', (pod, context, policy) => {
     const { pod: injected, summary } = inject(pod, context, policy);
-    const named = namedBy(summary.entries, pod);
+    const named = namedBy(summary.entries, pod, context.volumes);
     expect(changes(pod, injected).filter((change) => !named(change))).toEqual([]);
   });
 
@@ -313,7 +314,7 @@ function apiServerDefaults(pod: JsonObject): JsonObject {
 }
 
 /** Whether a change is one that the entries announce. */
-function namedBy(entries: readonly Entry[], pod: JsonObject): (change: Change) => boolean {
+function namedBy(entries: readonly Entry[], pod: JsonObject, kind: VolumeKind = 'csi'): (change: Change) => boolean {
   const byContainer = new Map(
     [...Map.groupBy(entries, ({ container }) => container)].map(([name, own]) => [name, additionsOf(own)]),
   );
@@ -330,7 +331,7 @@ function namedBy(entries: readonly Entry[], pod: JsonObject): (change: Change) =
     }
     if (list === 'volumes') {
       const isNew = before === undefined && inside.length === 0;
-      return isNew && all.some(({ volumes }) => volumes.some((volume) => isDeepStrictEqual(volume, after)));
+      return isNew && all.some(({ volumes }) => volumes.some((volume) => isDeepStrictEqual(volume[kind], after)));
     }
     const container = containersIn(pod, String(list))[Number(index)];
     const additions = container && byContainer.get(String(container['name']));
@@ -375,8 +376,8 @@ function missing(pod: JsonObject, name: string, additions: Additions): readonly 
       .filter(({ recursiveReadOnly: _, ...mount }) => !mounts.some((m) => contains(asWeWrite(m), mount)))
       .map(({ name, mountPath }) => `${name} at ${mountPath}`),
     ...additions.volumes
-      .filter((volume) => !volumes.some((v) => contains(v, volume)))
-      .map(({ name }) => `volume ${name}`),
+      .filter(({ csi, hostPath }) => !volumes.some((v) => contains(v, csi) || contains(v, hostPath)))
+      .map(({ csi }) => `volume ${csi.name}`),
     ...additions.capabilities.filter((capability) => !held.includes(capability) && !held.includes('ALL')),
     ...(additions.privileged && security['privileged'] !== true ? ['privileged'] : []),
     ...(additions.hostNetwork && (pod['spec'] as JsonObject)['hostNetwork'] !== true ? ['hostNetwork'] : []),

@@ -98,6 +98,12 @@ const volumes = fc
       pick<JsonObject>(
         { name: 'hotmount-lxcfs-meminfo', hostPath: { path: '/run/hotmount/lxcfs/proc/meminfo', type: 'File' } },
         { name: 'hotmount-dev', hostPath: { path: '/dev', type: 'Directory' } },
+        { name: 'hotmount-dev', csi: { driver: 'hotmount.io', readOnly: true, volumeAttributes: { dev: 'true' } } },
+        { name: 'hotmount-media-usb', csi: { driver: 'hotmount.io', volumeAttributes: { media: 'sd' } } },
+        {
+          name: 'hotmount-devices-serial',
+          csi: { driver: 'hotmount.io', readOnly: true, volumeAttributes: { devices: 'serial' }, fsType: null },
+        },
         { name: 'hotmount-dev', hostPath: { path: '/etc', type: 'Directory' } },
         { name: 'hotmount-media-usb', emptyDir: {} },
         { name: 'hotmount-udevd', emptyDir: { medium: 'Memory' } },

@@ -107,4 +107,5 @@ const namespaceLabels: fc.Arbitrary<Labels> = object({
 export const contexts: fc.Arbitrary<Context & { namespaceLabels: Labels }> = fc.record({
   namespace: pick('shop', 'edge-1', 'kube-system'),
   namespaceLabels,
+  volumes: pick('csi', 'hostPath'),
 });

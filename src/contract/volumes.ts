@@ -1,0 +1,99 @@
+import { devicesPath, lxcfsPath, mediaPath, RUN_DIR } from './paths.ts';
+import { isClassName, LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from './wants.ts';
+
+/** The CSI driver's name: of the CSIDriver object, and of what the node daemon registers with the kubelet. */
+export const DRIVER = 'hotmount.io';
+
+/** How the webhook writes hotmount's volumes: as inline volumes of the CSI driver, or as hostPath volumes for nodes without it. */
+export const VOLUME_KINDS = ['csi', 'hostPath'] as const;
+export type VolumeKind = (typeof VOLUME_KINDS)[number];
+
+/** What one of hotmount's volumes gives a pod. */
+export type OwnVolume =
+  | { readonly gives: 'media'; readonly class: string; readonly readOnly: boolean }
+  | { readonly gives: 'devices'; readonly class: string }
+  | { readonly gives: 'lxcfs'; readonly view: LxcfsView }
+  /** The node's /dev. */
+  | { readonly gives: 'dev' }
+  /** The node's udev database. */
+  | { readonly gives: 'udev' };
+
+/** Names that begin so are hotmount's: a second pass finds its volumes by them. */
+export const OWN_VOLUME = 'hotmount-';
+
+/** The name of the volume in the pod. */
+export function volumeName(volume: OwnVolume): string {
+  switch (volume.gives) {
+    case 'media':
+      return `${OWN_VOLUME}${volume.readOnly ? 'ro-' : ''}media-${volume.class}`;
+    case 'devices':
+      return `${OWN_VOLUME}devices-${volume.class}`;
+    case 'lxcfs':
+      return `${OWN_VOLUME}lxcfs-${volume.view}`;
+    default:
+      return `${OWN_VOLUME}${volume.gives}`;
+  }
+}
+
+/** Where on the node it is. The node's own directories are the same whatever the run dir. */
+export function volumePath(volume: OwnVolume, runDir: string = RUN_DIR): string {
+  switch (volume.gives) {
+    case 'media':
+      return mediaPath(volume.class, volume.readOnly, runDir);
+    case 'devices':
+      return devicesPath(volume.class, runDir);
+    case 'lxcfs':
+      return lxcfsPath(LXCFS_VIEWS[volume.view], runDir);
+    case 'dev':
+      return '/dev';
+    case 'udev':
+      return '/run/udev';
+  }
+}
+
+/** Every view but `cpu` is a file; all else is a directory. */
+export const isFileVolume = (volume: OwnVolume): boolean => volume.gives === 'lxcfs' && volume.view !== 'cpu';
+
+/** The `volumeAttributes` of the CSI volume. */
+export function volumeAttributes(volume: OwnVolume): Readonly<Record<string, string>> {
+  switch (volume.gives) {
+    case 'media':
+      return volume.readOnly ? { media: volume.class, access: 'ro' } : { media: volume.class };
+    case 'devices':
+      return { devices: volume.class };
+    case 'lxcfs':
+      return { lxcfs: volume.view };
+    default:
+      return { [volume.gives]: 'true' };
+  }
+}
+
+const EXPECTED =
+  'expected { media: CLASS }, { media: CLASS, access: ro }, { devices: CLASS }, { lxcfs: VIEW }, { dev: "true" } or { udev: "true" }';
+
+/** The inverse of `volumeAttributes`. Never throws: attributes that say anything else come back as a problem, a sentence without a stop. */
+export function readVolumeAttributes(
+  attributes: Readonly<Record<string, unknown>>,
+): { readonly volume: OwnVolume } | { readonly problem: string } {
+  const { access, ...rest } = attributes;
+  const [[gives, value] = ['', ''], ...more] = Object.entries(rest);
+  if (more.length > 0 || typeof value !== 'string') return { problem: EXPECTED };
+  if (access !== undefined && (gives !== 'media' || access !== 'ro')) return { problem: EXPECTED };
+  switch (gives) {
+    case 'media':
+      return isClassName(value)
+        ? { volume: { gives, class: value, readOnly: access === 'ro' } }
+        : { problem: EXPECTED };
+    case 'devices':
+      return isClassName(value) ? { volume: { gives, class: value } } : { problem: EXPECTED };
+    case 'lxcfs': {
+      const view = LXCFS_VIEW_NAMES.find((name) => name === value);
+      return view ? { volume: { gives, view } } : { problem: EXPECTED };
+    }
+    case 'dev':
+    case 'udev':
+      return value === 'true' ? { volume: { gives } } : { problem: EXPECTED };
+    default:
+      return { problem: EXPECTED };
+  }
+}
