@@ -1,10 +1,13 @@
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { devicePath } from './device-path.ts';
 import { errorCode } from './errors.ts';
+import type { Hardware } from './hardware.ts';
 import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
+import { usbFacts } from './usb.ts';
 
 /** A block device as sysfs shows it. Its strings come from the device itself: hostile. */
-export interface BlockDevice {
+export interface BlockDevice extends Hardware {
   /** The kernel's name, `sdb1`. */
   readonly name: string;
   /** `major:minor`. */
@@ -19,11 +22,6 @@ export interface BlockDevice {
   readonly readOnly: boolean;
   /** Medium or device can be taken out. */
   readonly removable: boolean;
-  /** `usb`, `nvme`, `scsi`, `ata`, `mmc`, `virtio` …, or the driver's own word: `loop`, `zram`, `dm`, `md`. */
-  readonly bus: string;
-  readonly vendor: string;
-  readonly model: string;
-  readonly serial: string;
   /** Devices that are built on this one: LVM, RAID, dm-crypt, multipath. */
   readonly holders: readonly string[];
   /** Devices that this one is built on. */
@@ -66,12 +64,15 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
   }
 }
 
-function identify(disk: string, sysfs: string): Pick<BlockDevice, 'bus' | 'vendor' | 'model' | 'serial'> {
+/** The bus: `usb`, `nvme`, `scsi`, `ata`, `mmc`, `virtio` …, or the driver's own word: `loop`, `zram`, `dm`, `md`. */
+function identify(disk: string, sysfs: string): Hardware {
   const usb = usbDeviceOf(disk, sysfs);
   return {
     bus: busOf(disk.slice(sysfs.length)),
     vendor: attribute(disk, 'device/vendor') || (usb ? attribute(usb, 'manufacturer') : ''),
     model: attribute(disk, 'device/model') || attribute(disk, 'device/name') || (usb ? attribute(usb, 'product') : ''),
+    ...usbFacts(disk, sysfs),
+    path: devicePath(disk, sysfs),
     serial: (usb ? attribute(usb, 'serial') : '') || attribute(disk, 'device/serial') || attribute(disk, 'serial'),
   };
 }

@@ -1,14 +1,18 @@
 import { readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { type BlockDevice, readBlockDevice } from './block.ts';
+import { devicePart } from './device-part.ts';
+import { devicePath } from './device-path.ts';
 import { errorCode } from './errors.ts';
+import type { Hardware } from './hardware.ts';
 import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
+import { usbFacts } from './usb.ts';
 
 /** `c188:0`, `b8:16`: as udev names its files. */
 export type DeviceKey = `${'b' | 'c'}${number}:${number}`;
 
 /** A device that has a node, as sysfs shows it. Its strings come from the device itself: hostile. */
-export interface Device {
+export interface Device extends Hardware {
   readonly key: DeviceKey;
   readonly type: 'char' | 'block';
   readonly major: number;
@@ -18,14 +22,9 @@ export interface Device {
   readonly subsystem: string;
   /** Differs from that of every other device since boot, also where their numbers are the same. */
   readonly identity: string;
-  /** As for disks; else `usb`, or what the parent is on (`pci`, `platform`, `virtio` …), or `virtual`. */
-  readonly bus: string;
-  readonly vendor: string;
-  readonly model: string;
-  readonly serial: string;
-  /** Which of several that the same hardware has: interface, port of the adapter, unit, partition. Empty where there is but one. */
+  /** Which of several that the same hardware has (device-part.ts); empty where there is but one. */
   readonly part: string;
-  /** Where it is plugged in; empty for virtual ones. */
+  /** The socket, with the USB version that it speaks; empty for virtual ones. `path` does not tell a USB 2 port from a USB 3 one. */
   readonly port: string;
   /** Undefined for character devices. */
   readonly block: BlockDevice | undefined;
@@ -77,7 +76,7 @@ export function readDevice(
       // kernfs numbers its nodes upwards and does not use a number twice. A reader stays the same when its medium changes.
       identity: block ? `${ino}.${block.diskSequence}` : String(ino),
       ...identify(path, block, sysfs),
-      part: partOf(path, block, sysfs),
+      part: devicePart(path, { subsystem, name }, block, sysfs),
       port: portOf(path, sysfs),
       block,
     };
@@ -90,15 +89,16 @@ export function readDevice(
 const linkOf = (key: DeviceKey, sysfs: string): string =>
   join(sysfs, 'dev', key.startsWith('b') ? 'block' : 'char', key.slice(1));
 
-function identify(
-  path: string,
-  block: BlockDevice | undefined,
-  sysfs: string,
-): Pick<Device, 'bus' | 'vendor' | 'model' | 'serial'> {
-  if (block) return { bus: block.bus, vendor: block.vendor, model: block.model, serial: block.serial };
+function identify(path: string, block: BlockDevice | undefined, sysfs: string): Hardware {
+  if (block) {
+    const { bus, vendor, model, serial, product, usb, interfaces, path } = block;
+    return { bus, vendor, model, serial, product, usb, interfaces, path };
+  }
+  const where = { ...usbFacts(path, sysfs), path: devicePath(path, sysfs) };
   const usb = usbDeviceOf(path, sysfs);
   if (usb) {
     return {
+      ...where,
       bus: 'usb',
       vendor: attribute(usb, 'manufacturer') || attribute(usb, 'idVendor'),
       model: attribute(usb, 'product') || attribute(usb, 'idProduct'),
@@ -106,6 +106,7 @@ function identify(
     };
   }
   return {
+    ...where,
     bus: busOf(path, sysfs),
     vendor: attribute(path, 'device/vendor') || attribute(path, 'device/manufacturer'),
     model: attribute(path, 'device/model') || attribute(path, 'device/name'),
@@ -124,23 +125,6 @@ function busOf(path: string, sysfs: string): string {
     }
   }
   return 'virtual';
-}
-
-function partOf(path: string, block: BlockDevice | undefined, sysfs: string): string {
-  const all = ancestors(path, sysfs);
-  const interfaceNumber = all.map((at) => attribute(at, 'bInterfaceNumber')).find((number) => number !== '');
-  const portNumber = attribute(dirname(dirname(path)), 'port_number');
-  // host:channel:target:unit, the name of a SCSI device. Card readers have a unit for each slot.
-  const unit = all.map((at) => /^\d+:\d+:\d+:(\d+)$/.exec(basename(at))?.[1]).find((number) => number !== undefined);
-  const partition = block?.isPartition ? attribute(path, 'partition') : '';
-  return [
-    interfaceNumber && interfaceNumber !== '00' ? `if${interfaceNumber}` : '',
-    portNumber && portNumber !== '0' ? `port${portNumber}` : '',
-    unit && unit !== '0' ? `lun${unit}` : '',
-    partition ? `part${partition}` : '',
-  ]
-    .filter(Boolean)
-    .join('-');
 }
 
 /** By the controller and the sockets on the way: bus numbers are given in the order in which controllers are found. */

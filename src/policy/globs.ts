@@ -27,6 +27,15 @@ export function matchesGlobs(patterns: readonly string[], value: string): boolea
   return matcher(value);
 }
 
+/** The same for something that has several values: one of them must match, and none be excluded. */
+export function matchesGlobsOfAny(patterns: readonly string[], values: readonly string[]): boolean {
+  const [excluded, wanted] = [patterns.filter(isExclusion).map(withoutBang), patterns.filter((p) => !isExclusion(p))];
+  return (
+    (wanted.length === 0 || values.some((value) => matchesGlobs(wanted, value))) &&
+    (excluded.length === 0 || !values.some((value) => matchesGlobs(excluded, value)))
+  );
+}
+
 /** Why a text is not a glob, as a phrase that goes after the quoted text; undefined where it is one. */
 export function globProblem(pattern: string): string | undefined {
   if (pattern === '!') return 'excludes nothing: a pattern must follow the "!"';

@@ -46,7 +46,7 @@ export function flatten(issue: Issue, above: Path = []): readonly ShapeProblem[]
       const known = issue.message.split(' ');
       return issue.keys.map((key) => ({
         path: [...path, key],
-        message: `there is no such key${didYouMean(key, known) || `; the keys here are ${listing(known)}`}`,
+        message: `there is no such key${otherwiseNamed(key, known) || didYouMean(key, known) || `; the keys here are ${listing(known)}`}`,
         at: 'key',
       }));
     }
@@ -62,6 +62,25 @@ export function flatten(issue: Issue, above: Path = []): readonly ShapeProblem[]
     default:
       return [{ path, message: issue.message }];
   }
+}
+
+/** Keys by the names that sysfs, udev and other device plugins give to the same thing. */
+const OTHER_NAMES: readonly (readonly [RegExp, key: string, example: string])[] = [
+  [
+    /^id(vendor|product)$|^(id_)?(vendor|model|product)_?id$|^(vid|pid|vidpid|usb_?ids?)$/i,
+    'usb',
+    'usb: ["VENDOR:PRODUCT"], as lsusb prints it',
+  ],
+  [/^manufacturer$|^id_vendor(_enc)?$/i, 'vendor', 'vendor'],
+  [/^id_model(_enc)?$/i, 'model', 'model'],
+  [/^id_serial(_short)?$|^serial_?number$/i, 'serial', 'serial'],
+  [/^id_path(_tag)?$|^(usb_?)?port$|^by-?path$/i, 'path', 'path: ["*-usb-0:1.3"], as udev has it in ID_PATH'],
+  [/^b?interface_?(class|subclass|protocol)$/i, 'interface', 'interface: ["CLASS/SUBCLASS/PROTOCOL"], in hexadecimal'],
+];
+
+function otherwiseNamed(key: string, known: readonly string[]): string {
+  const found = OTHER_NAMES.find(([pattern, name]) => pattern.test(key) && known.includes(name));
+  return found ? `; write ${found[2]}` : '';
 }
 
 /** `rules[1].allow.media[0]`, `podLabels["app.kubernetes.io/name"]` */

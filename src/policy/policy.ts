@@ -21,21 +21,31 @@ export interface MediaClass {
   };
 }
 
-/** Lists are globs, any of which may match. */
-export interface MediaMatch {
+/** What media and device classes match in the same way. Lists are globs, any of which may match. */
+export interface HardwareMatch {
   readonly bus?: readonly string[] | undefined;
+  readonly devname?: readonly string[] | undefined;
+  /** The device's own words, with those below. */
+  readonly vendor?: readonly string[] | undefined;
+  readonly model?: readonly string[] | undefined;
+  readonly product?: readonly string[] | undefined;
+  readonly serial?: readonly string[] | undefined;
+  /** `vendor:product`, lower-case hexadecimal. */
+  readonly usb?: readonly string[] | undefined;
+  /** `class/subclass/protocol` of one of its interfaces. */
+  readonly interface?: readonly string[] | undefined;
+  /** The port, as udev's ID_PATH has it. */
+  readonly path?: readonly string[] | undefined;
+  /** This and the sizes, in bytes, are those of disks. */
+  readonly removable?: boolean | undefined;
+  readonly minSize?: number | undefined;
+  readonly maxSize?: number | undefined;
+}
+
+export interface MediaMatch extends HardwareMatch {
   readonly fsType?: readonly string[] | undefined;
   readonly label?: readonly string[] | undefined;
   readonly uuid?: readonly string[] | undefined;
-  readonly vendor?: readonly string[] | undefined;
-  readonly model?: readonly string[] | undefined;
-  readonly serial?: readonly string[] | undefined;
-  readonly devname?: readonly string[] | undefined;
-  readonly removable?: boolean | undefined;
-  /** Bytes. */
-  readonly minSize?: number | undefined;
-  /** Bytes. */
-  readonly maxSize?: number | undefined;
 }
 
 export interface DeviceClass {
@@ -48,20 +58,10 @@ export interface DeviceClass {
   readonly gid: number;
 }
 
-/** Lists are globs, any of which may match. */
-export interface DeviceMatch {
+export interface DeviceMatch extends HardwareMatch {
   readonly subsystem?: readonly string[] | undefined;
-  readonly devname?: readonly string[] | undefined;
-  readonly bus?: readonly string[] | undefined;
-  readonly vendor?: readonly string[] | undefined;
-  readonly model?: readonly string[] | undefined;
-  readonly serial?: readonly string[] | undefined;
   /** Of udev: the device has all of these, each with a value that one of its globs matches. */
   readonly properties?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** This and the sizes, in bytes, are those of block devices. */
-  readonly removable?: boolean | undefined;
-  readonly minSize?: number | undefined;
-  readonly maxSize?: number | undefined;
 }
 
 export interface Rule {

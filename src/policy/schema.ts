@@ -15,6 +15,7 @@ import { globProblem, literalOf } from './globs.ts';
 import { FILE_SYSTEM_NAMES } from './mount-options.ts';
 import type { Policy } from './policy.ts';
 import { parseSize, SIZE_EXPECTED, SIZE_PATTERN } from './size.ts';
+import { mistakenUsbId, usbIdProblem, usbInterfaceProblem, wholeInterface } from './usb.ts';
 
 /**
  * The shape of the policy, key by key. What one value tells is checked here, what takes two (a rule that names a class) in
@@ -82,10 +83,25 @@ const matches = <T extends z.ZodType<object>>(match: T) =>
     }),
   ).describe('Any of these; within one, all.');
 
+/** Globs of a device's own words, where people write ids of USB instead. */
+const words = (half: 'vendor' | 'model') =>
+  text((value) => (value === '' ? 'is empty and matches nothing' : (globProblem(value) ?? mistakenUsbId(value, half))));
+
+/** What media and device classes match in the same way, all from sysfs. */
 const hardware = {
-  vendor: globs('vendors'),
-  model: globs('models'),
+  vendor: someOf(words('vendor')).optional().describe('Globs of vendors, in the words of the device; "!" excludes.'),
+  model: someOf(words('model')).optional().describe('Globs of models, in the words of the device; "!" excludes.'),
+  product: globs('product strings of USB descriptors'),
   serial: globs('serial numbers'),
+  usb: someOf(text(usbIdProblem).transform((value) => value.toLowerCase()))
+    .optional()
+    .describe('Globs of USB ids, VENDOR:PRODUCT as lsusb prints them; "!" excludes.'),
+  interface: someOf(text(usbInterfaceProblem).transform(wholeInterface))
+    .optional()
+    .describe(
+      'Globs of USB interfaces, CLASS or CLASS/SUBCLASS/PROTOCOL in hexadecimal; one of the device must match.',
+    ),
+  path: globs('ports, as udev has them in ID_PATH, such as "pci-0000:00:14.0-usb-0:1.3"'),
 };
 const bus = globs('buses: usb, nvme, scsi, ata, mmc, virtio, loop, zram …, from the sysfs path');
 const devname = globs('device names without /dev/, such as "sd[a-z]1"');

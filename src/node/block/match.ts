@@ -1,15 +1,32 @@
-import { type MediaMatch, matchesGlobs } from '../../policy/index.ts';
+import { usbPort } from '../../linux/device-path.ts';
+import type { Hardware } from '../../linux/hardware.ts';
+import { type HardwareMatch, matchesGlobs, matchesGlobsOfAny } from '../../policy/index.ts';
 
 /** What media and device classes match in the same way. Left out, a criterion holds. */
 export const is = (globs: readonly string[] | undefined, value: string): boolean =>
   globs === undefined || matchesGlobs(globs, value);
+
+const isAny = (globs: readonly string[] | undefined, values: readonly string[]): boolean =>
+  globs === undefined || matchesGlobsOfAny(globs, values);
+
+/** Whether the hardware is what an item of a class names. A `path` may be written with the USB interface, as udev has it, or without. */
+export const isHardware = (entry: HardwareMatch, device: Hardware & { readonly name: string }): boolean =>
+  is(entry.devname, device.name) &&
+  is(entry.bus, device.bus) &&
+  is(entry.vendor, device.vendor) &&
+  is(entry.model, device.model) &&
+  is(entry.product, device.product) &&
+  is(entry.serial, device.serial) &&
+  is(entry.usb, device.usb) &&
+  isAny(entry.interface, device.interfaces) &&
+  isAny(entry.path, [device.path, usbPort(device.path)]);
 
 /**
  * @param disk its `size` in bytes
  * @param isFixed it was there before hotmount and cannot be taken out: only `removable: false` says that such a one is meant
  */
 export function isDisk(
-  entry: Pick<MediaMatch, 'removable' | 'minSize' | 'maxSize'>,
+  entry: Pick<HardwareMatch, 'removable' | 'minSize' | 'maxSize'>,
   disk: { readonly removable: boolean; readonly size: number },
   isFixed: boolean,
 ): boolean {

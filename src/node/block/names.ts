@@ -38,7 +38,7 @@ export function* nameCandidates(source: NameSource, nameBy: readonly (keyof Name
 }
 
 /** Cuts between characters. */
-function truncate(name: string, maxLength: number): string {
+export function truncate(name: string, maxLength: number): string {
   let length = 0;
   let kept = '';
   for (const character of name) {

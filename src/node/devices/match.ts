@@ -1,6 +1,6 @@
 import type { Device } from '../../linux/device.ts';
 import { type DeviceClass, type DeviceMatch, literalOf, matchesGlobs } from '../../policy/index.ts';
-import { is, isDisk } from '../block/match.ts';
+import { is, isDisk, isHardware } from '../block/match.ts';
 
 /** What is known of a device besides what sysfs says. */
 export interface Facts {
@@ -37,11 +37,7 @@ function matches(entry: DeviceMatch, device: Device, { isFixed, properties }: Fa
   const asksForDisk = [entry.removable, entry.minSize, entry.maxSize].some((criterion) => criterion !== undefined);
   return (
     is(entry.subsystem, device.subsystem) &&
-    is(entry.devname, device.name) &&
-    is(entry.bus, device.bus) &&
-    is(entry.vendor, device.vendor) &&
-    is(entry.model, device.model) &&
-    is(entry.serial, device.serial) &&
+    isHardware(entry, device) &&
     hasProperties(entry.properties, properties) &&
     (block ? isDisk(entry, block, isFixed) : !asksForDisk)
   );

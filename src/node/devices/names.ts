@@ -1,5 +1,5 @@
 import type { Device } from '../../linux/device.ts';
-import { safeName } from '../block/names.ts';
+import { truncate } from '../block/names.ts';
 
 /** Of each class: links to the nodes by what the hardware says of itself. */
 export const BY_ID = 'by-id';
@@ -44,16 +44,31 @@ export function byIdNames<T extends Identified>(devices: readonly T[]): Map<stri
 
 /** From the shortest name of a device to one that no other can have; undefined for one that says nothing of itself. */
 function namesOf({ name, bus, vendor, model, serial, part, port }: Identified): string[] | undefined {
-  const words = [vendor, model, serial].map(clean).filter(Boolean);
-  if (words.length === 0) return undefined;
+  const words = [vendor, model, serial].map((word) => clean(word));
+  if (words.every((word) => word === '')) return undefined;
   const join = (...parts: readonly string[]): string => parts.filter(Boolean).join('-');
-  const base = `${clean(bus) || 'unknown'}-${words.join('_')}`;
-  const withPort = join(base, clean(port), clean(part));
-  // Several nodes of one function have the same id, such as those of an input device.
-  const withName = join(withPort, clean(name));
-  return clean(serial) ? [join(base, clean(part)), withPort, withName] : [withPort, withName];
+  const base = `${clean(bus) || 'unknown'}-${words.filter(Boolean).join('_')}`;
+  const end = clean(part, MAX_END);
+  const withPort = join(base, clean(port, MAX_END), end);
+  // Several nodes of one function may have the same id.
+  const withName = join(truncate(base, MAX_BASE), clean(port, MAX_END), end, clean(name, MAX_END));
+  return words[2] === '' ? [withPort, withName] : [join(base, end), withPort, withName];
 }
 
-/** Bytes of each word: a name has room for seven. */
-const MAX_WORD = 32;
-const clean = (text: string): string => safeName(text, MAX_WORD) ?? '';
+/**
+ * A word of a name the way udev writes it (systemd, src/shared/udev-util.c): a run of white space becomes one `_`, and so does each character
+ * that is not a letter, digit or one of `#+-.:=@_`. Names that people have in their configuration stay valid here.
+ */
+function clean(text: string, maxLength = MAX_WORD): string {
+  const word = text
+    .normalize('NFC')
+    .trim()
+    .replace(/\s+/gu, '_')
+    .replace(/[^\p{L}\p{N}\p{M}#+.:=@_-]/gu, '_');
+  return /[\p{L}\p{N}]/u.test(word) ? truncate(word, maxLength) : '';
+}
+
+// Bytes, below NAME_MAX (255) together: udev cuts vendor and model at 64, too.
+const MAX_WORD = 60;
+const MAX_END = 24;
+const MAX_BASE = 160;

@@ -1,7 +1,7 @@
 import type { FileSystem } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import type { MediaClass, MediaMatch } from '../../policy/index.ts';
-import { is, isDisk } from '../block/match.ts';
+import { is, isDisk, isHardware } from '../block/match.ts';
 
 /**
  * The first class that takes the disk. Without `fileSystem`, the first one that could: what is on a disk is only looked at where some
@@ -20,11 +20,7 @@ export function classOf(
 
 function matches(entry: MediaMatch, device: BlockDevice, fileSystem: FileSystem | undefined): boolean {
   return (
-    is(entry.bus, device.bus) &&
-    is(entry.vendor, device.vendor) &&
-    is(entry.model, device.model) &&
-    is(entry.serial, device.serial) &&
-    is(entry.devname, device.name) &&
+    isHardware(entry, device) &&
     (fileSystem === undefined ||
       (is(entry.fsType, fileSystem.type) && is(entry.label, fileSystem.label) && is(entry.uuid, fileSystem.uuid)))
   );

@@ -22,7 +22,13 @@ describe('readBlockDevice, on a tree like /sys', () => {
   beforeAll(() => {
     sysfs = mkdtempSync(join(tmpdir(), 'hotmount-sysfs-'));
     mkdirSync(join(sysfs, 'class/block'), { recursive: true });
-    write(USB, { idVendor: '0951', serial: '001CC0EC', manufacturer: 'Kingston', product: 'DataTraveler' });
+    write(USB, {
+      idVendor: '0951',
+      idProduct: '1666',
+      serial: '001CC0EC',
+      manufacturer: 'Kingston',
+      product: 'DataTraveler',
+    });
     write(STICK, {
       dev: '8:16',
       size: '60000',
@@ -84,6 +90,10 @@ describe('readBlockDevice, on a tree like /sys', () => {
       vendor: 'Kingston',
       model: 'DT 101 G2',
       serial: '001CC0EC',
+      usb: '0951:1666',
+      product: 'DataTraveler',
+      interfaces: [],
+      path: '',
       holders: ['dm-0'],
       slaves: [],
       partitions: [],

@@ -27,7 +27,14 @@ function plugSerial(port: string, strings: Readonly<Record<string, string>>): vo
   const tty = `${usb}/1-${port}:1.0/ttyUSB0/tty/ttyUSB0`;
   write(hub, { idVendor: '1d6b', idProduct: '0002', version: ' 2.00', devpath: '0' });
   write(usb, { idVendor: '0403', idProduct: '6001', devpath: port, ...strings });
-  write(`${usb}/1-${port}:1.0`, { bInterfaceNumber: '00' });
+  write(`${usb}/1-${port}:1.0`, {
+    bInterfaceNumber: '00',
+    bInterfaceClass: 'ff',
+    bInterfaceSubClass: 'ff',
+    bInterfaceProtocol: 'ff',
+  });
+  link('devices/pci0000:00/0000:00:14.0/subsystem', 'bus/pci');
+  for (const at of [hub, usb, `${usb}/1-${port}:1.0`]) link(`${at}/subsystem`, 'bus/usb');
   write(`${usb}/1-${port}:1.0/ttyUSB0`, { port_number: '0' });
   write(tty, { uevent: 'MAJOR=188\nMINOR=0\nDEVNAME=ttyUSB0', dev: '188:0' });
   link(`${tty}/subsystem`, 'class/tty');
@@ -47,7 +54,11 @@ describe('a device in sysfs', () => {
       vendor: 'FTDI',
       model: 'FT232R USB UART',
       serial: 'A50285BI',
-      part: '',
+      usb: '0403:6001',
+      product: 'FT232R USB UART',
+      interfaces: ['ff/ff/ff'],
+      path: 'pci-0000:00:14.0-usb-0:2.3:1.0',
+      part: 'if00-port0',
       port: '0000:00:14.0-usb2-2.3',
     });
     expect(deviceKeys(sysfs)).toEqual(['c188:0']);
@@ -76,6 +87,60 @@ describe('a device in sysfs', () => {
     expect(readDevice('c188:0', ({ name }) => name === 'ttyUSB1', sysfs)).toBeUndefined();
     expect(readDevice('c188:1', undefined, sysfs)).toBeUndefined();
     expect(deviceKeys(join(sysfs, 'none'))).toEqual([]);
+  });
+});
+
+/** A node of a USB interface, as Linux 6.1 shows it. */
+function plugFunction(node: string, subsystem: string, files: Readonly<Record<string, string>>, number = '00'): string {
+  plugSerial('2.3', { manufacturer: 'ACME', product: 'Thing', serial: 'S1' });
+  const usb = 'devices/pci0000:00/0000:00:14.0/usb1/1-2.3';
+  const own = `${usb}/1-2.3:1.${Number(number)}`;
+  write(own, {
+    bInterfaceNumber: number,
+    bInterfaceClass: '03',
+    bInterfaceSubClass: '01',
+    bInterfaceProtocol: '01',
+  });
+  const path = `${own}/${subsystem}/parent/${node}`;
+  write(path, { uevent: `MAJOR=13\nMINOR=64\nDEVNAME=${node}`, ...files });
+  mkdirSync(join(sysfs, path, 'device/capabilities'), { recursive: true });
+  link(`${path}/subsystem`, `class/${subsystem}`);
+  link('dev/char/13:64', path);
+  return path;
+}
+
+describe('the part of its hardware that a node is', () => {
+  const partOf = (): string | undefined => readDevice('c13:64', undefined, sysfs)?.part;
+
+  // Captured from /sys/class/input/*/device/capabilities of real devices.
+  it.each([
+    ['a keyboard', { key: '1000000000007 ff9f207ac14057ff febeffdfffefffff fffffffffffffffe' }, 'event-kbd'],
+    ['a mouse', { key: '1f0000 0 0 0 0', rel: '1943' }, 'event-mouse'],
+    ['a tablet of a virtual machine', { key: '1f0000 0 0 0 0', rel: '100', abs: '3' }, 'event-mouse'],
+    ['a game pad', { key: '7cdb000000000000 0 0 0 0', abs: '3003f' }, 'event-joystick'],
+    ['a power button', { key: '10000000000000 0' }, 'event'],
+    ['one that says nothing', {}, 'event'],
+    ['one that lies', { key: '$(reboot)' }, 'event'],
+  ])('is its kind, of %s', (_, capabilities, part) => {
+    const path = plugFunction('event5', 'input', {});
+    write(`${path}/device/capabilities`, capabilities);
+    expect(partOf()).toBe(part);
+  });
+
+  it.each([
+    ['video4', 'video4linux', { index: '1' }, 'video-index1'],
+    ['controlC2', 'sound', {}, 'control'],
+    ['pcmC1D0p', 'sound', {}, 'pcmD0p'],
+    ['hidraw3', 'hidraw', {}, 'hidraw'],
+  ])('has no number that depends on the order of plugging: %s of %s', (node, subsystem, files, part) => {
+    plugFunction(node, subsystem, files);
+    expect(partOf()).toBe(part);
+  });
+
+  it('names an interface that is not the first', () => {
+    plugFunction('hidraw3', 'hidraw', {}, '02');
+    expect(partOf()).toBe('if02-hidraw');
+    expect(readDevice('c13:64', undefined, sysfs)?.interfaces).toEqual(['03/01/01']);
   });
 });
 
