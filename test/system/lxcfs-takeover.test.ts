@@ -6,7 +6,7 @@ import { MountReplacer } from '../../src/linux/mount-replacer.ts';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import { namespaceOf } from '../../src/linux/namespaces.ts';
 import { askToYield } from '../../src/node/lxcfs/api.ts';
-import { Reattach } from '../../src/node/lxcfs/attach.ts';
+import { Attacher } from '../../src/node/lxcfs/attach.ts';
 import { FILES } from '../../src/node/lxcfs/attach-plan.ts';
 import { Installation } from './lxcfs/installation.ts';
 import { ReadingContainer } from './lxcfs/reading.ts';
@@ -271,13 +271,13 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
         }),
       );
       const home = namespaceOf('self');
-      const reattach = new Reattach(replacer, lxcfs.runDir);
+      const attacher = new Attacher(replacer, lxcfs.runDir);
       const descriptors = readdirSync('/proc/self/fd').length;
       const threads = readdirSync('/proc/self/task').length;
       for (let i = 0; i < heals; i++) {
         const live = lives[i % 2] as (typeof lives)[0];
-        reattach.setLive(live.sources);
-        const [{ readFile }] = await Promise.all([import('node:fs/promises'), reattach.heal()]);
+        attacher.setSources(live.sources);
+        const [{ readFile }] = await Promise.all([import('node:fs/promises'), attacher.attachAll()]);
         expect(new Set(container.lxcfsMounts().map(({ device }) => device))).toEqual(new Set([live.device]));
         // The pool's threads and this one.
         const own = await Promise.all(Array.from({ length: 8 }, () => readFile('/proc/self/mountinfo', 'latin1')));

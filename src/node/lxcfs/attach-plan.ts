@@ -36,7 +36,7 @@ export interface Source {
 export type Sources = ReadonlyMap<string, Source>;
 
 /** One path in one namespace that needs something done. */
-export interface Repair {
+export interface Attachment {
   readonly mountPoint: string;
   /** Zero-terminated. */
   readonly path: Uint8Array;
@@ -52,7 +52,7 @@ export interface Repair {
 }
 
 /** What no mount table tells. */
-export interface Known {
+export interface AttachFacts {
   /** Ids of mounts of this namespace that the kernel has said it will not part with: one live mount on top is right. */
   readonly locked?: ReadonlySet<number>;
   /** Devices of what another supervisor serves. */
@@ -79,14 +79,14 @@ export function foreignDevices(mounts: readonly Mount[], runDir: string): Set<st
  * alone are mounts that are covered by someone else's, whole lxcfs trees (those of the node and of namespaces that copied the node's
  * table), the node's own files where they lie ready in the run dir, and what is locked or foreign.
  */
-export function planRepairs(
+export function planAttachments(
   mounts: readonly Mount[],
   sources: Sources,
-  { locked = new Set(), foreign = new Set(), dead = new Set() }: Known = {},
-): Repair[] {
+  { locked = new Set(), foreign = new Set(), dead = new Set() }: AttachFacts = {},
+): Attachment[] {
   if (!mounts.some(isOurs)) return [];
   const table = new MountTable(mounts);
-  const repairs: Repair[] = [];
+  const attachments: Attachment[] = [];
   for (const top of mounts) {
     if (!isOurs(top) || foreign.has(top.device) || table.isInRunDir(top) || !table.isVisible(top)) continue;
     const all = table.stackEndingIn(top);
@@ -105,13 +105,13 @@ export function planRepairs(
     if (stack.length === 1 && stack[0]?.isLive) continue;
     const set = attributesOf(top.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
-    repairs.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
+    attachments.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
   }
-  return repairs;
+  return attachments;
 }
 
 /** How many files of a table are as they should be: from lxcfs, or the node's own in their place. */
-export function countLive(mounts: readonly Mount[], sources: Sources): { lxcfs: number; node: number } {
+export function countAttached(mounts: readonly Mount[], sources: Sources): { lxcfs: number; node: number } {
   const table = new MountTable(mounts);
   const live = mounts.filter(
     (mount) => isOurs(mount) && !table.isInRunDir(mount) && mount.device === sources.get(fileOf(mount))?.device,

@@ -5,51 +5,58 @@ import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/m
 import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
 import { type MountNamespace, mountNamespaces, namespaceOf, nodeNamespaces } from '../../linux/namespaces.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers/identity.ts';
-import { countLive, foreignDevices, mayHaveOurs, planRepairs, type Repair, type Sources } from './attach-plan.ts';
+import {
+  type Attachment,
+  countAttached,
+  foreignDevices,
+  mayHaveOurs,
+  planAttachments,
+  type Sources,
+} from './attach-plan.ts';
 
 /** A file that a container should read from lxcfs, and does not. */
-export interface Unhealed extends ContainerIdentity {
+export interface AttachFailure extends ContainerIdentity {
   readonly pid: number;
   readonly path: string;
   readonly reason: string;
 }
 
-/** What one or several looks have done. */
-export interface Healed {
+/** What one or several passes have done. */
+export interface AttachResult {
   /** Files put in place. */
   readonly files: number;
   readonly namespaces: number;
   /** When the last one was, in ms of `performance.now()`; unmounting what was there before takes longer. */
   readonly attachedAt: number | undefined;
-  readonly unhealed: readonly Unhealed[];
+  readonly failures: readonly AttachFailure[];
 }
 
-/** What a look finds in place. */
-export interface Attached {
+/** What a pass finds in place. */
+export interface AttachedCount {
   readonly containers: number;
   readonly files: number;
   /** Files besides that show the node's values, for want of an lxcfs that serves them. */
   readonly nodeFiles: number;
 }
 
-/** Containers that start and stop all the time must not keep a heal from ending; what is left is done by the next. */
-const MAX_LOOKS = 10;
+/** Containers that start and stop all the time must not keep a resync from ending; the next one does what is left. */
+const MAX_PASSES = 10;
 
 /** What the worker says where it did not find the mount that was to be replaced. */
 const ESTALE = 116;
 
 /** Puts the files of the published lxcfs in place in every mount namespace of the node that has files of an earlier one of ours. */
-export class Reattach {
+export class Attacher {
   readonly #replacer: MountReplacer;
   readonly #runDir: string;
   readonly #openNodeFiles: () => Promise<Sources>;
-  #live: Sources | undefined;
+  #served: Sources | undefined;
   /** The node's own, once they were needed. */
   #node: Sources | undefined;
   #opening: Promise<Sources> | undefined;
   /** Both: the live one's come first. */
   #sources: Sources = new Map();
-  /** Where files of ours were seen last: a heal goes there first. */
+  /** Where files of ours were seen last: a resync goes there first. */
   #known = new Map<string, MountNamespace>();
   /** Ids of mounts that the kernel has not let go, by namespace. Both kinds of ids are used again. */
   readonly #locked = new Map<string, ReadonlySet<number>>();
@@ -60,10 +67,10 @@ export class Reattach {
   /** Namespaces that have not let a worker go: until they do, none is entered again, for each try costs a thread. */
   readonly #hanging = new Set<string>();
   #queue: Promise<unknown> = Promise.resolve();
-  /** Looks at single processes that have not begun yet: one more would find the same. */
-  readonly #waiting = new Map<number, Promise<Healed>>();
-  attached: Attached = { containers: 0, files: 0, nodeFiles: 0 };
-  unhealed: readonly Unhealed[] = [];
+  /** Single processes whose turn has not come yet: one more request would find the same. */
+  readonly #waiting = new Map<number, Promise<AttachResult>>();
+  attached: AttachedCount = { containers: 0, files: 0, nodeFiles: 0 };
+  failures: readonly AttachFailure[] = [];
 
   /** @param openNodeFiles what takes the place of files that are not served; nothing does where it gives none */
   constructor(replacer: MountReplacer, runDir: string, openNodeFiles = async (): Promise<Sources> => new Map()) {
@@ -72,10 +79,10 @@ export class Reattach {
     this.#openNodeFiles = openNodeFiles;
   }
 
-  /** What containers ought to read from, from now on. */
-  setLive(live: Sources): void {
-    this.#live = live;
-    this.#sources = new Map([...(this.#node ?? []), ...live]);
+  /** Sets what containers read from now on. Moves nobody yet. */
+  setSources(served: Sources): void {
+    this.#served = served;
+    this.#sources = new Map([...(this.#node ?? []), ...served]);
   }
 
   close(): void {
@@ -83,24 +90,24 @@ export class Reattach {
     this.#node = undefined;
   }
 
-  /** Looks at the whole node until a look finds nothing to do. */
-  heal(): Promise<Healed> {
-    return this.#enqueue(() => this.#heal());
+  /** Attaches every container of the node: passes over all of them until a pass finds nothing to do. */
+  attachAll(): Promise<AttachResult> {
+    return this.#enqueue(() => this.#attachEverywhere());
   }
 
-  /** Looks at the namespace of one process only. */
-  healProcess(pid: number): Promise<Healed> {
+  /** Attaches the container of one process only. */
+  attachProcess(pid: number): Promise<AttachResult> {
     const waiting = this.#waiting.get(pid);
     if (waiting) return waiting;
     const result = this.#enqueue(async () => {
       this.#waiting.delete(pid);
       const id = namespaceOf(pid);
-      const total = new Round();
+      const total = new Pass();
       if (!id || this.#nodeNamespaces.has(id)) return total;
-      await this.#untilNothingIsLeft(total, async () => {
-        const round = new Round();
-        await this.#visit({ id, pid }, round);
-        return round;
+      await this.#untilSettled(total, async () => {
+        const pass = new Pass();
+        await this.#visit({ id, pid }, pass);
+        return pass;
       });
       return total;
     });
@@ -109,7 +116,7 @@ export class Reattach {
   }
 
   /** One after the other: two that work on one stack at once would see each other's halves. */
-  #enqueue(job: () => Promise<Healed>): Promise<Healed> {
+  #enqueue(job: () => Promise<AttachResult>): Promise<AttachResult> {
     const result = this.#queue.then(() => {
       this.#foreign = foreignDevices(readMountinfo(), this.#runDir);
       this.#nodeNamespaces = nodeNamespaces();
@@ -119,33 +126,33 @@ export class Reattach {
     return result;
   }
 
-  async #heal(): Promise<Healed> {
-    const total = new Round();
+  async #attachEverywhere(): Promise<AttachResult> {
+    const total = new Pass();
     await forEach(this.#known.values(), async (namespace) => {
       if (namespaceOf(namespace.pid) === namespace.id) await this.#visit(namespace, total);
     });
-    await this.#untilNothingIsLeft(total, () => this.#look());
-    this.unhealed = total.unhealed;
+    await this.#untilSettled(total, () => this.#pass());
+    this.failures = total.failures;
     return total;
   }
 
-  async #untilNothingIsLeft(total: Round, look: () => Promise<Round>): Promise<void> {
-    for (let looks = 0; looks < MAX_LOOKS; looks++) {
-      const round = await look();
-      total.add(round);
-      total.unhealed = round.unhealed;
-      if (round.actions === 0) break;
+  async #untilSettled(total: Pass, run: () => Promise<Pass>): Promise<void> {
+    for (let passes = 0; passes < MAX_PASSES; passes++) {
+      const pass = await run();
+      total.add(pass);
+      total.failures = pass.failures;
+      if (pass.actions === 0) break;
     }
   }
 
-  async #look(): Promise<Round> {
-    const round = new Round();
+  async #pass(): Promise<Pass> {
+    const pass = new Pass();
     const known = new Map<string, MountNamespace>();
     const count = { files: 0, nodeFiles: 0 };
     const namespaces = mountNamespaces();
     await forEach(namespaces.values(), async (namespace) => {
       if (this.#nodeNamespaces.has(namespace.id)) return;
-      const found = await this.#visit(namespace, round);
+      const found = await this.#visit(namespace, pass);
       if (!found) return;
       known.set(namespace.id, namespace);
       count.files += found.lxcfs;
@@ -155,80 +162,80 @@ export class Reattach {
     const ids = new Set(namespaces.map(({ id }) => id));
     for (const id of this.#locked.keys()) if (!ids.has(id)) this.#locked.delete(id);
     this.attached = { containers: known.size, ...count };
-    return round;
+    return pass;
   }
 
   /** @returns how many files it has as they should be, by what its table said; undefined where it has none of ours at all */
-  async #visit(namespace: MountNamespace, round: Round): Promise<{ lxcfs: number; node: number } | undefined> {
+  async #visit(namespace: MountNamespace, pass: Pass): Promise<{ lxcfs: number; node: number } | undefined> {
     const text = readTable(namespace.pid);
-    if (!this.#live || !mayHaveOurs(text)) return undefined;
+    if (!this.#served || !mayHaveOurs(text)) return undefined;
     const mounts = parseMountinfo(text);
-    const repairs = await this.#plan(mounts, namespace, round);
-    const count = countLive(mounts, this.#sources);
-    if (repairs.length === 0) return count.lxcfs + count.node > 0 ? count : undefined;
+    const attachments = await this.#plan(mounts, namespace, pass);
+    const count = countAttached(mounts, this.#sources);
+    if (attachments.length === 0) return count.lxcfs + count.node > 0 ? count : undefined;
     if (this.#hanging.has(namespace.id)) {
-      for (const repair of repairs) round.fail(namespace, repair, 'a way in its mount namespace hangs');
+      for (const attachment of attachments) pass.fail(namespace, attachment, 'a way in its mount namespace hangs');
       return count;
     }
     let results: readonly Replaced[] | undefined;
     try {
       results = await this.#replacer.replace(
         namespace,
-        repairs.map((repair) => ({ ...repair, source: repair.source?.fd })),
+        attachments.map((attachment) => ({ ...attachment, source: attachment.source?.fd })),
       );
     } catch (error) {
       if (!(error instanceof NamespaceHangs)) throw error;
       this.#hanging.add(namespace.id);
       void error.returned.then(() => this.#hanging.delete(namespace.id));
-      for (const repair of repairs) round.fail(namespace, repair, error.message);
+      for (const attachment of attachments) pass.fail(namespace, attachment, error.message);
       return count;
     }
     // It has ended: its mounts have gone with it.
     if (!results) return undefined;
-    const before = round.files;
-    for (const [i, result] of results.entries()) this.#note(namespace, repairs[i] as Repair, result, round);
-    if (round.files > before) round.namespaces++;
+    const before = pass.files;
+    for (const [i, result] of results.entries()) this.#note(namespace, attachments[i] as Attachment, result, pass);
+    if (pass.files > before) pass.namespaces++;
     else await sleep(PAUSE);
     return count;
   }
 
   /** The node's files are opened when the first container needs one. Without them nothing is taken away: they may be had next time. */
-  async #plan(mounts: readonly Mount[], namespace: MountNamespace, round: Round): Promise<Repair[]> {
+  async #plan(mounts: readonly Mount[], namespace: MountNamespace, pass: Pass): Promise<Attachment[]> {
     const known = { locked: this.#lockedIn(namespace, mounts), foreign: this.#foreign, dead: this.dead };
-    const repairs = planRepairs(mounts, this.#sources, known);
-    if (this.#node || repairs.every(({ source }) => source)) return repairs;
+    const attachments = planAttachments(mounts, this.#sources, known);
+    if (this.#node || attachments.every(({ source }) => source)) return attachments;
     try {
       this.#opening ??= this.#openNodeFiles().finally(() => {
         this.#opening = undefined;
       });
       this.#node = await this.#opening;
-      this.setLive(this.#live ?? new Map());
-      return planRepairs(mounts, this.#sources, known);
+      this.setSources(this.#served ?? new Map());
+      return planAttachments(mounts, this.#sources, known);
     } catch (error) {
       const reason = `the node's own file cannot be put there: ${(error as Error).message}`;
-      for (const repair of repairs) if (!repair.source) round.fail(namespace, repair, reason);
-      return repairs.filter(({ source }) => source);
+      for (const attachment of attachments) if (!attachment.source) pass.fail(namespace, attachment, reason);
+      return attachments.filter(({ source }) => source);
     }
   }
 
   #note(
     namespace: MountNamespace,
-    repair: Repair,
+    attachment: Attachment,
     { attached, detached, locked, failure }: Replaced,
-    round: Round,
+    pass: Pass,
   ): void {
     if (attached) {
-      round.files++;
-      round.attachedAt = performance.now();
+      pass.files++;
+      pass.attachedAt = performance.now();
     }
-    if (attached || detached > 0) round.actions++;
+    if (attached || detached > 0) pass.actions++;
     if (locked.length > 0) {
       this.#locked.set(namespace.id, new Set([...(this.#locked.get(namespace.id) ?? []), ...locked]));
     }
     // That it is locked is found out once, and what is on top of it then is right.
     if (!failure || (attached && locked.length > 0)) return;
     const why = failure.errno === ESTALE ? 'its mount table changed meanwhile' : errnoName(failure.errno);
-    round.fail(namespace, repair, `${failure.syscall}: ${why}`);
+    pass.fail(namespace, attachment, `${failure.syscall}: ${why}`);
   }
 
   /** Those that are still there: the next mount with that number is another. */
@@ -256,23 +263,23 @@ async function forEach<T>(items: IterableIterator<T>, job: (item: T) => Promise<
   await Promise.all(Array.from({ length: AT_ONCE }, next));
 }
 
-class Round implements Healed {
+class Pass implements AttachResult {
   files = 0;
   namespaces = 0;
   attachedAt: number | undefined;
   /** Paths at which anything was changed. */
   actions = 0;
-  unhealed: Unhealed[] = [];
+  failures: AttachFailure[] = [];
 
-  add(other: Round): void {
+  add(other: Pass): void {
     this.files += other.files;
     this.namespaces += other.namespaces;
     this.attachedAt = other.attachedAt ?? this.attachedAt;
     this.actions += other.actions;
   }
 
-  fail({ pid }: MountNamespace, { mountPoint }: Repair, reason: string): void {
-    this.unhealed.push({ ...identify(pid), pid, path: mountPoint, reason });
+  fail({ pid }: MountNamespace, { mountPoint }: Attachment, reason: string): void {
+    this.failures.push({ ...identify(pid), pid, path: mountPoint, reason });
   }
 }
 

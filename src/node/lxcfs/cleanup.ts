@@ -4,9 +4,9 @@ import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { fetchLxcfsStatus } from './api.ts';
-import { Reattach } from './attach.ts';
-import { adoptInstance } from './instance.ts';
+import { Attacher } from './attach.ts';
 import { instanceIds, lockPath, prepareDirectories } from './layout.ts';
+import { adoptProcess } from './process.ts';
 
 /**
  * Takes the files of lxcfs out of all containers, which then read the node's, and ends every lxcfs of ours.
@@ -24,12 +24,12 @@ export async function cleanUpLxcfs(runDir: RunDir, log: Logger): Promise<boolean
   const replacer = new MountReplacer();
   const wakeups = new Wakeups();
   try {
-    const reattach = new Reattach(replacer, runDir.path);
-    reattach.setLive(new Map());
-    const { unhealed } = await reattach.heal();
-    for (const problem of unhealed) log.error(problem, 'a file of lxcfs could not be taken out of a container');
-    for (const id of instanceIds(runDir)) adoptInstance(runDir, id, wakeups, log, () => {})?.clear();
-    return unhealed.length === 0;
+    const attacher = new Attacher(replacer, runDir.path);
+    attacher.setSources(new Map());
+    const { failures } = await attacher.attachAll();
+    for (const problem of failures) log.error(problem, 'a file of lxcfs could not be taken out of a container');
+    for (const id of instanceIds(runDir)) adoptProcess(runDir, id, wakeups, log, () => {})?.clear();
+    return failures.length === 0;
   } finally {
     await replacer.close();
     await wakeups.close();

@@ -16,8 +16,8 @@ export class Installed {
     this.#log = log;
   }
 
-  /** Looks for it anew. @returns what is wrong, undefined where nothing is */
-  async look(): Promise<string | undefined> {
+  /** Searches for it again. @returns what is wrong, undefined where nothing is */
+  async refresh(): Promise<string | undefined> {
     try {
       this.cgroups ??= findCgroups();
       const program = await findProgram(this.cgroups.version);

@@ -8,10 +8,10 @@ import type { RunDir } from '../run-dir/run-dir.ts';
 import { BackOff } from './back-off.ts';
 import { removeLeftCgroups } from './cgroups.ts';
 import { Installed, setupFor } from './installed.ts';
-import { adoptInstance, startInstance } from './instance.ts';
+import { Instance } from './instance.ts';
 import { instanceIds, mountedDevice } from './layout.ts';
 import { isAlive } from './probe.ts';
-import { Running } from './running.ts';
+import { adoptProcess, startProcess } from './process.ts';
 import type { Gap } from './status.ts';
 
 export interface InstancesOptions {
@@ -22,7 +22,7 @@ export interface InstancesOptions {
   /** Something has come, or has become possible. */
   readonly onChange: () => void;
   /** One has ended, or was taken for dead and has been ended. */
-  readonly onLost: (member: Running, cause: Gap['cause']) => void;
+  readonly onLost: (instance: Instance, cause: Gap['cause']) => void;
   /** What keeps an instance from serving. */
   readonly onProblem: (problem: string) => void;
 }
@@ -30,7 +30,7 @@ export interface InstancesOptions {
 /** The lxcfs processes of a run dir: adopts, starts, tests, watches and ends them. Which of them is published is not its business. */
 export class Instances {
   readonly #options: InstancesOptions;
-  readonly #members = new Map<string, Running>();
+  readonly #instances = new Map<string, Instance>();
   readonly #backOff = new BackOff();
   readonly #timers = new Timers();
   readonly installed: Installed;
@@ -46,12 +46,12 @@ export class Instances {
     this.installed = new Installed(options.log);
   }
 
-  get all(): readonly Running[] {
-    return [...this.#members.values()];
+  get all(): readonly Instance[] {
+    return [...this.#instances.values()];
   }
 
-  get(id: string | undefined): Running | undefined {
-    return id === undefined ? undefined : this.#members.get(id);
+  get(id: string | undefined): Instance | undefined {
+    return id === undefined ? undefined : this.#instances.get(id);
   }
 
   get mayStart(): boolean {
@@ -59,14 +59,14 @@ export class Instances {
   }
 
   /** Whether it runs what is installed now, and was started as it would be now. */
-  isCurrent({ instance }: Running): boolean {
+  isCurrent(instance: Instance): boolean {
     return this.installed.isCurrent(instance.record, this.#views);
   }
 
   /** Whether it still runs. Where it does not, that is told first: of those that end at once one is always told of before the other. */
-  stillRuns({ instance }: Running): boolean {
-    if (!instance.isRunning) this.#lost(instance.id, 'died');
-    return instance.isRunning;
+  stillRuns(instance: Instance): boolean {
+    if (!instance.process.isRunning) this.#lost(instance.id, 'died');
+    return instance.process.isRunning;
   }
 
   setViews(views: readonly LxcfsView[]): void {
@@ -77,14 +77,14 @@ export class Instances {
   async adopt(): Promise<void> {
     const { runDir, wakeups, log } = this.#options;
     for (const id of instanceIds(runDir)) {
-      const adopted = adoptInstance(runDir, id, wakeups, log, () => this.#lost(id, 'died'));
+      const adopted = adoptProcess(runDir, id, wakeups, log, () => this.#lost(id, 'died'));
       if (!adopted) continue;
       log.info({ instance: id, pid: adopted.record.pid, lxcfs: adopted.record.version }, 'adopted a running lxcfs');
-      this.#members.set(id, new Running(adopted));
+      this.#instances.set(id, new Instance(adopted));
     }
-    await this.#examine();
+    await this.#refreshProgram();
     if (this.installed.cgroups) removeLeftCgroups(this.installed.cgroups);
-    const problems = await Promise.all(this.all.map((member) => this.#prove(member, true)));
+    const problems = await Promise.all(this.all.map((instance) => this.#prove(instance, true)));
     for (const problem of problems) if (problem !== undefined) this.#options.onProblem(problem);
   }
 
@@ -97,13 +97,13 @@ export class Instances {
     try {
       let id = '';
       const options = { loadavg: this.#views.includes('loadavg'), setup: setupFor(this.#views) };
-      const instance = await startInstance(runDir, program, options, wakeups, log, () => this.#lost(id, 'died'));
-      if (this.#isClosed) return instance.release();
-      id = instance.id;
-      const member = new Running(instance);
-      this.#members.set(id, member);
-      const problem = await this.#prove(member, false);
-      if (member.phase !== 'ready') throw new Error(problem ?? 'it ended while it was tested');
+      const process = await startProcess(runDir, program, options, wakeups, log, () => this.#lost(id, 'died'));
+      if (this.#isClosed) return process.release();
+      id = process.id;
+      const instance = new Instance(process);
+      this.#instances.set(id, instance);
+      const problem = await this.#prove(instance, false);
+      if (instance.phase !== 'ready') throw new Error(problem ?? 'it ended while it was tested');
       this.#backOff.succeeded();
       log.info({ instance: id, pid: instance.record.pid, lxcfs: instance.record.version }, 'lxcfs is ready');
     } catch (error) {
@@ -117,11 +117,10 @@ export class Instances {
   }
 
   /** Ends one, and clears away what it leaves on the node. */
-  clear(member: Running): void {
-    const { instance } = member;
-    this.#members.delete(instance.id);
+  clear(instance: Instance): void {
+    this.#instances.delete(instance.id);
     try {
-      instance.clear();
+      instance.process.clear();
       this.#options.log.info({ instance: instance.id, pid: instance.record.pid }, 'cleared away');
     } catch (error) {
       this.#options.log.error(
@@ -130,20 +129,20 @@ export class Instances {
       );
     } finally {
       // Until its connection is aborted they keep the number of its device from being another's.
-      member.closeFiles();
+      instance.closeFiles();
     }
   }
 
   /** Now and then: whether they answer, and whether another lxcfs has been installed. */
   async check(): Promise<void> {
-    await this.#examine();
+    await this.#refreshProgram();
     const ready = this.all.filter(({ phase }) => phase === 'ready');
-    const alive = await Promise.all(ready.map(({ instance }) => isAlive(instance.mountPoint)));
+    const alive = await Promise.all(ready.map(({ mountPoint }) => isAlive(mountPoint)));
     const silent = ready.filter((_, i) => !alive[i]);
     // That all hang at once is rather a node too busy to start the readers in time: then it takes two checks in a row.
     const isDoubtful = ready.length > 1 && silent.length === ready.length && !this.#wasSilent;
     this.#wasSilent = isDoubtful;
-    if (!isDoubtful) for (const { instance } of silent) this.#lost(instance.id, 'hung');
+    if (!isDoubtful) for (const { id } of silent) this.#lost(id, 'hung');
     this.#options.onChange();
   }
 
@@ -152,9 +151,9 @@ export class Instances {
    * load average, ends.
    */
   mountsChanged(mounts: readonly Mount[]): void {
-    for (const { instance, phase } of this.all) {
-      if (phase === 'dead' || mountedDevice(this.#options.runDir, instance.id, mounts) === instance.device) continue;
-      this.#lost(instance.id, 'died');
+    for (const { id, device, phase } of this.all) {
+      if (phase === 'dead' || mountedDevice(this.#options.runDir, id, mounts) === device) continue;
+      this.#lost(id, 'died');
     }
   }
 
@@ -162,22 +161,21 @@ export class Instances {
   close(isEnd = false): void {
     this.#isClosed = true;
     this.#timers.clear();
-    for (const member of this.all) {
-      if (isEnd) this.#abort(member);
-      member.release();
+    for (const instance of this.all) {
+      if (isEnd) this.#abort(instance);
+      instance.release();
     }
-    this.#members.clear();
+    this.#instances.clear();
   }
 
   #lost(id: string, cause: Gap['cause']): void {
-    const member = this.#members.get(id);
-    if (this.#isClosed || !member || member.phase === 'dead') return;
-    const { instance } = member;
-    const wasReady = member.phase === 'ready';
-    member.phase = 'dead';
+    const instance = this.#instances.get(id);
+    if (this.#isClosed || !instance || instance.phase === 'dead') return;
+    const wasReady = instance.phase === 'ready';
+    instance.phase = 'dead';
     // A child of it may hold the connection open, and keep readers waiting.
-    this.#abort(member);
-    this.#options.onLost(member, cause);
+    this.#abort(instance);
+    this.#options.onLost(instance, cause);
     this.#options.onChange();
     if (wasReady) this.#backOff.died();
     this.#options.log.warn(
@@ -186,9 +184,9 @@ export class Instances {
     );
   }
 
-  #abort({ instance }: Running): void {
+  #abort(instance: Instance): void {
     try {
-      instance.abort();
+      instance.process.abort();
     } catch (error) {
       const { id, device, mountPoint: path } = instance;
       this.#options.log.error(
@@ -199,19 +197,19 @@ export class Instances {
   }
 
   /** Lets a reader compare; one that fails is ended. @returns what is wrong with it */
-  async #prove(member: Running, isAdopted: boolean): Promise<string | undefined> {
-    const problem = await member.prove(this.installed.cgroups, this.#options.replacer, isAdopted);
+  async #prove(instance: Instance, isAdopted: boolean): Promise<string | undefined> {
+    const problem = await instance.prove(this.installed.cgroups, this.#options.replacer, isAdopted);
     if (problem === undefined || this.#isClosed) return undefined;
-    member.phase = 'dead';
-    this.#abort(member);
+    instance.phase = 'dead';
+    this.#abort(instance);
     return problem;
   }
 
   /** Looks for the program again where there was none, or it has changed. */
-  async #examine(): Promise<void> {
+  async #refreshProgram(): Promise<void> {
     const { all } = this;
-    if (this.installed.program && all.length > 0 && all.every((member) => this.isCurrent(member))) return;
-    const problem = await this.installed.look();
+    if (this.installed.program && all.length > 0 && all.every((instance) => this.isCurrent(instance))) return;
+    const problem = await this.installed.refresh();
     if (problem !== undefined && !this.#isClosed) this.#options.onProblem(problem);
   }
 }

@@ -4,8 +4,8 @@ import type { LxcfsStatus } from './status.ts';
 export interface LxcfsMetrics {
   readonly registry: Registry;
   restarted(): void;
-  reattached(files: number): void;
-  healed(seconds: number): void;
+  attached(files: number): void;
+  attachedAfter(seconds: number): void;
 }
 
 /** What the supervisor counts; `hotmount node` shows it with its own. */
@@ -48,12 +48,12 @@ export function createLxcfsMetrics(status: () => LxcfsStatus): LxcfsMetrics {
   );
   gauge(
     'hotmount_lxcfs_attached_files',
-    'Files of the active lxcfs in containers, at the last look.',
+    'Files of the active lxcfs in containers, at the last resync.',
     ({ attached }) => attached.files,
   );
   gauge(
     'hotmount_lxcfs_node_files',
-    'Files in containers that show the node’s values, since no lxcfs serves them, at the last look.',
+    'Files in containers that show the node’s values, since no lxcfs serves them, at the last resync.',
     ({ attached }) => attached.nodeFiles,
   );
   gauge(
@@ -64,7 +64,7 @@ export function createLxcfsMetrics(status: () => LxcfsStatus): LxcfsMetrics {
   return {
     registry,
     restarted: () => restarts.inc(),
-    reattached: (count) => files.inc(count),
-    healed: (duration) => seconds.observe(duration),
+    attached: (count) => files.inc(count),
+    attachedAfter: (duration) => seconds.observe(duration),
   };
 }

@@ -1,5 +1,5 @@
 /** An instance as the plan sees it. */
-export interface Member {
+export interface InstanceState {
   readonly id: string;
   /** unproven: runs, and no reader has compared yet. */
   readonly phase: 'unproven' | 'ready' | 'dead';
@@ -10,11 +10,11 @@ export interface Member {
 }
 
 export interface Situation {
-  readonly members: readonly Member[];
+  readonly instances: readonly InstanceState[];
   /** The instance that `<run-dir>/lxcfs` leads to, of whichever supervisor. */
   readonly published: string | undefined;
   readonly isStarting: boolean;
-  readonly isHealing: boolean;
+  readonly isAttaching: boolean;
   /** No program, or the last attempts failed a moment ago. */
   readonly mayStart: boolean;
 }
@@ -31,25 +31,27 @@ const WANTED = 2;
  * The next thing to do, undefined where all is as it should be or has to be waited for. What containers read from comes first, then
  * the standby, then what can go; nothing goes before containers have been moved off it.
  */
-export function nextStep({ members, published, isStarting, isHealing, mayStart }: Situation): Step | undefined {
-  const ready = members.filter(({ phase }) => phase === 'ready');
-  const current = members.find(({ id, phase }) => id === published && phase === 'ready');
+export function plan({ instances, published, isStarting, isAttaching, mayStart }: Situation): Step | undefined {
+  const ready = instances.filter(({ phase }) => phase === 'ready');
+  const current = instances.find(({ id, phase }) => id === published && phase === 'ready');
   const best = ready.find(({ isCurrent }) => isCurrent) ?? ready[0];
   if (best && best.id !== published && (!current || (best.isCurrent && !current.isCurrent))) {
     return { do: 'publish', id: best.id };
   }
   // Starting a process takes as long as moving a dozen containers does.
-  if (isHealing) return undefined;
-  const fit = members.filter(({ phase, isCurrent }) => isCurrent && phase !== 'dead');
+  if (isAttaching) return undefined;
+  const fit = instances.filter(({ phase, isCurrent }) => isCurrent && phase !== 'dead');
   if (fit.length < WANTED && mayStart && !isStarting) return { do: 'start' };
-  // The published one first: it is none too many.
+  // The published one first: it is never the surplus.
   const keep = fit.toSorted((a, b) => Number(b.id === published) - Number(a.id === published)).slice(0, WANTED);
-  const goes = members.find(({ id, phase, isCurrent, isInGrace }) => {
+  const goes = instances.find(({ id, phase, isCurrent, isInGrace }) => {
     if (id === published) return false;
     if (phase === 'dead') return true;
     // One too many: of an earlier program, or started by two supervisors.
-    const isSpare = !isCurrent || keep.every((member) => member.id !== id);
-    return phase === 'ready' && isSpare && !isInGrace && ready.filter((member) => member.isCurrent).length >= WANTED;
+    const isSpare = !isCurrent || keep.every((instance) => instance.id !== id);
+    return (
+      phase === 'ready' && isSpare && !isInGrace && ready.filter((instance) => instance.isCurrent).length >= WANTED
+    );
   });
   return goes && { do: 'clear', id: goes.id };
 }

@@ -1,4 +1,4 @@
-import type { Attached, Unhealed } from './attach.ts';
+import type { AttachedCount, AttachFailure } from './attach.ts';
 
 /** How lxcfs stands on this node. Fields may be added; those that are here stay. */
 export interface LxcfsStatus {
@@ -27,8 +27,8 @@ export interface LxcfsStatus {
   readonly instances: readonly LxcfsInstanceStatus[];
   /** Instances that ended, or hung and were ended, since the supervisor started. */
   readonly restarts: number;
-  readonly attached: Attached;
-  readonly unhealed: readonly Unhealed[];
+  readonly attached: AttachedCount;
+  readonly unhealed: readonly AttachFailure[];
   readonly lastGap?: Gap;
 }
 

@@ -5,14 +5,15 @@ import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
-import type { Sources } from './attach-plan.ts';
-import { Attachment } from './attacher.ts';
+import { AttachController } from './attach-controller.ts';
+import { GapMeter } from './gap.ts';
+import type { Instance } from './instance.ts';
 import { Instances } from './instances.ts';
 import { prepareDirectories, publish, publishedId } from './layout.ts';
 import { createLxcfsMetrics, type LxcfsMetrics } from './metrics.ts';
 import { mountNodeFiles } from './node-files.ts';
-import { nextStep } from './plan.ts';
-import { closeAll, type Running } from './running.ts';
+import { plan, type Step } from './plan.ts';
+import { describeInstances, isSettled } from './roles.ts';
 import type { Gap, LxcfsStatus } from './status.ts';
 
 export interface SupervisorOptions {
@@ -21,7 +22,7 @@ export interface SupervisorOptions {
   readonly wakeups: Wakeups;
   readonly version: string;
   readonly log: Logger;
-  /** ms between two looks whether the instances still answer, and whether another lxcfs has been installed. */
+  /** ms between two checks whether the instances still answer, and whether another lxcfs has been installed. */
   readonly checkEvery: number;
   readonly policySource: string;
 }
@@ -31,25 +32,22 @@ const GRACE = 3000;
 /** ms without an lxcfs until containers get the node's files. The next one is mostly ready sooner, and then they are moved only once. */
 const FALL_BACK_AFTER = 500;
 
-/** Keeps an active lxcfs and a warm standby, and the containers of the node on the active one. */
+/** Keeps an active lxcfs and a warm standby, and the containers of the node attached to the active one. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #startedAt = new Date().toISOString();
   readonly #replacer = new MountReplacer();
   readonly #instances: Instances;
-  readonly #attachment: Attachment;
+  readonly #attachments: AttachController;
   readonly #timers = new Timers();
+  readonly #gaps = new GapMeter();
   readonly metrics: LxcfsMetrics;
   #views: readonly LxcfsView[];
   #isClosed = false;
   #isChecking = false;
-  /** Whose files containers are being moved to: the published one, unless it could not be published. */
-  #serving: Running | undefined;
-  /** Publishing that one has failed: the next check tries again. */
+  /** The instance that could not be published: the next check tries again. */
   #unpublished: string | undefined;
   #problem: string | undefined = 'starting';
-  #lostAt: { at: number; cause: Gap['cause'] } | undefined;
-  #lastGap: Gap | undefined;
   #restarts = 0;
   /** Ends the wait for an lxcfs, after which containers get the node's files. */
   #stopWaiting: (() => void) | undefined;
@@ -61,15 +59,15 @@ export class Supervisor {
     const replacer = this.#replacer;
     const metrics = createLxcfsMetrics(() => this.status());
     this.metrics = metrics;
-    this.#attachment = new Attachment({ runDir, replacer, log, metrics, onHealed: () => this.#step() });
+    this.#attachments = new AttachController({ runDir, replacer, log, metrics, onResynced: () => this.#reconcile() });
     this.#instances = new Instances(
       {
         runDir,
         wakeups,
         replacer,
         log,
-        onChange: () => this.#step(),
-        onLost: (member, cause) => this.#lost(member, cause),
+        onChange: () => this.#reconcile(),
+        onLost: (instance, cause) => this.#lost(instance, cause),
         onProblem: (problem) => this.#fail(problem),
       },
       views,
@@ -84,22 +82,22 @@ export class Supervisor {
     if (this.#isClosed) return;
     await this.#instances.adopt();
     if (this.#isClosed) return;
-    this.#followStarts();
+    this.#watchStarts();
     const active = this.#active;
     if (active) {
-      this.#serve(active);
-      // What happened to containers while nobody looked.
-      void this.#attachment.heal();
+      this.#makeActive(active);
+      // What happened to containers while no supervisor ran.
+      void this.#attachments.resync();
     }
     this.#timers.every(checkEvery, () => void this.#check());
-    this.#step();
+    this.#reconcile();
   }
 
   setViews(views: readonly LxcfsView[]): void {
     this.#views = views;
     this.#instances.setViews(views);
     this.#warnOfMissingViews();
-    this.#step();
+    this.#reconcile();
   }
 
   mountsChanged(mounts: readonly Mount[]): void {
@@ -110,7 +108,7 @@ export class Supervisor {
   async close(isEnd = false): Promise<void> {
     this.#isClosed = true;
     this.#timers.clear();
-    this.#attachment.close();
+    this.#attachments.close();
     this.#instances.close(isEnd);
     await this.#replacer.close();
   }
@@ -122,119 +120,103 @@ export class Supervisor {
     return {
       supervisor: { version, policy: policySource, pid: process.pid, startedAt: this.#startedAt },
       ready: active !== undefined,
-      settled: active !== undefined && !this.#attachment.isHealing && this.#isComplete(active),
+      settled: !this.#attachments.isAttaching && isSettled(this.#instances, active),
       ...(this.#problem === undefined ? {} : { problem: this.#problem }),
       ...(program ? { program: { path: program.path, version: program.version } } : {}),
       views: active?.views ?? [],
       missingViews: this.#views.filter((view) => active?.missingViews.includes(view)),
-      instances: this.#instances.all.map((member) => ({
-        id: member.instance.id,
-        role: this.#roleOf(member),
-        pid: member.instance.record.pid,
-        version: member.instance.record.version,
-        since: member.instance.record.since,
-        path: member.instance.mountPoint,
-      })),
+      instances: describeInstances(this.#instances, active),
       restarts: this.#restarts,
-      attached: this.#attachment.attached,
-      unhealed: this.#attachment.unhealed,
-      ...(this.#lastGap ? { lastGap: this.#lastGap } : {}),
+      attached: this.#attachments.attached,
+      unhealed: this.#attachments.failures,
+      ...(this.#gaps.last ? { lastGap: this.#gaps.last } : {}),
     };
   }
 
   /** The published one, if it serves. */
-  get #active(): Running | undefined {
+  get #active(): Instance | undefined {
     const published = this.#instances.get(publishedId(this.#options.runDir));
     return published?.phase === 'ready' ? published : undefined;
   }
 
-  #roleOf(member: Running): LxcfsStatus['instances'][number]['role'] {
-    if (member.phase === 'dead') return 'dead';
-    if (member.phase === 'unproven') return 'starting';
-    if (member === this.#active) return 'active';
-    return this.#instances.isCurrent(member) ? 'standby' : 'leaving';
-  }
-
-  #isComplete(active: Running): boolean {
-    const fit = this.#instances.all.filter((member) => member.phase === 'ready' && this.#instances.isCurrent(member));
-    return fit.length > 1 && fit.includes(active);
-  }
-
   /** Does what can be done now; whatever takes time comes back here when it is done. */
-  #step(): void {
-    const instances = this.#instances;
+  #reconcile(): void {
     while (!this.#isClosed) {
-      const step = nextStep({
-        members: instances.all.map((member) => ({
-          id: member.instance.id,
-          phase: member.phase,
-          isCurrent: instances.isCurrent(member),
-          isInGrace: member.leftAt !== undefined && performance.now() < member.leftAt + GRACE,
-        })),
-        published: publishedId(this.#options.runDir),
-        isStarting: instances.isStarting,
-        isHealing: this.#attachment.isHealing,
-        mayStart: instances.mayStart,
-      });
+      const step = this.#plan();
       if (!step || (step.do === 'publish' && step.id === this.#unpublished)) break;
-      if (step.do === 'publish') {
-        const member = instances.get(step.id) as Running;
-        if (instances.stillRuns(member)) this.#publish(member);
-      } else if (step.do === 'clear') instances.clear(instances.get(step.id) as Running);
-      else void instances.start();
+      this.#perform(step);
     }
-    const active = this.#active;
-    if (active && instances.installed.program && this.#isComplete(active)) this.#problem = undefined;
-    if (this.#serving?.phase !== 'ready' && !this.#isClosed) {
+    if (this.#instances.installed.program && isSettled(this.#instances, this.#active)) this.#problem = undefined;
+    if (this.#attachments.source?.phase !== 'ready' && !this.#isClosed) {
       this.#stopWaiting ??= this.#timers.after(FALL_BACK_AFTER, () => void this.#fallBack());
     }
   }
 
-  #publish(member: Running): void {
+  #plan(): Step | undefined {
+    const instances = this.#instances;
+    return plan({
+      instances: instances.all.map((instance) => ({
+        id: instance.id,
+        phase: instance.phase,
+        isCurrent: instances.isCurrent(instance),
+        isInGrace: instance.leftAt !== undefined && performance.now() < instance.leftAt + GRACE,
+      })),
+      published: publishedId(this.#options.runDir),
+      isStarting: instances.isStarting,
+      isAttaching: this.#attachments.isAttaching,
+      mayStart: instances.mayStart,
+    });
+  }
+
+  #perform(step: Step): void {
+    const instances = this.#instances;
+    if (step.do === 'start') return void instances.start();
+    const instance = instances.get(step.id) as Instance;
+    if (step.do === 'clear') instances.clear(instance);
+    else if (instances.stillRuns(instance)) this.#publish(instance);
+  }
+
+  #publish(instance: Instance): void {
     const { log } = this.#options;
     const previous = this.#active;
-    const lost = this.#lostAt;
-    const startedAt = lost?.at ?? performance.now();
-    this.#lostAt = undefined;
-    const isPublished = this.#serve(member);
+    const gap = this.#gaps.publish();
+    const isPublished = this.#makeActive(instance);
     if (previous && isPublished) {
       previous.leftAt = performance.now();
-      this.#timers.after(GRACE + 1, () => this.#step());
+      this.#timers.after(GRACE + 1, () => this.#reconcile());
     }
-    const { id, record } = member.instance;
+    const { id, record } = instance;
     if (isPublished) log.info({ instance: id, pid: record.pid, lxcfs: record.version }, 'published');
     this.#warnOfMissingViews();
-    void this.#attachment.heal().then((healed) => {
-      if (!healed) return;
-      const { files, namespaces: containers, attachedAt = performance.now() } = healed;
-      const seconds = (attachedAt - startedAt) / 1000;
-      this.metrics.healed(seconds);
-      if (lost) this.#lastGap = { at: new Date().toISOString(), seconds, files, containers, cause: lost.cause };
+    void this.#attachments.resync().then((result) => {
+      if (!result) return;
+      const { files, namespaces: containers } = result;
+      const seconds = gap.end(result);
+      this.metrics.attachedAfter(seconds);
       log.info(
         { files, containers, seconds },
-        lost ? 'containers read from the standby, or its successor, now' : 'containers are attached',
+        gap.isAfterLoss ? 'containers read from the standby, or its successor, now' : 'containers are attached',
       );
     });
   }
 
   /**
-   * It is the one to read from, for containers that start now and, once they are healed, for those that run.
-   * @returns whether it is for those that start, too
+   * Makes it the one to read from: for containers that start now, and with the next resync for those that run.
+   * @returns whether it is so for those that start
    */
-  #serve(member: Running): boolean {
+  #makeActive(instance: Instance): boolean {
     const { runDir, log } = this.#options;
-    let { missingViews } = member;
+    let { missingViews } = instance;
     try {
       if (missingViews.length > 0) mountNodeFiles(runDir);
     } catch (error) {
       log.error({ err: error }, 'the node’s own files cannot be mounted in place of views that lxcfs does not serve');
       missingViews = [];
     }
-    this.#attachment.serve(member.files);
-    this.#serving = member;
+    this.#attachments.setSource(instance);
     this.#stopWaiting?.();
     this.#stopWaiting = undefined;
-    const { id } = member.instance;
+    const { id } = instance;
     try {
       publish(runDir, id, missingViews);
     } catch (error) {
@@ -250,70 +232,48 @@ export class Supervisor {
   }
 
   /** From when it is known where the node's cgroups are. */
-  #followStarts(): void {
+  #watchStarts(): void {
     const { cgroups } = this.#instances.installed;
-    if (cgroups && !this.#isClosed) this.#attachment.followStarts(cgroups, this.#options.wakeups);
+    if (cgroups && !this.#isClosed) this.#attachments.watchStarts(cgroups, this.#options.wakeups);
   }
 
-  /** There is no lxcfs, and none in sight: better the node's values than errors. Whoever starts now waits for it all the same. */
+  /** There is no lxcfs, and none in sight: the node's values are better than errors. Whoever starts now waits for it all the same. */
   async #fallBack(): Promise<void> {
-    this.#attachment.serve(new Map());
-    const healed = await this.#attachment.heal();
-    if (healed && healed.files > 0) {
-      const { files, namespaces: containers } = healed;
+    this.#attachments.setSource(undefined);
+    const result = await this.#attachments.resync();
+    if (result && result.files > 0) {
+      const { files, namespaces: containers } = result;
       this.#options.log.warn({ files, containers }, 'containers read the node’s values, until there is an lxcfs again');
     }
   }
 
-  #lost(member: Running, cause: Gap['cause']): void {
+  #lost(instance: Instance, cause: Gap['cause']): void {
     const active = this.#active;
-    this.#attachment.hasDied(member.instance.device);
+    this.#attachments.markDead(instance.device);
     // One that was to go soon, with the pod that started it or for its successor, is no loss.
-    if (!active || !this.#instances.isCurrent(active) || this.#instances.isCurrent(member)) {
+    if (!active || !this.#instances.isCurrent(active) || this.#instances.isCurrent(instance)) {
       this.#restarts++;
       this.metrics.restarted();
     }
-    if (member.instance.id !== publishedId(this.#options.runDir)) return;
-    this.#lostAt ??= { at: performance.now(), cause };
+    if (instance.id !== publishedId(this.#options.runDir)) return;
+    this.#gaps.begin(cause);
     this.#problem = `the active lxcfs ${cause === 'died' ? 'ended' : 'hung'} and there is no other yet`;
   }
 
-  /** One at a time: they may take longer than the time between two. */
+  /** One at a time: a check may take longer than the time between two. */
   async #check(): Promise<void> {
     if (this.#isChecking) return;
     this.#isChecking = true;
     this.#unpublished = undefined;
     try {
       await this.#instances.check();
-      this.#followStarts();
-      const needsHealing = this.#attachment.unhealed.length > 0 || this.#attachment.hasFailed;
-      if (needsHealing && !this.#isClosed) await this.#healAgain();
+      this.#watchStarts();
+      if (!this.#isClosed) await this.#attachments.retryFailures();
     } catch (error) {
-      this.#options.log.error({ err: error }, 'a check of lxcfs failed: the next one tries again');
+      if (!this.#isClosed) this.#options.log.error({ err: error }, 'a check of lxcfs failed: the next one tries again');
     } finally {
       this.#isChecking = false;
     }
-  }
-
-  /** Tries once more what could not be put in place, from files looked up again: the kernel may have dropped their names. */
-  async #healAgain(): Promise<void> {
-    const serving = this.#serving;
-    const before = serving?.files;
-    if (serving?.phase !== 'ready' || !before) return void (await this.#attachment.heal());
-    let files: Sources;
-    try {
-      files = await serving.openFiles(this.#replacer, [...before.keys()]);
-    } catch {
-      return;
-    }
-    // Else it has ended meanwhile, or another serves.
-    const isFresh = files.size >= before.size && serving.files === before && serving === this.#serving;
-    if (isFresh) {
-      serving.files = files;
-      this.#attachment.serve(files);
-    }
-    await this.#attachment.heal();
-    closeAll(isFresh ? before : files);
   }
 
   /** What keeps an instance from serving, or the standby from being there. */

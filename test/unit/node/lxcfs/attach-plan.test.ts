@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Mount, parseMountinfo } from '../../../../src/linux/mountinfo.ts';
-import { countLive, FILES, foreignDevices, planRepairs, type Sources } from '../../../../src/node/lxcfs/attach-plan.ts';
+import {
+  countAttached,
+  FILES,
+  foreignDevices,
+  planAttachments,
+  type Sources,
+} from '../../../../src/node/lxcfs/attach-plan.ts';
 
 const LIVE: Sources = new Map(FILES.map((file, i) => [file, { device: '0:50', fd: 100 + i }]));
 const CONTAINER = [
@@ -10,7 +16,7 @@ const CONTAINER = [
 ];
 const table = (lines: readonly string[]): Mount[] => parseMountinfo([...CONTAINER, ...lines, ''].join('\n'));
 const plan = (lines: readonly string[], locked: ReadonlySet<number> = new Set()) =>
-  planRepairs(table(lines), LIVE, { locked });
+  planAttachments(table(lines), LIVE, { locked });
 const file = (id: number, parent: number, device: string, rest = '', options = 'ro,nosuid,nodev,relatime') =>
   `${id} ${parent} ${device} /proc/meminfo${rest} /proc/meminfo ${options} - fuse.lxcfs hotmount rw,user_id=0`;
 const nodeFile = (id: number, parent: number) =>
@@ -77,7 +83,9 @@ describe('what a container needs', () => {
 
   it('is to have a file taken away that nothing is there for', () => {
     const mounts = parseMountinfo([...CONTAINER, file(510, 501, '0:49'), ''].join('\n'));
-    expect(planRepairs(mounts, new Map())).toMatchObject([{ source: undefined, stack: [{ id: 510, isLive: false }] }]);
+    expect(planAttachments(mounts, new Map())).toMatchObject([
+      { source: undefined, stack: [{ id: 510, isLive: false }] },
+    ]);
   });
 
   it('is the live file in place of the node’s own, and the node’s own in place of one that is not served', () => {
@@ -85,12 +93,12 @@ describe('what a container needs', () => {
     const cpu = '510 502 0:22 /devices/system/cpu /sys/devices/system/cpu ro - sysfs hotmount rw';
     expect(plan([cpu])).toMatchObject([{ file: '/sys/devices/system/cpu', stack: [{ id: 510, isLive: false }] }]);
     const node: Sources = new Map([['/proc/meminfo', { device: '0:23', fd: 9 }]]);
-    expect(planRepairs(table([nodeFile(510, 501)]), node)).toEqual([]);
-    expect(planRepairs(table([file(510, 501, '0:50')]), node)).toMatchObject([
+    expect(planAttachments(table([nodeFile(510, 501)]), node)).toEqual([]);
+    expect(planAttachments(table([file(510, 501, '0:50')]), node)).toMatchObject([
       { source: { fd: 9 }, set: 0x1 | 0x2 | 0x4 },
     ]);
-    expect(countLive(table([nodeFile(510, 501)]), node)).toEqual({ lxcfs: 0, node: 1 });
-    expect(countLive(table([file(510, 501, '0:50')]), LIVE)).toEqual({ lxcfs: 1, node: 0 });
+    expect(countAttached(table([nodeFile(510, 501)]), node)).toEqual({ lxcfs: 0, node: 1 });
+    expect(countAttached(table([file(510, 501, '0:50')]), LIVE)).toEqual({ lxcfs: 1, node: 0 });
   });
 });
 
@@ -109,7 +117,7 @@ describe('left alone', () => {
     const runDir = '520 500 0:80 / /host/run/hotmount rw shared:5 - tmpfs hotmount rw';
     const inIt = '521 520 0:23 /meminfo /host/run/hotmount/.lxcfs/node/proc/meminfo ro shared:6 - proc hotmount rw';
     expect(plan([runDir, inIt])).toEqual([]);
-    expect(countLive(table([runDir, inIt]), new Map([['/proc/meminfo', { device: '0:23', fd: 9 }]]))).toEqual({
+    expect(countAttached(table([runDir, inIt]), new Map([['/proc/meminfo', { device: '0:23', fd: 9 }]]))).toEqual({
       lxcfs: 0,
       node: 0,
     });
@@ -128,8 +136,8 @@ describe('left alone', () => {
     );
     const foreign = foreignDevices(node, '/run/hotmount');
     expect(foreign).toEqual(new Set(['0:49']));
-    expect(planRepairs(table([file(510, 501, '0:49')]), LIVE, { foreign })).toEqual([]);
-    expect(planRepairs(table([file(510, 501, '0:48')]), LIVE, { foreign })).toHaveLength(1);
+    expect(planAttachments(table([file(510, 501, '0:49')]), LIVE, { foreign })).toEqual([]);
+    expect(planAttachments(table([file(510, 501, '0:48')]), LIVE, { foreign })).toHaveLength(1);
   });
 
   it('what someone else has mounted over', () => {
@@ -158,14 +166,14 @@ describe('any pile of mounts', () => {
     fc.assert(
       fc.property(fc.array(layer, { minLength: 1, maxLength: 6 }), (layers) => {
         const ours = layers.slice(layers.lastIndexOf('foreign') + 1);
-        const repairs = planRepairs(pile(layers), LIVE, { dead: new Set(['0:48']) });
+        const attachments = planAttachments(pile(layers), LIVE, { dead: new Set(['0:48']) });
         if (ours.length === 0 || (ours.length === 1 && ours[0] === 'live')) {
-          expect(repairs).toEqual([]);
+          expect(attachments).toEqual([]);
           return;
         }
-        expect(repairs).toHaveLength(1);
+        expect(attachments).toHaveLength(1);
         const first = 510 + layers.length - ours.length;
-        expect(repairs[0]?.stack).toEqual(
+        expect(attachments[0]?.stack).toEqual(
           ours.map((kind, i) => ({ id: first + i, isLive: kind === 'live', isDead: kind === 'dead' })),
         );
       }),

@@ -1,0 +1,263 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { setPriority } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorCode } from '../../linux/errors.ts';
+import { abortFuse } from '../../linux/fuse.ts';
+import { check, libc } from '../../linux/libc.ts';
+import { openPidfd, signalPidfd, startTimeOf } from '../../linux/pidfd.ts';
+import type { Wakeups } from '../../linux/wakeups.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+import {
+  type InstanceRecord,
+  instancePath,
+  instanceWork,
+  makeInstanceDirectory,
+  mountedDevice,
+  readRecord,
+  removeInstance,
+  writeRecord,
+} from './layout.ts';
+import { argumentsFor, fingerprint, type Program } from './program.ts';
+
+/** ms. It takes some 20, and a node that is busy booting and has to load the FUSE module first, many seconds. */
+const START_DEADLINE = 30_000;
+const POLL = 3;
+/** The kernel's OOM killer takes everything else first, and the containers' readers with it. */
+const OOM_SCORE = '-999';
+
+/** One running lxcfs, whoever started it. */
+export class LxcfsProcess {
+  readonly id: string;
+  readonly record: InstanceRecord;
+  /** `major:minor` of its file system. */
+  readonly device: string;
+  readonly mountPoint: string;
+  readonly #runDir: RunDir;
+  readonly #pidfd: number;
+  readonly #unwatch: () => void;
+  readonly #log: Socket | undefined;
+  #isDead = false;
+
+  /** @param pidfd of its process, closed with it @param onDeath called once, when that ends */
+  constructor(
+    runDir: RunDir,
+    id: string,
+    record: InstanceRecord,
+    device: string,
+    pidfd: number,
+    wakeups: Wakeups,
+    log: Logger,
+    onDeath: () => void,
+  ) {
+    this.#runDir = runDir;
+    this.id = id;
+    this.record = record;
+    this.device = device;
+    this.mountPoint = instancePath(runDir, id);
+    this.#pidfd = pidfd;
+    this.#unwatch = wakeups.watch(this.#pidfd, 'in', () => {
+      if (this.#isDead) return;
+      this.#isDead = true;
+      onDeath();
+    });
+    this.#log = readLog(instanceWork(runDir, id, 'log'), (line) => log.debug({ instance: id }, `lxcfs: ${line}`));
+  }
+
+  /** Whether its process runs, also where its end has not been told yet. */
+  get isRunning(): boolean {
+    return startTimeOf(this.record.pid) === this.record.startTime;
+  }
+
+  /** Ends it: whoever waits for it gets an error now, and so does everyone who still asks. @throws SystemCallError */
+  abort(): void {
+    signalPidfd(this.#pidfd, 'SIGKILL');
+    abortFuse(this.device);
+  }
+
+  /** Stops looking after it. It goes on running. */
+  release(): void {
+    this.#unwatch();
+    closeSync(this.#pidfd);
+    this.#log?.destroy();
+  }
+
+  /** Ends it and clears away all that it leaves on the node. Containers keep their mounts. */
+  clear(): void {
+    this.abort();
+    this.release();
+    removeInstance(this.#runDir, this.id);
+  }
+}
+
+/**
+ * The instance of an earlier supervisor, if it is still running and mounted; else what it left is cleared away. Only what lies in the
+ * run dir's own directory for instances is touched: every other lxcfs is someone else's.
+ */
+export function adoptProcess(
+  runDir: RunDir,
+  id: string,
+  wakeups: Wakeups,
+  log: Logger,
+  onDeath: () => void,
+): LxcfsProcess | undefined {
+  const record = readRecord(runDir, id);
+  const device = mountedDevice(runDir, id);
+  const pidfd = record && device !== undefined ? pidfdOf(record) : undefined;
+  if (record && device !== undefined && pidfd !== undefined) {
+    return new LxcfsProcess(runDir, id, record, device, pidfd, wakeups, log, onDeath);
+  }
+  // Not yet mounted, it ends by itself when it finds its directory gone.
+  if (device !== undefined) abortFuse(device);
+  removeInstance(runDir, id);
+  return undefined;
+}
+
+/** What keeps hold of the process, and of no other that has its number by now; undefined where it has ended. */
+function pidfdOf({ pid, startTime }: Pick<InstanceRecord, 'pid' | 'startTime'>): number | undefined {
+  let pidfd: number;
+  try {
+    pidfd = openPidfd(pid);
+  } catch (error) {
+    // EINVAL: the number of a thread by now (before Linux 6.9).
+    if (['ESRCH', 'EINVAL', 'ENOENT'].includes(errorCode(error) ?? '')) return undefined;
+    throw error;
+  }
+  if (startTimeOf(pid) === startTime) return pidfd;
+  closeSync(pidfd);
+  return undefined;
+}
+
+/**
+ * Starts an lxcfs that outlives this process: in a session of its own, its output going into a pipe that it holds open itself and that
+ * never blocks it.
+ * @returns when its file system is mounted
+ * @throws Error with what it printed
+ */
+export async function startProcess(
+  runDir: RunDir,
+  program: Program,
+  { loadavg, setup }: { loadavg: boolean; setup: string },
+  wakeups: Wakeups,
+  log: Logger,
+  onDeath: () => void,
+): Promise<LxcfsProcess> {
+  const id = makeInstanceDirectory(runDir);
+  const output: string[] = [];
+  const work = openSync(instanceWork(runDir, id, '.'), constants.O_RDONLY | constants.O_DIRECTORY);
+  const logPath = instanceWork(runDir, id, 'log');
+  check(libc.mkfifo(logPath, 0o600), 'mkfifo', logPath);
+  const pipe = openSync(logPath, constants.O_RDWR | constants.O_NONBLOCK);
+  const reader = readLog(logPath, (line) => output.push(line));
+  const args = argumentsFor(program, {
+    loadavg,
+    pidfile: '/proc/self/fd/3/pid',
+    runtimeDir: instancePath(runDir, id, 'run'),
+  });
+  // libuv makes descriptors 0 to 2 blocking; the shell takes the pipe from 4, as it is.
+  const command = 'exec "$0" "$@" >&4 2>&4 4>&-';
+  const child = spawn('sh', ['-c', command, program.path, ...args, instancePath(runDir, id)], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'ignore', work, pipe],
+    cwd: '/',
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+  });
+  child.unref();
+  // The supervisor may run at a higher one; what containers ask for is no reason to.
+  if (child.pid !== undefined) setPriority(child.pid, 0);
+  closeSync(work);
+  closeSync(pipe);
+  const ended = Promise.race([once(child, 'exit').then(([code, signal]) => code ?? signal), once(child, 'error')]);
+  let end: unknown;
+  void ended.then(
+    (how) => {
+      end = Array.isArray(how) ? how[0] : how;
+    },
+    () => {},
+  );
+  try {
+    for (const deadline = performance.now() + START_DEADLINE; ; ) {
+      const device = mountedDevice(runDir, id);
+      if (device !== undefined && child.pid !== undefined && end === undefined) {
+        return instanceOf(child.pid, device);
+      }
+      if (end !== undefined) throw new Error(`${program.path} ended (${describeEnd(end)})${said(output)}`);
+      if (performance.now() > deadline)
+        throw new Error(`${program.path} was not mounted within ${START_DEADLINE / 1000} s${said(output)}`);
+      await sleep(POLL);
+    }
+  } catch (error) {
+    child.kill('SIGKILL');
+    removeInstance(runDir, id);
+    throw error;
+  } finally {
+    reader?.destroy();
+  }
+
+  function instanceOf(pid: number, device: string): LxcfsProcess {
+    const startTime = startTimeOf(pid) ?? '';
+    protectFromOom(pid, log);
+    const { version } = program;
+    const record = {
+      pid,
+      startTime,
+      version,
+      fingerprint: fingerprint(program, pid),
+      setup,
+      since: new Date().toISOString(),
+    };
+    writeRecord(runDir, id, record);
+    const pidfd = pidfdOf(record);
+    if (pidfd === undefined) throw new Error(`${program.path} ended as soon as it was mounted${said(output)}`);
+    return new LxcfsProcess(runDir, id, record, device, pidfd, wakeups, log, onDeath);
+  }
+}
+
+const describeEnd = (end: unknown): string =>
+  end instanceof Error ? end.message : typeof end === 'number' ? `exit code ${end}` : String(end);
+
+/** Its last lines: the first ones are chatter. */
+const said = (output: readonly string[]): string => (output.length > 0 ? `: ${output.slice(-3).join('; ')}` : '');
+
+function protectFromOom(pid: number, log: Logger): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, OOM_SCORE);
+  } catch {
+    log.warn(`lxcfs is not protected from the OOM killer: CAP_SYS_RESOURCE is missing (${readScore(pid)})`);
+  }
+}
+
+function readScore(pid: number): string {
+  try {
+    return `oom_score_adj is ${readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim()}`;
+  } catch {
+    return 'it has ended';
+  }
+}
+
+const LINE_LIMIT = 500;
+
+/** What an instance writes, line by line, for as long as someone listens; never keeps this process running. */
+function readLog(path: string, onLine: (line: string) => void): Socket | undefined {
+  try {
+    const socket = new Socket({
+      fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK),
+      readable: true,
+      writable: false,
+    });
+    let rest = '';
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = (lines.pop() ?? '').slice(0, LINE_LIMIT);
+      for (const line of lines) onLine(line.slice(0, LINE_LIMIT));
+    });
+    socket.on('error', () => {});
+    socket.unref();
+    return socket;
+  } catch {
+    return undefined;
+  }
+}
