@@ -78,7 +78,7 @@ async function run(
   startSavingMemory();
   // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
   const signalled = firstSignal();
-  const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }, { readLastPolicy }, { takeTurn }] =
+  const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }, { readLastPolicy }, { acquireLeaderLock }] =
     await Promise.all([
       import('../observability/logger.ts'),
       import('../observability/version.ts'),
@@ -103,7 +103,10 @@ async function run(
   };
   const last = () => (policyFile === undefined ? undefined : readLastPolicy(flags.runDir, policyFile));
   const source = openPolicy(flags.policy, log, listener, last);
-  const turn = await Promise.race([takeTurn({ runDir: flags.runDir, host: flags.host, port, log }), signalled]);
+  const turn = await Promise.race([
+    acquireLeaderLock({ runDir: flags.runDir, host: flags.host, port, log }),
+    signalled,
+  ]);
   if (typeof turn === 'string') {
     log.info({ signal: turn }, 'ending: it was never its turn');
     process.exit();

@@ -12,7 +12,7 @@ import { writeSince } from './devices/since.ts';
 import { cleanUpLxcfs } from './lxcfs/cleanup.ts';
 import { readMounted } from './media/actual.ts';
 import { unmountDisk } from './media/unmount.ts';
-import { tryTurn } from './run-dir/leader-lock.ts';
+import { tryLeaderLock } from './run-dir/leader-lock.ts';
 import { isRunDir, openRunDir, type RunDir } from './run-dir/run-dir.ts';
 
 /**
@@ -25,7 +25,7 @@ export async function cleanUp(given: string, log: Logger): Promise<boolean> {
   // As mount tables name it.
   const path = existsSync(given) ? realpathSync(given) : resolve(given);
   const runDir = isMountedAt(path) ? openRunDir(path) : undefined;
-  if (runDir && !tryTurn(runDir)) throw new Error(`hotmount node is running on ${path}: stop it first`);
+  if (runDir && !tryLeaderLock(runDir)) throw new Error(`hotmount node is running on ${path}: stop it first`);
   // Also without a run dir: what was granted outlives it.
   let clean = takeAccessBack(path, log);
   if (!runDir) {

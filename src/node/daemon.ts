@@ -6,15 +6,15 @@ import type { UeventBatch } from '../linux/uevents.ts';
 import { getAttribute, setAttribute } from '../linux/xattr.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
-import { Devices } from './devices/controller.ts';
+import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
 import { concernedBy, listenToDevices } from './events.ts';
-import { followLxcfs } from './lxcfs/client.ts';
-import { Media } from './media/controller.ts';
+import { connectToLxcfs } from './lxcfs/client.ts';
+import { MediaController } from './media/controller.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { keepLastPolicy } from './run-dir/last-policy.ts';
-import { testPropagation } from './run-dir/propagation-check.ts';
+import { checkPropagation } from './run-dir/propagation-check.ts';
 import { openRunDir, type RunDir } from './run-dir/run-dir.ts';
 import { startNodeServer } from './server.ts';
 import { mediaStatus, type NodeStatus } from './status.ts';
@@ -69,7 +69,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   let policyProblem: string | undefined;
   let problem: string | undefined = 'starting';
 
-  const lxcfs = followLxcfs({
+  const lxcfs = connectToLxcfs({
     mode: options.lxcfs,
     runDir: runDir.path,
     version,
@@ -95,7 +95,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     ...(await lxcfsStatus()),
   });
   const sequence = bootSequence(runDir);
-  const devices = new Devices({
+  const devices = new DeviceController({
     runDir,
     grants: openGrants(runDir),
     bootSequence: sequence,
@@ -104,7 +104,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     onContested: (disk) => media.look(disk),
     onUsable: metrics.usable,
   });
-  const media: Media = new Media({
+  const media: MediaController = new MediaController({
     runDir,
     bootSequence: sequence,
     classes: policy.mediaClasses,
@@ -155,7 +155,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     onFailure: (error) => fail(new Error(`kernel events are not heard any more: ${error.message}`, { cause: error })),
   });
 
-  const propagation = await testPropagation(runDir);
+  const propagation = await checkPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
   devices.lookAtAll();
   media.lookAtAll();

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createProgramMetrics, type ProgramMetrics } from '../observability/program-metrics.ts';
-import type { Devices } from './devices/controller.ts';
-import type { Media } from './media/controller.ts';
+import type { DeviceController } from './devices/controller.ts';
+import type { MediaController } from './media/controller.ts';
 import { MEDIA_REASONS } from './reasons.ts';
 
 /** What the daemon tells Prometheus. */
@@ -10,10 +10,10 @@ export interface NodeMetrics extends ProgramMetrics {
   usable(className: string, seconds: number): void;
   overflow(): void;
   /** What is read off at each scrape. */
-  observe(media: Media, devices: Devices): void;
+  observe(media: MediaController, devices: DeviceController): void;
 }
 
-function observeDevices(devices: Devices, registers: Registry[]): void {
+function observeDevices(devices: DeviceController, registers: Registry[]): void {
   new Gauge({
     name: 'hotmount_devices',
     help: 'Device nodes in place, by device class.',

@@ -3,9 +3,9 @@ import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/names
 import { type DevicesStatus, leftNodes } from './devices/status.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
-import type { Media } from './media/controller.ts';
+import type { MediaController } from './media/controller.ts';
 import { isGone } from './media/plan.ts';
-import type { DepartureReport } from './media/unmounter.ts';
+import type { UnmountReport } from './media/unmounter.ts';
 import { findRunDir, type RunDir } from './run-dir/run-dir.ts';
 
 /** What `hotmount status -o json` prints. Fields may be added; those that are here stay. */
@@ -34,7 +34,7 @@ export interface NodeStatus extends DevicesStatus {
   /** What a child process is at work for; where that takes long, the disk is slow, or hangs. */
   readonly working: readonly { readonly disk: string; readonly doing: string; readonly since: string }[];
   /** Disks that went lately, the last one first. */
-  readonly departed: readonly DepartureReport[];
+  readonly departed: readonly UnmountReport[];
 }
 
 export interface MountedStatus {
@@ -85,7 +85,7 @@ export function readLeftBehind(path: string): LeftBehind {
 }
 
 export function mediaStatus(
-  media: Media,
+  media: MediaController,
   runDir: RunDir,
 ): Pick<NodeStatus, 'mounted' | 'notMounted' | 'working' | 'departed'> {
   const mounted: MountedStatus[] = [];

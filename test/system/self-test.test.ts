@@ -26,10 +26,10 @@ describeSystem('the self-test of mount propagation', ['unshare'], () => {
       import fs from 'node:fs';
       import { syncBuiltinESMExports } from 'node:module';
       import { openRunDir } from ${JSON.stringify(source('node/run-dir.ts'))};
-      import { testPropagation } from ${JSON.stringify(source('node/self-test.ts'))};
+      import { checkPropagation } from ${JSON.stringify(source('node/self-test.ts'))};
       const runDir = openRunDir(${JSON.stringify(runDir)});
       ${before}
-      console.log(await testPropagation(runDir) ?? 'pods see it');`;
+      console.log(await checkPropagation(runDir) ?? 'pods see it');`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -10,7 +10,7 @@ import type { Use } from '../media/desired.ts';
  * something built on it, the whole disk is the node's: its other partitions are left alone too.
  * @param except mounts below this directory do not count
  */
-export function useByNode(device: BlockDevice, except?: string): Use | undefined {
+export function usageByNode(device: BlockDevice, except?: string): Use | undefined {
   const family = familyOf(device);
   const holders = [device, ...family.filter(({ name }) => name === device.disk)].flatMap((member) => member.holders);
   if (holders.length > 0) return { kind: 'holders', holders };
@@ -34,7 +34,7 @@ export function useByNode(device: BlockDevice, except?: string): Use | undefined
  * Who has a disk mounted in another namespace. Ours is not mounted: they have it from elsewhere. To look takes milliseconds on a busy
  * node, for one disk as for a hundred: those that are asked about in one turn of the event loop are looked for together.
  */
-export class ContainerUse {
+export class ContainerUsage {
   readonly #asked: { readonly device: BlockDevice; readonly answer: PromiseWithResolvers<Use | undefined> }[] = [];
 
   /** Rejects where processes cannot be looked at. */
@@ -60,7 +60,7 @@ export class ContainerUse {
  * The same of a whole disk with its partitions, any of which may be given to somebody raw; at once.
  * @returns with `complete` false where no use was found and there may be one all the same
  */
-export function useOfFamilyInContainers(device: BlockDevice): {
+export function usageOfFamilyInContainers(device: BlockDevice): {
   readonly use: Use | undefined;
   readonly complete: boolean;
 } {

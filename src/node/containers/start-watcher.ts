@@ -14,7 +14,7 @@ const MAX_FOLLOWED = 512;
  * Sees containers start: a new cgroup is made for each, then its first process makes its mounts. Whoever starts while the node is
  * looked at may have been too early for that look.
  */
-export class Starts {
+export class StartWatcher {
   readonly #wakeups: Wakeups;
   readonly #onStart: () => void;
   readonly #onMounts: (pid: number) => void;

@@ -4,11 +4,11 @@ import { finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { adjustNode, DEVICES, placeLink, placeNode } from './actual.ts';
 import type { DesiredNode } from './desired.ts';
-import type { LeftDevice } from './inventory.ts';
+import type { RejectedDevice } from './inventory.ts';
 import { numberOf } from './numbers.ts';
 import type { Plan } from './plan.ts';
 
-export interface PlacementOptions {
+export interface ApplierOptions {
   readonly runDir: RunDir;
   readonly log: Logger;
   /** Seconds from the event until containers could open the device. */
@@ -16,18 +16,18 @@ export interface PlacementOptions {
 }
 
 /** Puts nodes and links in their places. One that fails does not take the others along. */
-export class Placement {
-  readonly #options: PlacementOptions;
-  #failed = new Map<DeviceKey, LeftDevice>();
+export class Applier {
+  readonly #options: ApplierOptions;
+  #failed = new Map<DeviceKey, RejectedDevice>();
   /** What could not be made, by its path, and why: told once. */
   #failures = new Map<string, string>();
 
-  constructor(options: PlacementOptions) {
+  constructor(options: ApplierOptions) {
     this.#options = options;
   }
 
   /** Devices whose nodes could not be made. */
-  get failed(): ReadonlyMap<DeviceKey, LeftDevice> {
+  get failed(): ReadonlyMap<DeviceKey, RejectedDevice> {
     return this.#failed;
   }
 

@@ -28,7 +28,7 @@ export interface Grant extends ContainerIdentity {
 }
 
 /** Who has been granted what, since when; each change is a line of the log that an audit can go by. */
-export class Ledger {
+export class GrantAudit {
   readonly #log: Logger;
   /**
    * What the kernel has from before, or may have, and what the log says of it when it is taken back: of earlier daemons, by cgroup and

@@ -1,7 +1,7 @@
 import { findHierarchies } from '../../linux/device-cgroup/index.ts';
 import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { Starts } from '../containers/start-watcher.ts';
+import { StartWatcher } from '../containers/start-watcher.ts';
 import { Retry } from '../reconcile/retry.ts';
 
 /** ms after the last container that has started, or ended, at which all are looked at. */
@@ -24,7 +24,7 @@ export class ContainerWatch {
   readonly #log: Logger;
   readonly #events: ContainerEvents;
   #wakeups: Wakeups | undefined;
-  #starts: Starts[] = [];
+  #starts: StartWatcher[] = [];
   #looks: NodeJS.Timeout[] = [];
   readonly #retry: Retry;
   #problem: string | undefined;
@@ -55,7 +55,7 @@ export class ContainerWatch {
     const wakeups = new Wakeups();
     const lookSoon = (): void => this.#lookSoon();
     this.#wakeups = wakeups;
-    this.#starts = roots.map((root) => new Starts(root, wakeups, lookSoon, this.#events.onMounts, lookSoon));
+    this.#starts = roots.map((root) => new StartWatcher(root, wakeups, lookSoon, this.#events.onMounts, lookSoon));
   }
 
   /** Whether a runtime is still at work on some container that mounts a class. */

@@ -4,23 +4,23 @@ import type { DeviceKey } from '../../linux/device.ts';
 import type { DeviceGrants } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { DeviceClass } from '../../policy/index.ts';
-import { KeyedJobs } from '../reconcile/keyed-queue.ts';
+import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import { Retry } from '../reconcile/retry.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import { type ActualNode, DEVICES, readNodes, removeEntry } from './actual.ts';
-import { Placement } from './apply.ts';
-import { Ledger } from './audit.ts';
+import { Applier } from './apply.ts';
+import { GrantAudit } from './audit.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { Containers } from './containers.ts';
 import { type Desired, type DesiredNode, desire, NOTHING_DESIRED } from './desired.ts';
-import { KnownDevices, type LeftDevice } from './inventory.ts';
+import { Inventory, type RejectedDevice } from './inventory.ts';
 import { endsUnheard } from './judge.ts';
 import { asksUdev } from './match.ts';
 import { type Plan, plan } from './plan.ts';
 import { Udev } from './udev.ts';
 import { want } from './wanted.ts';
 
-export interface DevicesOptions {
+export interface DeviceControllerOptions {
   readonly runDir: RunDir;
   readonly bootSequence: number;
   readonly classes: readonly DeviceClass[];
@@ -61,16 +61,16 @@ const now = (): number => performance.timeOrigin + performance.now();
  * Keeps the nodes of the device classes, and the access of the containers that mount them, what they should be. Nothing in a look waits for a
  * device: it reads sysfs, the run dir's tmpfs and procfs, and writes to the run dir and to cgroups.
  */
-export class Devices {
-  readonly #options: DevicesOptions;
-  readonly #jobs = new KeyedJobs<'look'>(() => this.#look());
+export class DeviceController {
+  readonly #options: DeviceControllerOptions;
+  readonly #jobs = new KeyedQueue<'look'>(() => this.#look());
   readonly #containers: Containers;
   readonly #watch: ContainerWatch;
-  readonly #ledger: Ledger;
+  readonly #ledger: GrantAudit;
   #request = nothingAsked();
-  readonly #known: KnownDevices;
+  readonly #known: Inventory;
   readonly #udev: Udev;
-  readonly #placement: Placement;
+  readonly #placement: Applier;
   #nodes: ReadonlyMap<string, ActualNode> = new Map();
   #desired: Desired = NOTHING_DESIRED;
   /** The identities of the devices that had nodes when the look began, of earlier daemons too. */
@@ -79,16 +79,16 @@ export class Devices {
   #problem: string | undefined;
   readonly #retry = new Retry(() => this.lookAtAll(), RETRY);
 
-  constructor(options: DevicesOptions) {
+  constructor(options: DeviceControllerOptions) {
     this.#options = options;
     const { runDir, bootSequence, classes, log, onContested } = options;
     this.#udev = new Udev(log, (key) => this.look(key));
     const properties = (key: DeviceKey) => this.#udev.properties(key);
     const isGiven = (identity: string) => this.#given.has(identity);
-    this.#known = new KnownDevices({ runDir: runDir.path, bootSequence, properties, isGiven, onContested }, classes);
-    this.#placement = new Placement(options);
+    this.#known = new Inventory({ runDir: runDir.path, bootSequence, properties, isGiven, onContested }, classes);
+    this.#placement = new Applier(options);
     this.#containers = new Containers(runDir.device);
-    this.#ledger = new Ledger(log);
+    this.#ledger = new GrantAudit(log);
     this.#watch = new ContainerWatch(log, {
       onChange: () => this.#lookAtContainers(),
       onMounts: (pid) => {
@@ -98,7 +98,7 @@ export class Devices {
   }
 
   /** Devices that a class would take, if it were not for a reason. */
-  get left(): ReadonlyMap<DeviceKey, LeftDevice> {
+  get left(): ReadonlyMap<DeviceKey, RejectedDevice> {
     return new Map([...this.#known.left, ...this.#placement.failed]);
   }
 
@@ -114,7 +114,7 @@ export class Devices {
     });
   }
 
-  get ledger(): Ledger {
+  get ledger(): GrantAudit {
     return this.#ledger;
   }
 

@@ -1,14 +1,14 @@
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { type Device, type DeviceKey, deviceKeys, readDevice } from '../../linux/device.ts';
 import type { DeviceClass } from '../../policy/index.ts';
-import { useByNode, useOfFamilyInContainers } from '../containers/disk-usage.ts';
+import { usageByNode, usageOfFamilyInContainers } from '../containers/disk-usage.ts';
 import type { Use } from '../media/desired.ts';
 import type { Finding } from '../reasons.ts';
 import type { Taken } from './desired.ts';
 import { type DeviceCircumstances, type Judgement, judge, turnsOnUse } from './judge.ts';
 import { isOfInterest } from './match.ts';
 
-export interface KnownDevicesOptions {
+export interface InventoryOptions {
   readonly runDir: string;
   /** Disks up to this sequence number were there before hotmount was. */
   readonly bootSequence: number;
@@ -21,15 +21,15 @@ export interface KnownDevicesOptions {
 }
 
 /** A device that is in no class, or has no node, and why. */
-export type LeftDevice = Finding & { readonly device: string };
+export type RejectedDevice = Finding & { readonly device: string };
 
 /** The devices that some class takes, or nearly does, as they were when they were looked at last. */
-export class KnownDevices {
-  readonly #options: KnownDevicesOptions;
+export class Inventory {
+  readonly #options: InventoryOptions;
   readonly #known = new Map<DeviceKey, { readonly device: Device; readonly judgement: Judgement }>();
   classes: readonly DeviceClass[];
 
-  constructor(options: KnownDevicesOptions, classes: readonly DeviceClass[]) {
+  constructor(options: InventoryOptions, classes: readonly DeviceClass[]) {
     this.#options = options;
     this.classes = classes;
   }
@@ -41,8 +41,8 @@ export class KnownDevices {
   }
 
   /** Those that a class would take, if it were not for a reason. */
-  get left(): Map<DeviceKey, LeftDevice> {
-    const left = new Map<DeviceKey, LeftDevice>();
+  get left(): Map<DeviceKey, RejectedDevice> {
+    const left = new Map<DeviceKey, RejectedDevice>();
     for (const { device, judgement } of this.#known.values()) {
       if (judgement.kind === 'left' && judgement.finding) {
         left.set(device.key, { ...judgement.finding, device: device.name });
@@ -95,12 +95,12 @@ export class KnownDevices {
   #useOf({ block, identity }: Device): Use | 'unclear' | undefined {
     if (!block) return undefined;
     const { runDir, isGiven, onContested } = this.#options;
-    const byNode = useByNode(block);
+    const byNode = usageByNode(block);
     if (byNode?.kind === 'mounted' && byNode.path.startsWith(`${runDir}/`)) onContested(byNode.device);
     if (byNode) return byNode;
     // All other namespaces take their time: they are looked through before a device is given to anybody, and not each time after.
     if (isGiven(identity)) return undefined;
-    const { use, complete } = useOfFamilyInContainers(block);
+    const { use, complete } = usageOfFamilyInContainers(block);
     return use ?? (complete ? undefined : 'unclear');
   }
 }

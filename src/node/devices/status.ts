@@ -2,7 +2,7 @@ import { deviceKey } from '../../linux/device-cgroup/index.ts';
 import type { ContainerIdentity } from '../containers/identity.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { DEVICES, readNodes } from './actual.ts';
-import type { Devices } from './controller.ts';
+import type { DeviceController } from './controller.ts';
 import { numberOf } from './numbers.ts';
 
 export interface DeviceStatus {
@@ -53,7 +53,7 @@ export interface DevicesStatus {
 }
 
 /** How the devices of all classes stand now, sorted by the paths of their nodes; times are ISO 8601. */
-export function devicesStatus({ nodes, left, ledger, problem }: Devices, runDir: RunDir): DevicesStatus {
+export function devicesStatus({ nodes, left, ledger, problem }: DeviceController, runDir: RunDir): DevicesStatus {
   const full = (path: string): string => `${runDir.path}/${DEVICES}/${path}`;
   const grants = Map.groupBy(ledger.grants, ({ path }) => path);
   return {

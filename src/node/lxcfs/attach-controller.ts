@@ -1,7 +1,7 @@
 import { type MountReplacer, NamespaceHangs } from '../../linux/mount-replacer.ts';
 import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { Starts } from '../containers/start-watcher.ts';
+import { StartWatcher } from '../containers/start-watcher.ts';
 import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { type AttachedCount, Attacher, type AttachFailure, type AttachResult } from './attach.ts';
@@ -28,7 +28,7 @@ export class AttachController {
   readonly #options: AttachControllerOptions;
   readonly #attacher: Attacher;
   readonly #timers = new Timers();
-  #starts: Starts | undefined;
+  #starts: StartWatcher | undefined;
   #source: Instance | undefined;
   #running = 0;
   #isClosed = false;
@@ -120,7 +120,7 @@ export class AttachController {
 
   /** Follows containers as they start: some may still mount from an instance that was published a moment ago. */
   watchStarts(cgroups: Cgroups, wakeups: Wakeups): void {
-    this.#starts ??= new Starts(
+    this.#starts ??= new StartWatcher(
       cgroups.memory,
       wakeups,
       () => {

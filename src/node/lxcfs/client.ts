@@ -6,7 +6,7 @@ import type { Logger } from '../../observability/logger.ts';
 import { awaitEnd, fetchLxcfsMetrics, fetchLxcfsStatus } from './api.ts';
 import type { LxcfsStatus } from './status.ts';
 
-export interface LinkOptions {
+export interface LxcfsClientOptions {
   readonly mode: LxcfsMode;
   readonly runDir: string;
   readonly version: string;
@@ -16,7 +16,7 @@ export interface LinkOptions {
 }
 
 /** What the daemon knows of lxcfs: whatever the supervisor says. */
-export interface LxcfsLink {
+export interface LxcfsClient {
   /** Undefined where none is wanted. */
   status(): Promise<LxcfsStatus | { readonly problem: string } | undefined>;
   metrics(): Promise<string>;
@@ -32,7 +32,7 @@ const NOT_RUNNING = {
 };
 
 /** Follows the supervisor of a run dir; with `auto`, sees to it that there is one, of this version and with this policy. */
-export function followLxcfs(options: LinkOptions): LxcfsLink {
+export function connectToLxcfs(options: LxcfsClientOptions): LxcfsClient {
   const { mode, runDir } = options;
   const closing = new AbortController();
   if (mode === 'auto') void keepOneRunning(options, closing.signal);
@@ -53,7 +53,7 @@ export function followLxcfs(options: LinkOptions): LxcfsLink {
   };
 }
 
-async function keepOneRunning(options: LinkOptions, signal: AbortSignal): Promise<void> {
+async function keepOneRunning(options: LxcfsClientOptions, signal: AbortSignal): Promise<void> {
   const { runDir, log } = options;
   while (!signal.aborted) {
     try {
@@ -75,13 +75,13 @@ async function keepOneRunning(options: LinkOptions, signal: AbortSignal): Promis
   }
 }
 
-async function isRight({ runDir, version, policyFile }: LinkOptions): Promise<boolean> {
+async function isRight({ runDir, version, policyFile }: LxcfsClientOptions): Promise<boolean> {
   const supervisor = (await fetchLxcfsStatus(runDir).catch(() => undefined))?.supervisor;
   return supervisor?.version === version && supervisor.policy === (policyFile ?? 'built-in');
 }
 
 /** Starts one that outlives this process; it takes over from one that is there. @throws where it ends, or does not come up */
-async function startSupervisor(options: LinkOptions, signal: AbortSignal): Promise<void> {
+async function startSupervisor(options: LxcfsClientOptions, signal: AbortSignal): Promise<void> {
   const { runDir, policyFile, log } = options;
   const policy = policyFile === undefined ? [] : ['--policy', policyFile];
   const args = [CLI, 'lxcfs', '--detached', '--run-dir', runDir, ...policy, '--log-level', log.level];

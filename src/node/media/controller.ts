@@ -5,9 +5,9 @@ import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { Prober } from '../block/prober.ts';
-import { ContainerUse, useByNode } from '../containers/disk-usage.ts';
+import { ContainerUsage, usageByNode } from '../containers/disk-usage.ts';
 import { finding } from '../reasons.ts';
-import { KeyedJobs } from '../reconcile/keyed-queue.ts';
+import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, readMounted } from './actual.ts';
 import { CrashLog } from './crashes.ts';
@@ -15,12 +15,12 @@ import type { Use } from './desired.ts';
 import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
 import { ANSWER_DEADLINE, type Answer, askServer, isServed } from './fuse.ts';
 import { type Attempt, makeTwin } from './mount.ts';
-import { Arrivals } from './mounter.ts';
+import { Mounter } from './mounter.ts';
 import { isGone, isSameMedium, plan, type Step } from './plan.ts';
 import { type MediaState, MediaStates } from './state.ts';
-import { type DepartureReport, Departures } from './unmounter.ts';
+import { Unmounter, type UnmountReport } from './unmounter.ts';
 
-export interface MediaOptions {
+export interface MediaControllerOptions {
   readonly runDir: RunDir;
   readonly bootSequence: number;
   readonly classes: readonly MediaClass[];
@@ -43,9 +43,9 @@ interface Known {
 const MAX_STEPS = 12;
 
 /** Keeps the mounts of media what they should be, one disk after the other and all disks at once. */
-export class Media {
-  readonly #options: MediaOptions;
-  readonly #jobs = new KeyedJobs<string>((name) => this.#reconcile(name));
+export class MediaController {
+  readonly #options: MediaControllerOptions;
+  readonly #jobs = new KeyedQueue<string>((name) => this.#reconcile(name));
   #classes: readonly MediaClass[];
   readonly #states: MediaStates;
   readonly #requestedAt = new Map<string, number>();
@@ -53,25 +53,25 @@ export class Media {
   readonly #stuck = new Map<string, Step['do'] | 'ask'>();
   /** What children are at work for, by disk. */
   readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
-  readonly #arrivals: Arrivals;
-  readonly #departures: Departures;
+  readonly #arrivals: Mounter;
+  readonly #departures: Unmounter;
   readonly #crashes = new CrashLog();
   readonly #prober = new Prober();
-  readonly #containerUse = new ContainerUse();
+  readonly #containerUse = new ContainerUsage();
 
-  constructor(options: MediaOptions) {
+  constructor(options: MediaControllerOptions) {
     this.#options = options;
     this.#classes = options.classes;
     this.#states = new MediaStates(options.log, (name) => this.look(name));
-    this.#arrivals = new Arrivals(options);
-    this.#departures = new Departures(options);
+    this.#arrivals = new Mounter(options);
+    this.#departures = new Unmounter(options);
     this.#prepare();
     makeClassDirectories(options.runDir, options.classes);
     this.#removeStrays(readMounted(options.runDir));
   }
 
   /** Disks that went lately, the last one first. */
-  get departures(): readonly DepartureReport[] {
+  get departures(): readonly UnmountReport[] {
     return this.#departures.reports;
   }
 
@@ -201,7 +201,7 @@ export class Media {
     const step = plan(device, mounted, known?.probe, circumstances);
     // Only where it would be mounted otherwise does it matter who uses it.
     if (step.do !== 'probe' || !device) return step;
-    return plan(device, mounted, undefined, { ...circumstances, use: useByNode(device, runDir.path) });
+    return plan(device, mounted, undefined, { ...circumstances, use: usageByNode(device, runDir.path) });
   }
 
   /** Looks what is on it, and meanwhile whether some container has it. */

@@ -6,7 +6,7 @@ import { readMounted } from './actual.ts';
 import type { Wanted } from './desired.ts';
 import { type Attempt, mountDisk } from './mount.ts';
 
-export interface ArrivalOptions {
+export interface MounterOptions {
   readonly runDir: RunDir;
   readonly log: Logger;
   /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
@@ -14,13 +14,13 @@ export interface ArrivalOptions {
 }
 
 /** Mounts disks, each by a name that no other has, or is about to have. */
-export class Arrivals {
-  readonly #options: ArrivalOptions;
+export class Mounter {
+  readonly #options: MounterOptions;
   /** Names of disks that are being mounted, `class/name`. */
   readonly #reserved = new Set<string>();
   readonly #mount = new SpareChild();
 
-  constructor(options: ArrivalOptions) {
+  constructor(options: MounterOptions) {
     this.#options = options;
   }
 

@@ -8,7 +8,7 @@ import type { Attempt } from './mount.ts';
 import { detachCopies, unmountDisk } from './unmount.ts';
 
 /** A disk that went, lately. */
-export interface DepartureReport {
+export interface UnmountReport {
   readonly name: string;
   readonly className: string;
   readonly directory: string;
@@ -16,7 +16,7 @@ export interface DepartureReport {
   readonly holders: readonly HolderReport[];
 }
 
-export interface DepartureOptions {
+export interface UnmounterOptions {
   readonly runDir: RunDir;
   readonly log: Logger;
 }
@@ -27,15 +27,15 @@ const REPORTS_KEPT = 20;
 const COPIES_LEFT: ReadonlySet<NodeReason> = new Set(['still_visible', 'unclear_whether_gone']);
 
 /** Unmounts disks, and keeps account of the last ones and of who still holds them. */
-export class Departures {
-  readonly #options: DepartureOptions;
+export class Unmounter {
+  readonly #options: UnmounterOptions;
   /** The last one first. */
-  readonly reports: DepartureReport[] = [];
+  readonly reports: UnmountReport[] = [];
 
   /** Disks that some container may have still: the numbers of their devices, by name. */
   readonly #left = new Map<string, string>();
 
-  constructor(options: DepartureOptions) {
+  constructor(options: UnmounterOptions) {
     this.#options = options;
   }
 

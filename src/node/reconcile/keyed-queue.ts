@@ -2,7 +2,7 @@
  * Runs a job for each key that is asked for: never two at a time for one key, any number for different keys, and once more where it
  * was asked for while it ran. However often it is asked for, one more run sees it all.
  */
-export class KeyedJobs<K> {
+export class KeyedQueue<K> {
   readonly #job: (key: K) => Promise<void>;
   readonly #running = new Map<K, { again: boolean }>();
   #idle = Promise.withResolvers<void>();

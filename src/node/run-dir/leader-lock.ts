@@ -4,13 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { tryLock } from '../../linux/file-lock.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { listenForHealth } from '../server.ts';
-import { testPropagation } from './propagation-check.ts';
+import { checkPropagation } from './propagation-check.ts';
 import { openRunDir, type RunDir } from './run-dir.ts';
 
 /** ms. How long nobody serves at most, after the one before has ended; what happens meanwhile is found by the first look. */
 const POLL = 50;
 
-export interface StandbyOptions {
+export interface LeaderLockOptions {
   readonly runDir: string;
   readonly host: string;
   /** Of health and metrics; undefined: none. */
@@ -26,12 +26,12 @@ export interface StandbyOptions {
  * @returns what gives it back
  * @throws Error that says what to do
  */
-export async function takeTurn({ runDir: path, host, port, log }: StandbyOptions): Promise<() => void> {
+export async function acquireLeaderLock({ runDir: path, host, port, log }: LeaderLockOptions): Promise<() => void> {
   const runDir = openRunDir(path);
   try {
-    const free = tryTurn(runDir);
+    const free = tryLeaderLock(runDir);
     if (free) return free;
-    const problem = await testPropagation(runDir);
+    const problem = await checkPropagation(runDir);
     let health: Server | undefined;
     if (port !== undefined) {
       health = await listenForHealth(port, host, {
@@ -44,8 +44,8 @@ export async function takeTurn({ runDir: path, host, port, log }: StandbyOptions
     const metricsPort = typeof address === 'object' ? address?.port : undefined;
     if (problem !== undefined) log.error(problem);
     log.info({ runDir: runDir.path, metricsPort }, 'another daemon serves the run dir: standing by until it ends');
-    let turn = tryTurn(runDir);
-    for (; !turn; turn = tryTurn(runDir)) await sleep(POLL);
+    let turn = tryLeaderLock(runDir);
+    for (; !turn; turn = tryLeaderLock(runDir)) await sleep(POLL);
     log.info('the other daemon has ended: taking over');
     health?.close();
     health?.closeAllConnections();
@@ -56,7 +56,7 @@ export async function takeTurn({ runDir: path, host, port, log }: StandbyOptions
 }
 
 /** Takes the turn where no daemon has it. @returns what gives it back, undefined where one is running */
-export function tryTurn({ work }: RunDir): (() => void) | undefined {
+export function tryLeaderLock({ work }: RunDir): (() => void) | undefined {
   const lock = `${work}/.node.lock`;
   closeSync(openSync(lock, 'a', 0o600));
   return tryLock(lock);

@@ -19,7 +19,7 @@ const LOCK_DEADLINE = 10_000;
  * runtime has cut it off. One process at a time; what one has left that was killed meanwhile is taken away.
  * @returns what is wrong and which setting to change; undefined where pods see what is mounted
  */
-export async function testPropagation(runDir: RunDir): Promise<string | undefined> {
+export async function checkPropagation(runDir: RunDir): Promise<string | undefined> {
   ensureDirectory(runDir, DIRECTORY);
   const unlock = lockWithin(`${runDir.work}/${DIRECTORY}`, LOCK_DEADLINE);
   try {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GrantOutcome } from '../../../../src/linux/device-cgroup/index.ts';
 import { refuse } from '../../../../src/linux/device-cgroup/reasons.ts';
-import { Ledger } from '../../../../src/node/devices/audit.ts';
+import { GrantAudit } from '../../../../src/node/devices/audit.ts';
 import type { Entitlement } from '../../../../src/node/devices/wanted.ts';
 import type { Logger } from '../../../../src/observability/logger.ts';
 import { makeClass, makeDevice } from './arbitraries.ts';
@@ -25,7 +25,7 @@ function makeLedger() {
     const text = args.at(-1) as string;
     told.push(/^access to a device (granted|taken back|not granted)/.exec(text)?.[1] ?? text);
   };
-  const ledger = new Ledger({ info: tell, error: tell } as unknown as Logger);
+  const ledger = new GrantAudit({ info: tell, error: tell } as unknown as Logger);
   const update = (is: boolean, ...outcomes: [string, GrantOutcome][]): string[] => {
     ledger.update(is ? [entitlement] : [], new Map(outcomes));
     return told.splice(0);
