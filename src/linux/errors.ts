@@ -35,3 +35,13 @@ export const errnoName = (errno: number): string => UNNAMED[errno]?.[0] ?? getSy
 export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
+
+/** Whether it is an error of the system by one of these names. */
+export const isErrno = (error: unknown, ...names: readonly string[]): boolean => names.includes(errorCode(error) ?? '');
+
+/**
+ * Whether what was read of a process in /proc failed since there is no such process, or this one may not know: the only errors that may be
+ * taken for an answer. EINVAL is what the mount table of a zombie gives (`mounts_open_common` in fs/proc_namespace.c).
+ */
+export const isUnreadableProcess = (error: unknown): boolean =>
+  isErrno(error, 'ENOENT', 'ESRCH', 'EINVAL', 'EACCES', 'EPERM');

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { SYS } from './constants.ts';
-import { errorCode } from './errors.ts';
+import { errorCode, isUnreadableProcess } from './errors.ts';
 import { check, libc } from './libc.ts';
 
 /** A descriptor that stands for this process and no later one with its number; readable once it has ended. Linux 5.3. @throws SystemCallError */
@@ -26,11 +26,21 @@ export function signalPidfd(pidfd: number, signal: 'SIGTERM' | 'SIGKILL'): void 
  */
 export function startTimeOf(pid: number): string | undefined {
   try {
+    return readStartTime(pid);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same. @throws where it cannot be read for another reason than that there is none */
+export function readStartTime(pid: number): string | undefined {
+  try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     // The name, in parentheses, may hold anything; fields after it are counted from 3 (proc_pid_stat(5)).
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return undefined;
   }
 }

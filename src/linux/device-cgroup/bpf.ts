@@ -29,6 +29,7 @@ const PROGRAM_TYPE = { cgroupDevice: 15, rawTracepoint: 17 } as const;
 const CGROUP_DEVICE = 6;
 const MAP_TYPE_HASH = 1;
 const RDONLY_PROG = 1 << 7;
+const ALLOW_OVERRIDE = 1 << 0;
 const ALLOW_MULTI = 1 << 1;
 const REPLACE = 1 << 2;
 const { ENOSPC } = constants.errno;
@@ -166,16 +167,44 @@ export function attachedProgramIds(cgroup: number): number[] {
   }
 }
 
+/** How programs are attached to a cgroup, where there are any: that says whether others may be. */
+export type AttachMode = 'alone' | 'override' | 'multi';
+
+/** @returns undefined where there is none @throws SystemCallError */
+export function attachMode(cgroup: number): AttachMode | undefined {
+  const query = attributes([0, cgroup], [4, CGROUP_DEVICE]);
+  bpf('progQuery', query);
+  if (query.readUInt32LE(24) === 0) return undefined;
+  const flags = query.readUInt32LE(12);
+  if ((flags & ALLOW_MULTI) !== 0) return 'multi';
+  return (flags & ALLOW_OVERRIDE) === 0 ? 'alone' : 'override';
+}
+
 /** @returns a descriptor @throws SystemCallError ENOENT where the program has gone */
 export const openProgram = (id: number): number => call('progGetFdById', [0, id]);
 
 /**
- * Attaches a program beside whatever others are attached, or in place of one, with no moment between the two.
+ * Attaches a program beside whatever others are attached.
  * @throws SystemCallError EPERM where another was attached so that it stays alone
  */
-export function attachProgram(cgroup: number, program: number, instead?: number): void {
-  const flags = ALLOW_MULTI | (instead === undefined ? 0 : REPLACE);
-  call('progAttach', [0, cgroup], [4, program], [8, CGROUP_DEVICE], [12, flags], [16, instead ?? 0]);
+export const attachProgram = (cgroup: number, program: number): void => attach(cgroup, program, ALLOW_MULTI);
+
+/**
+ * Attaches a program in place of another, with no moment between the two.
+ * @returns false where that one is not attached there (any more) @throws SystemCallError
+ */
+export function replaceProgram(cgroup: number, program: number, old: number): boolean {
+  try {
+    attach(cgroup, program, ALLOW_MULTI | REPLACE, old);
+    return true;
+  } catch (error) {
+    if ((error as SystemCallError).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function attach(cgroup: number, program: number, flags: number, old = 0): void {
+  call('progAttach', [0, cgroup], [4, program], [8, CGROUP_DEVICE], [12, flags], [16, old]);
 }
 
 /** @throws SystemCallError */

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { isErrno } from '../errors.ts';
 import { cgroupsOf, findHierarchies, type Hierarchies, type Hierarchy, lineage } from './hierarchy.ts';
 import { isRestricted } from './programs.ts';
 
@@ -53,11 +54,12 @@ function ownLineage(hierarchy: Hierarchy, path: string): string[] {
 /** Whether it is the kubelet's for a pod: `pod<uid>`, or `kubepods-…-pod<uid, with _>.slice`. A static pod's UID has no dashes. */
 const isPod = (path: string): boolean => /(^|-)pod[0-9a-f]{8}[-_0-9a-f]{24,28}(\.slice)?$/i.test(basename(path));
 
-/** Where it cannot be asked, whoever tries to grant will say why. */
+/** Where this process may not ask, or the kernel has no device programs, whoever tries to grant will say why. */
 function mayBeRestricted(directory: string): boolean {
   try {
     return isRestricted(directory);
-  } catch {
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENODEV', 'EPERM', 'EACCES', 'EINVAL', 'ENOSYS')) throw error;
     return false;
   }
 }

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { CLONE_NEWCGROUP } from '../constants.ts';
+import { isErrno, isUnreadableProcess } from '../errors.ts';
 import { check, libc } from '../libc.ts';
 import { type Mount, parseMountinfo } from '../mountinfo.ts';
 import { runProgram } from './bpf.ts';
@@ -36,8 +37,10 @@ export function findHierarchies(): Hierarchies {
       const v1 = at(best(mounts, (m) => m.fsType === 'cgroup' && m.superOptions.includes('devices')));
       const v2 = at(best(mounts, (m) => m.fsType === 'cgroup2'));
       return { ...(v1 && { v1 }), ...(v2 && { v2 }) };
-    } catch {
-      // The first process is none of our business: this is a container with process ids of its own.
+    } catch (error) {
+      // The first process is none of our business: this is a container with process ids of its own. Anything else must not look as if
+      // there were no hierarchies: what was granted through them would be forgotten.
+      if (!isUnreadableProcess(error)) throw error;
     }
   }
   return {};
@@ -49,12 +52,13 @@ function best(mounts: readonly Mount[], isOne: (mount: Mount) => boolean): Mount
   return mounts.filter(isOne).sort((a, b) => depth(a) - depth(b))[0];
 }
 
-/** The paths of a process's cgroups, undefined where it has gone. */
+/** The paths of a process's cgroups, undefined where it has gone. @throws where they cannot be read for another reason */
 export function cgroupsOf(pid: number | 'self'): { readonly v1?: string; readonly v2?: string } | undefined {
   let text: string;
   try {
     text = readAsNode(`/proc/${pid}/cgroup`);
-  } catch {
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ESRCH')) throw error;
     return undefined;
   }
   return parseCgroups(text);
@@ -86,11 +90,12 @@ export function* cgroupsBelow(directory: string): Generator<string> {
   for (const name of childrenOf(directory)) yield* cgroupsBelow(`${directory}/${name}`);
 }
 
-/** The names of the cgroups directly below one; none where it has gone. */
+/** The names of the cgroups directly below one; none where it has gone. @throws where they cannot be read for another reason */
 export function childrenOf(directory: string): string[] {
   try {
     return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? entry.name : []));
-  } catch {
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENODEV')) throw error;
     return [];
   }
 }
@@ -138,10 +143,12 @@ function readAsNode(path: string): string {
   }
 }
 
+/** Undefined where there is no such process, or it may not be asked. */
 function namespaceId(pid: string): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/cgroup`);
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return undefined;
   }
 }

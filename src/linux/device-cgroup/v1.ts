@@ -13,7 +13,7 @@ import {
   parseRecord,
   without,
 } from './devices-list.ts';
-import { cgroupsBelow } from './hierarchy.ts';
+import { MarkedCgroups } from './marked-cgroups.ts';
 import { type Refusal, refuse } from './reasons.ts';
 import { type DeviceAccess, intersect, isEmpty, sameAccess, subtract } from './rule.ts';
 
@@ -32,14 +32,13 @@ interface State {
  * nothing that was there before, and taking back what was never added changes nothing.
  */
 export class V1Controller implements Controller {
-  readonly #directory: string;
   readonly #attribute: string;
-  /** Cgroups with a record. Found by a look at them all, once: then only this object makes any. */
-  #recorded: Set<string> | undefined;
+  /** Cgroups with a record. */
+  readonly #recorded: MarkedCgroups;
 
   constructor(directory: string, owner: string) {
-    this.#directory = directory;
     this.#attribute = `trusted.${owner}.devices`;
+    this.#recorded = new MarkedCgroups(directory, (path) => getAttribute(path, this.#attribute) !== undefined);
   }
 
   look(wanted: Grants): Look {
@@ -47,12 +46,13 @@ export class V1Controller implements Controller {
   }
 
   #revokeAll(wanted: Grants): Map<string, Refusal> {
-    const failed = new Map<string, Refusal>();
-    for (const path of this.#known()) {
+    const known = this.#known();
+    const failed = this.#recorded.refusals;
+    for (const path of known) {
       try {
         this.#revoke(path, wanted.get(path) ?? NONE);
       } catch (error) {
-        if (isGone(error)) this.#known().delete(path);
+        if (isGone(error)) known.delete(path);
         else failed.set(path, failure('revoke_failed', path, error));
       }
     }
@@ -136,16 +136,7 @@ export class V1Controller implements Controller {
   }
 
   #known(): Set<string> {
-    this.#recorded ??= new Set([...cgroupsBelow(this.#directory)].filter((path) => this.#hasRecord(path)));
-    return this.#recorded;
-  }
-
-  #hasRecord(path: string): boolean {
-    try {
-      return getAttribute(path, this.#attribute) !== undefined;
-    } catch {
-      return false;
-    }
+    return this.#recorded.find();
   }
 }
 

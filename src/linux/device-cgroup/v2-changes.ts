@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
-import { errorCode } from '../errors.ts';
-import { attachProgram, detachProgram } from './bpf.ts';
+import { dirname } from 'node:path';
+import { isErrno } from '../errors.ts';
+import { attachMode, attachProgram, detachProgram, replaceProgram } from './bpf.ts';
 import { failure, type Grants } from './controller.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { ProgramMaker } from './program-maker.ts';
@@ -62,28 +63,58 @@ export class V2Changes {
     const [first, ...others] = programs;
     this.#parents.add(parent);
     withDirectory(parent, (cgroup) => {
-      if (first === undefined) attachProgram(cgroup, program);
-      else withProgram(first.id, (old) => attachProgram(cgroup, program, old));
-      for (const { id } of others) withProgram(id, (other) => detachProgram(cgroup, other));
+      // It may have been detached since it was read, here or everywhere.
+      const isReplaced = first && withProgram(first.id, (old) => replaceProgram(cgroup, program, old));
+      if (!isReplaced) attachProgram(cgroup, program);
+      for (const { id } of others) withProgram(id, (other) => detachIfAttached(cgroup, other));
     });
   }
 
   #detach({ parent, from: { programs } }: Change): void {
     withDirectory(parent, (cgroup) => {
-      for (const { id } of programs) withProgram(id, (program) => detachProgram(cgroup, program));
+      for (const { id } of programs) withProgram(id, (program) => detachIfAttached(cgroup, program));
     });
     this.#parents.delete(parent);
   }
 
   #refusal({ parent, to }: Change, error: unknown): Refusal {
     if (to.size === 0) return failure('revoke_failed', parent, error);
-    return errorCode(error) === 'EPERM'
-      ? refuse('programs_exclusive', { parent })
-      : failure('grant_failed', parent, error);
+    if (!isErrno(error, 'EPERM')) return failure('grant_failed', parent, error);
+    const blocker = this.#exclusiveAbove(parent);
+    return blocker === undefined
+      ? refuse('bpf_refused', { detail: (error as Error).message })
+      : refuse('programs_exclusive', { parent: blocker });
+  }
+
+  /**
+   * The nearest cgroup, from this one up, that keeps others from attaching a program: by one that stays alone, or on the same cgroup, by
+   * one that gives way to those below it only (`hierarchy_allows_attach` in kernel/bpf/cgroup.c). EPERM has other causes as well.
+   */
+  #exclusiveAbove(parent: string): string | undefined {
+    for (let at = parent; at.length >= this.#hierarchy.directory.length; at = dirname(at)) {
+      try {
+        const mode = withDirectory(at, attachMode);
+        if (mode === 'multi') return undefined;
+        if (mode === 'alone' || (mode === 'override' && at === parent)) return at;
+        if (mode === 'override') return undefined;
+      } catch {
+        return undefined;
+      }
+    }
+    return undefined;
   }
 
   /** Of a cgroup, below the hierarchy's root. */
   #depth(path: string): number {
     return path.slice(this.#hierarchy.directory.length).split('/').filter(Boolean).length;
+  }
+}
+
+/** That it is not attached there any more is what was wanted. */
+function detachIfAttached(cgroup: number, program: number): void {
+  try {
+    detachProgram(cgroup, program);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
   }
 }

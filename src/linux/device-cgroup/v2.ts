@@ -1,5 +1,6 @@
 import { type Controller, type Grants, isGone, type Look } from './controller.ts';
-import { cgroupsBelow, type Hierarchy } from './hierarchy.ts';
+import type { Hierarchy } from './hierarchy.ts';
+import { MarkedCgroups } from './marked-cgroups.ts';
 import { ProgramMaker } from './program-maker.ts';
 import { programsOn, withDirectory } from './programs.ts';
 import type { DeviceAccess } from './rule.ts';
@@ -22,20 +23,25 @@ export class V2Controller implements Controller {
   readonly #hierarchy: Hierarchy;
   readonly #name: string;
   readonly #maker: ProgramMaker;
-  /** Cgroups with a program of ours. Found by a look at them all, once: then only this object attaches any. */
-  #parents: Set<string> | undefined;
+  /** Cgroups with a program of ours. */
+  readonly #parents: MarkedCgroups;
 
   constructor(hierarchy: Hierarchy, name: string) {
     this.#hierarchy = hierarchy;
     this.#name = name;
     this.#maker = new ProgramMaker(hierarchy, name);
+    this.#parents = new MarkedCgroups(hierarchy.directory, (path) =>
+      withDirectory(path, programsOn).some((program) => program.name === name),
+    );
   }
 
   look(wanted: Grants): Look {
     const parents = this.#known();
     const reader = new V2Reader(this.#name, wanted.keys());
     const changes = new V2Changes(this.#hierarchy, this.#maker, parents);
-    return new V2Look(wanted, this.#hierarchy, parents, reader, changes);
+    const look = new V2Look(wanted, this.#hierarchy, parents, reader, changes);
+    const { refusals } = this.#parents;
+    return { revoke: () => new Map([...refusals, ...look.revoke()]), grant: () => look.grant() };
   }
 
   granted(): Map<string, DeviceAccess> {
@@ -53,15 +59,6 @@ export class V2Controller implements Controller {
   }
 
   #known(): Set<string> {
-    this.#parents ??= new Set([...cgroupsBelow(this.#hierarchy.directory)].filter((path) => this.#hasOurs(path)));
-    return this.#parents;
-  }
-
-  #hasOurs(path: string): boolean {
-    try {
-      return withDirectory(path, programsOn).some(({ name }) => name === this.#name);
-    } catch {
-      return false;
-    }
+    return this.#parents.find();
   }
 }

@@ -5,9 +5,10 @@ import {
   findHierarchies,
   type Hierarchies,
 } from '../../linux/device-cgroup/index.ts';
+import { isUnreadableProcess } from '../../linux/errors.ts';
 import { parseMountinfo } from '../../linux/mountinfo.ts';
 import { namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
-import { startTimeOf } from '../../linux/pidfd.ts';
+import { readStartTime } from '../../linux/pidfd.ts';
 import { DEVICES } from './actual.ts';
 
 /** A mount namespace in which device classes are mounted, and the cgroups of the processes in it. */
@@ -86,7 +87,7 @@ export class Containers {
     const witnesses = new Map<string, Witness>();
     let isStarting = false;
     for (const pid of pids) {
-      const startTime = startTimeOf(pid);
+      const startTime = readStartTime(pid);
       const cgroup = startTime === undefined ? undefined : deviceCgroupOf(pid, hierarchies);
       // Between two looks at the process that see the same one, in the namespace, its cgroup is its own.
       if (!cgroup || startTime === undefined || !isAlive(namespace, { pid, startTime })) continue;
@@ -117,7 +118,9 @@ export class Containers {
       const text = readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
       if (namespaceOf(pid) !== namespace) return undefined;
       return { classes: classesInTable(text, this.#device), isWhole };
-    } catch {
+    } catch (error) {
+      // To take what could not be read for a table without classes would be to take devices away.
+      if (!isUnreadableProcess(error)) throw error;
       return undefined;
     }
   }
@@ -146,7 +149,7 @@ function unite(a: Mounter, b: Mounter): Mounter {
 }
 
 const isAlive = (namespace: string, witness: Witness | undefined): boolean =>
-  witness !== undefined && namespaceOf(witness.pid) === namespace && startTimeOf(witness.pid) === witness.startTime;
+  witness !== undefined && namespaceOf(witness.pid) === namespace && readStartTime(witness.pid) === witness.startTime;
 
 /**
  * Whether runc is still at work in the process, `runc:[2:INIT]` (libcontainer/nsenter). One of its last steps is to write the container's
@@ -156,7 +159,8 @@ const isAlive = (namespace: string, witness: Witness | undefined): boolean =>
 function isRunc(pid: number): boolean {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'latin1').startsWith('runc:[');
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return false;
   }
 }

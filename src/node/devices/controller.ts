@@ -91,9 +91,7 @@ export class DeviceController {
     this.#ledger = new GrantAudit(log);
     this.#watch = new ContainerWatch(log, {
       onChange: () => this.#lookAtContainers(),
-      onMounts: (pid) => {
-        if (this.#containers.lookAt(pid)) this.#jobs.request('look');
-      },
+      onMounts: (pid) => this.#lookAtContainer(pid),
     });
   }
 
@@ -158,6 +156,15 @@ export class DeviceController {
     this.#retry.set(false);
     this.#udev.close();
     await this.#watch.close();
+  }
+
+  #lookAtContainer(pid: number): void {
+    try {
+      if (this.#containers.lookAt(pid)) this.#jobs.request('look');
+    } catch {
+      // The look at all of them is tried again where that fails, too.
+      this.#lookAtContainers();
+    }
   }
 
   #lookAtContainers(): void {
