@@ -3,7 +3,7 @@ import type { Finding } from '../contract/reasons.ts';
 import { printable } from '../contract/text.ts';
 import type { Logger } from '../observability/logger.ts';
 import { limitWarnings } from './answer.ts';
-import type { AdmissionDecision } from './decide.ts';
+import type { AdmissionDecision } from './decision.ts';
 import type { HttpProblem } from './http-errors.ts';
 import type { AdmissionRequest } from './review.ts';
 

@@ -1,3 +1,4 @@
+import { BodyInPiecesError, BodyTooLargeError, OverloadedError } from './bodies.ts';
 import { type BadReview, ReviewError } from './review.ts';
 
 /** Why an answer is something other than 200; the metric's label and the word in the log. */
@@ -6,6 +7,7 @@ export type HttpReason =
   | 'path_unknown'
   | 'content_type_unsupported'
   | 'body_too_large'
+  | 'overloaded'
   | 'request_malformed'
   | 'namespace_labels_unknown'
   | 'internal_error';
@@ -17,9 +19,6 @@ export interface HttpProblem {
   readonly message: string;
 }
 
-/** API servers allow requests of 3 MiB, and a review may hold the object twice, with escapes. */
-export const BODY_LIMIT = 7 * 1024 * 1024;
-
 /** What is wrong with a request, from whatever was thrown on its way. */
 export function toProblem(error: unknown, contentType: string | undefined): HttpProblem {
   if (error instanceof ReviewError) return { code: 400, reason: error.reason, message: error.message };
@@ -28,9 +27,10 @@ export function toProblem(error: unknown, contentType: string | undefined): Http
     return { code: 500, reason: 'namespace_labels_unknown', message: `${message}: ${NO_LABELS}` };
   }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return unsupported(contentType);
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return { code: 413, reason: 'body_too_large', message: `the body is larger than ${BODY_LIMIT} bytes (7 MiB)` };
-  }
+  if (error instanceof BodyTooLargeError) return { code: 413, reason: 'body_too_large', message };
+  if (error instanceof BodyInPiecesError) return { code: 400, reason: 'request_malformed', message };
+  if (error instanceof OverloadedError)
+    return { code: 503, reason: 'overloaded', message: `${message}: ${OVERLOADED}` };
   if (statusCode && statusCode < 500) {
     return { code: statusCode, reason: 'request_malformed', message: `the request cannot be read: ${message}` };
   }
@@ -50,6 +50,7 @@ const STATUS_REASONS: Readonly<Record<number, string>> = {
   408: 'Timeout',
   413: 'RequestEntityTooLarge',
   415: 'UnsupportedMediaType',
+  503: 'ServiceUnavailable',
 };
 
 /** A metav1.Status: API servers decode it as the error of the call, and show its message. */
@@ -65,6 +66,8 @@ export function statusBody({ code, reason, message }: HttpProblem): string {
     details: { causes: [{ reason }] },
   });
 }
+
+const OVERLOADED = 'do clients other than the API server reach this webhook? See docs/security.md';
 
 /** With everything from files, nothing tells the webhook of namespaces; else its log says why they could not be had. */
 const NO_LABELS =

@@ -4,13 +4,13 @@ import { createWebhookMetrics, type WebhookMetrics } from '../observability/metr
 import { VERSION } from '../observability/version.ts';
 import type { Policy } from '../policy/index.ts';
 import type { CertificateSource } from './certificates.ts';
-import { Connections } from './connections.ts';
 import { closeWithin, drain } from './drain.ts';
 import type { Health } from './health.ts';
 import { listen } from './listen.ts';
 import { createMetricsApp } from './metrics-app.ts';
-import { createAdmissionApp, type NamespaceLabels } from './server.ts';
-import { API_SERVER_LIMITS, type ServerLimits, secureContext } from './tls-server.ts';
+import type { NamespaceLabels } from './review-handler.ts';
+import { createAdmissionApp } from './server.ts';
+import { API_SERVER_LIMITS, type ServerLimits } from './tls-server.ts';
 
 /** Where the policy in force comes from; the sources of src/policy are such. */
 export interface CurrentPolicy {
@@ -93,7 +93,7 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     ]);
 
     const limits = options.limits ?? API_SERVER_LIMITS;
-    const { app, server } = createAdmissionApp({
+    const { app, connections, setCertificate } = createAdmissionApp({
       certificate: certificates.current(),
       limits,
       policy: () => policy.current(),
@@ -103,9 +103,8 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
       metrics,
       log,
     });
-    const connections = new Connections(server);
     closers.push(() => closeWithin(app, connections));
-    certificates.onChange(() => server.setSecureContext(secureContext(certificates.current())));
+    certificates.onChange(() => setCertificate(certificates.current()));
     metrics.certificateExpiry(() => certificates.current().notAfter);
     const url = await listen(app, 'https', { host, port: options.port ?? 0, option: '--port' });
     health.notReady = undefined;

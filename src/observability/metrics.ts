@@ -7,6 +7,8 @@ export interface WebhookMetrics extends ProgramMetrics {
   decided(outcome: 'allowed' | 'denied', reason: string, seconds: number): void;
   /** A request that got no decision: answered with a 4xx (`invalid`) or a 5xx (`failed`). */
   refused(outcome: 'invalid' | 'failed', reason: string): void;
+  /** Connections closed, or unfinished bodies given up, for those of others. */
+  displaced(what: 'connection' | 'body', count: number): void;
   /** Asked for at each scrape: when the certificate in use ends, or undefined where there is none yet. */
   certificateExpiry(read: () => Date | undefined): void;
 }
@@ -22,8 +24,16 @@ export function createWebhookMetrics(version: string): WebhookMetrics {
     labelNames: ['outcome', 'reason'],
     registers,
   });
-  // As with the reloads: these two are alerted on with increase().
-  for (const reason of ['internal_error', 'namespace_labels_unknown']) requests.inc({ outcome: 'failed', reason }, 0);
+  // As with the reloads: these are alerted on with increase().
+  for (const reason of ['internal_error', 'namespace_labels_unknown', 'overloaded'])
+    requests.inc({ outcome: 'failed', reason }, 0);
+  const displaced = new Counter({
+    name: 'hotmount_admission_displaced_total',
+    help: 'Connections closed, and unfinished bodies given up, because there were too many: others than API servers reach the webhook.',
+    labelNames: ['what'],
+    registers,
+  });
+  for (const what of ['connection', 'body']) displaced.inc({ what }, 0);
   const duration = new Histogram({
     name: 'hotmount_admission_duration_seconds',
     help: 'Time from a review being read to its answer being handed to the connection.',
@@ -39,6 +49,9 @@ export function createWebhookMetrics(version: string): WebhookMetrics {
     },
     refused(outcome, reason) {
       requests.inc({ outcome, reason });
+    },
+    displaced(what, count) {
+      displaced.inc({ what }, count);
     },
     certificateExpiry(read) {
       new Gauge({

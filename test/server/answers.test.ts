@@ -204,6 +204,7 @@ describe('health and metrics', () => {
     expect(expiry).toBeGreaterThan(Date.now() / 1000);
     const names = [...metrics.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name).sort();
     expect(names).toEqual([
+      'hotmount_admission_displaced_total',
       'hotmount_admission_duration_seconds',
       'hotmount_admission_requests_total',
       'hotmount_build_info',

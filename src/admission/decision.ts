@@ -75,7 +75,11 @@ const MUTATIONS: Record<Target, Mutation> = {
  * cluster. Throws ReviewError where the object is missing or is not what its kind says, and NamespaceLabelsUnknownError where the
  * policy depends on labels that are not known.
  */
-export function decide(target: Target, request: AdmissionRequest, circumstances: Circumstances): AdmissionDecision {
+export function decideAdmission(
+  target: Target,
+  request: AdmissionRequest,
+  circumstances: Circumstances,
+): AdmissionDecision {
   const { kinds, operations, mutate } = MUTATIONS[target];
   const { kind, operation, subResource, object } = request;
   if (!kinds.includes(`${kind.group}/${kind.kind}`)) return untouched('unexpected_kind');
