@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { watchMountTable } from '../src/linux/readiness.ts';
 import { listenForUevents } from '../src/linux/uevents.ts';
 import { Daemon } from '../test/system/support/daemon.ts';
 import { Rig } from '../test/system/support/rig.ts';
@@ -23,11 +24,13 @@ try {
   const fail = (error: Error): never => {
     throw error;
   };
-  const listener = await listenForUevents({ watchMounts: true }, () => heard++, fail);
+  const listener = listenForUevents({}, () => heard++, fail);
+  const unwatch = watchMountTable(() => heard++);
   const before = switches(daemon.pid);
   await sleep(SECONDS * 1000);
   const after = switches(daemon.pid);
-  await listener.close();
+  listener.close();
+  unwatch();
   const woken = [...after]
     .map(([thread, count]) => [thread, count - (before.get(thread) ?? 0)] as const)
     .filter(([, count]) => count > 0);

@@ -38,8 +38,8 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
   ]);
   const meaning = await meaningTo((await readPolicy(file)).policy);
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
-  const listener = await listenForUevents(
-    subsystem ? { subsystems: subsystem } : {},
+  const listener = listenForUevents(
+    subsystem ? { isWanted: (event) => subsystem.includes(event.subsystem) } : {},
     ({ events, overflow, receivedAt }) => {
       if (overflow) process.stderr.write('the kernel had to drop events: some are missing here\n');
       for (const event of events) {
@@ -53,7 +53,7 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
   );
   process.stderr.write('listening for kernel events; end with Ctrl-C\n');
   await Promise.race([signalled, failed]);
-  await listener.close();
+  listener.close();
 }
 
 /** What the daemon would do, as far as it can be told without looking what is on the disk: that takes root. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
+import { watchMountTable } from '../linux/readiness.ts';
 import { prepareRenameMounted } from '../linux/rename-mounted.ts';
 import type { UeventBatch } from '../linux/uevents.ts';
 import { getAttribute, setAttribute } from '../linux/xattr.ts';
@@ -126,7 +127,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
 
   // Listening comes before looking: what happens in between is heard of.
   let settle: NodeJS.Timeout | undefined;
-  const onBatch = ({ events, overflow, mountsChanged, receivedAt }: UeventBatch): void => {
+  const onBatch = ({ events, overflow, receivedAt }: UeventBatch): void => {
     for (const event of events) {
       const { disks, devices: keys } = concernedBy(event);
       for (const key of keys) devices.look(key, receivedAt);
@@ -138,7 +139,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       devices.lookAtAll();
       media.lookAtAll();
     }
-    if (!mountsChanged) return;
+  };
+  const onMountsChanged = (): void => {
     settle ??= setTimeout(() => {
       settle = undefined;
       media.mountsChanged();
@@ -148,12 +150,14 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   // Whoever started it hears of that when it has started.
   failed.catch(() => {});
-  const listener = await listenToDevices(policy, {
+  const listener = listenToDevices(policy, {
     receiveBuffer: options.receiveBuffer,
     onBatch,
     onFollowed: () => devices.lookAtAll(),
     onFailure: (error) => fail(new Error(`kernel events are not heard any more: ${error.message}`, { cause: error })),
   });
+
+  const unwatchMounts = watchMountTable(onMountsChanged);
 
   const propagation = await checkPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
@@ -184,9 +188,10 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     async close() {
       clearTimeout(settle);
       lxcfs.close();
-      await listener.close();
+      listener.close();
+      unwatchMounts();
       await server.close();
-      await devices.close();
+      devices.close();
       runDir.close();
     },
   };

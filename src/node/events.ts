@@ -2,7 +2,7 @@ import { basename, dirname } from 'node:path';
 import { partitionsOf, readBlockDevice } from '../linux/block.ts';
 import { asKey, type DeviceKey, eventKey } from '../linux/device.ts';
 import type { Uevent } from '../linux/uevent.ts';
-import { listenForUevents, type UeventBatch, type UeventListener } from '../linux/uevents.ts';
+import { listenForUevents, type UeventBatch } from '../linux/uevents.ts';
 import type { Policy } from '../policy/index.ts';
 import { subsystemsOf } from './devices/match.ts';
 
@@ -32,49 +32,40 @@ export interface ListenOptions {
   /** Bytes of the event socket's buffer. */
   readonly receiveBuffer?: number | undefined;
   readonly onBatch: (batch: UeventBatch) => void;
-  /** It listens to what another policy takes now: what came meanwhile, a look finds. */
+  /** Events of more subsystems, or of others, are heard now: a resync finds what they said before. */
   readonly onFollowed: () => void;
   /** Nothing is heard any more. */
   readonly onFailure: (error: Error) => void;
 }
 
-/** Hears of the devices that the policy's classes may take: which subsystems that are may change with the policy. */
-export async function listenToDevices(
+/**
+ * Hears of the devices that the policy's classes may take: which subsystems these are may change with the policy.
+ * @throws SystemCallError where the socket cannot be had
+ */
+export function listenToDevices(
   policy: Policy,
   { receiveBuffer, onBatch, onFollowed, onFailure }: ListenOptions,
-): Promise<{ follow(policy: Policy): void; close(): Promise<void> }> {
-  const subsystemsFor = ({ deviceClasses }: Policy): string[] | undefined => {
-    const named = subsystemsOf(deviceClasses);
-    return named && [...new Set(['block', ...named])].sort();
-  };
-  const listen = (subsystems: string[] | undefined): Promise<UeventListener> =>
-    listenForUevents(
-      {
-        ...(subsystems ? { subsystems } : {}),
-        nodesOnly: true,
-        watchMounts: true,
-        ...(receiveBuffer === undefined ? {} : { receiveBuffer }),
-      },
-      onBatch,
-      onFailure,
-    );
+): { follow(policy: Policy): void; close(): void } {
   let subsystems = subsystemsFor(policy);
-  let listener = listen(subsystems);
-  await listener;
+  const isWanted = ({ subsystem, env }: Uevent): boolean =>
+    env['DEVNAME'] !== undefined && (!subsystems || subsystems.has(subsystem));
+  const listener = listenForUevents(
+    { isWanted, ...(receiveBuffer === undefined ? {} : { receiveBuffer }) },
+    onBatch,
+    onFailure,
+  );
   return {
     follow(next) {
-      const wanted = subsystemsFor(next);
-      if (wanted?.join() === subsystems?.join()) return;
-      subsystems = wanted;
-      // The next one listens before the last one ends. What came before, and the last one had no ear for, a look finds.
-      listener = listener.then(async (old) => {
-        const fresh = await listen(wanted);
-        await old.close();
-        onFollowed();
-        return fresh;
-      });
-      listener.catch(onFailure);
+      const before = subsystems;
+      subsystems = subsystemsFor(next);
+      if (before && !(subsystems?.isSubsetOf(before) ?? false)) onFollowed();
     },
-    close: async () => (await listener).close(),
+    close: () => listener.close(),
   };
+}
+
+/** Undefined: all. */
+function subsystemsFor({ deviceClasses }: Policy): ReadonlySet<string> | undefined {
+  const named = subsystemsOf(deviceClasses);
+  return named && new Set(['block', ...named]);
 }

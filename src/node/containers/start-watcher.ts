@@ -1,7 +1,7 @@
 import { closeSync, type FSWatcher, openSync, readdirSync, readFileSync, watch } from 'node:fs';
 import { basename } from 'node:path';
 import { namespaceOf, nodeNamespaces } from '../../linux/namespaces.ts';
-import type { Wakeups } from '../../linux/wakeups.ts';
+import { watchReadiness } from '../../linux/readiness.ts';
 import { Timers } from '../reconcile/timers.ts';
 
 /** ms after its cgroup has been made at which a container's processes are looked for: the runtime takes its time. */
@@ -15,7 +15,6 @@ const MAX_FOLLOWED = 512;
  * looked at may have been too early for that look.
  */
 export class StartWatcher {
-  readonly #wakeups: Wakeups;
   readonly #onStart: () => void;
   readonly #onMounts: (pid: number) => void;
   readonly #onEnd: () => void;
@@ -28,14 +27,7 @@ export class StartWatcher {
    * @param onMounts the mount table of a starting process has changed
    * @param onEnd a cgroup has been removed
    */
-  constructor(
-    root: string,
-    wakeups: Wakeups,
-    onStart: () => void,
-    onMounts: (pid: number) => void,
-    onEnd: () => void = () => {},
-  ) {
-    this.#wakeups = wakeups;
+  constructor(root: string, onStart: () => void, onMounts: (pid: number) => void, onEnd: () => void = () => {}) {
     this.#onStart = onStart;
     this.#onMounts = onMounts;
     this.#onEnd = onEnd;
@@ -111,7 +103,7 @@ export class StartWatcher {
     }
     let unwatch: () => void;
     try {
-      unwatch = this.#wakeups.watch(table, 'priority', () => this.#onMounts(pid));
+      unwatch = watchReadiness(table, 'changed', () => this.#onMounts(pid));
     } catch {
       closeSync(table);
       return;

@@ -1,5 +1,4 @@
 import { findHierarchies } from '../../linux/device-cgroup/index.ts';
-import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { StartWatcher } from '../containers/start-watcher.ts';
 import { Retry } from '../reconcile/retry.ts';
@@ -23,7 +22,6 @@ export interface ContainerEvents {
 export class ContainerWatch {
   readonly #log: Logger;
   readonly #events: ContainerEvents;
-  #wakeups: Wakeups | undefined;
   #starts: StartWatcher[] = [];
   #looks: NodeJS.Timeout[] = [];
   readonly #retry: Retry;
@@ -42,7 +40,7 @@ export class ContainerWatch {
 
   /** May be called at any time. @throws Error where the system has not got what watching takes */
   setActive(isActive: boolean): void {
-    if (!isActive) void this.close();
+    if (!isActive) this.close();
     if (!isActive || this.#starts.length > 0) return;
     const { v1, v2 } = findHierarchies();
     const roots = [v1, v2].flatMap((hierarchy) => hierarchy?.directory ?? []);
@@ -52,10 +50,8 @@ export class ContainerWatch {
       return;
     }
     this.#problem = undefined;
-    const wakeups = new Wakeups();
     const lookSoon = (): void => this.#lookSoon();
-    this.#wakeups = wakeups;
-    this.#starts = roots.map((root) => new StartWatcher(root, wakeups, lookSoon, this.#events.onMounts, lookSoon));
+    this.#starts = roots.map((root) => new StartWatcher(root, lookSoon, this.#events.onMounts, lookSoon));
   }
 
   /** Whether a runtime is still at work on some container that mounts a class. */
@@ -63,15 +59,12 @@ export class ContainerWatch {
     this.#retry.set(isStarting);
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#retry.set(false);
     this.#problem = undefined;
     for (const timer of this.#looks) clearTimeout(timer);
     for (const starts of this.#starts) starts.close();
     this.#starts = [];
-    const wakeups = this.#wakeups;
-    this.#wakeups = undefined;
-    await wakeups?.close();
   }
 
   #lookSoon(): void {

@@ -152,10 +152,10 @@ export class DeviceController {
     return this.#jobs.idle();
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#retry.set(false);
     this.#udev.close();
-    await this.#watch.close();
+    this.#watch.close();
   }
 
   #lookAtContainer(pid: number): void {

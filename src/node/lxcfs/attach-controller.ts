@@ -1,5 +1,4 @@
 import { type MountReplacer, NamespaceHangs } from '../../linux/mount-replacer.ts';
-import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { StartWatcher } from '../containers/start-watcher.ts';
 import { Timers } from '../reconcile/timers.ts';
@@ -119,10 +118,9 @@ export class AttachController {
   }
 
   /** Follows containers as they start: some may still mount from an instance that was published a moment ago. */
-  watchStarts(cgroups: Cgroups, wakeups: Wakeups): void {
+  watchStarts(cgroups: Cgroups): void {
     this.#starts ??= new StartWatcher(
       cgroups.memory,
-      wakeups,
       () => {
         this.#timers.clear();
         for (const delay of RESYNC_AFTER_START) this.#timers.after(delay, () => void this.resync());

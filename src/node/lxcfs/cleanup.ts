@@ -1,6 +1,5 @@
 import { tryLock } from '../../linux/file-lock.ts';
 import { MountReplacer } from '../../linux/mount-replacer.ts';
-import { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { fetchLxcfsStatus } from './api.ts';
@@ -22,17 +21,15 @@ export async function cleanUpLxcfs(runDir: RunDir, log: Logger): Promise<boolean
     throw new Error(`hotmount lxcfs is running on ${runDir.path} (${which}): stop it first`);
   }
   const replacer = new MountReplacer();
-  const wakeups = new Wakeups();
   try {
     const attacher = new Attacher(replacer, runDir.path);
     attacher.setSources(new Map());
     const { failures } = await attacher.attachAll();
     for (const problem of failures) log.error(problem, 'a file of lxcfs could not be taken out of a container');
-    for (const id of instanceIds(runDir)) adoptProcess(runDir, id, wakeups, log, () => {})?.clear();
+    for (const id of instanceIds(runDir)) adoptProcess(runDir, id, log, () => {})?.clear();
     return failures.length === 0;
   } finally {
     await replacer.close();
-    await wakeups.close();
     unlock();
   }
 }

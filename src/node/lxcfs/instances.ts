@@ -1,7 +1,6 @@
 import type { LxcfsView } from '../../contract/wants.ts';
 import type { MountReplacer } from '../../linux/mount-replacer.ts';
 import type { Mount } from '../../linux/mountinfo.ts';
-import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -16,7 +15,6 @@ import type { Gap } from './status.ts';
 
 export interface InstancesOptions {
   readonly runDir: RunDir;
-  readonly wakeups: Wakeups;
   readonly replacer: MountReplacer;
   readonly log: Logger;
   /** Something has come, or has become possible. */
@@ -75,9 +73,9 @@ export class Instances {
 
   /** Takes over what an earlier supervisor left running. */
   async adopt(): Promise<void> {
-    const { runDir, wakeups, log } = this.#options;
+    const { runDir, log } = this.#options;
     for (const id of instanceIds(runDir)) {
-      const adopted = adoptProcess(runDir, id, wakeups, log, () => this.#lost(id, 'died'));
+      const adopted = adoptProcess(runDir, id, log, () => this.#lost(id, 'died'));
       if (!adopted) continue;
       log.info({ instance: id, pid: adopted.record.pid, lxcfs: adopted.record.version }, 'adopted a running lxcfs');
       this.#instances.set(id, new Instance(adopted));
@@ -90,14 +88,14 @@ export class Instances {
 
   /** Starts another one. Where it does not get ready it is ended, and the next try has to wait. */
   async start(): Promise<void> {
-    const { runDir, wakeups, log, onChange, onProblem } = this.#options;
+    const { runDir, log, onChange, onProblem } = this.#options;
     const { program } = this.installed;
     if (!program) return;
     this.isStarting = true;
     try {
       let id = '';
       const options = { loadavg: this.#views.includes('loadavg'), setup: setupFor(this.#views) };
-      const process = await startProcess(runDir, program, options, wakeups, log, () => this.#lost(id, 'died'));
+      const process = await startProcess(runDir, program, options, log, () => this.#lost(id, 'died'));
       if (this.#isClosed) return process.release();
       id = process.id;
       const instance = new Instance(process);

@@ -8,7 +8,7 @@ import { errorCode } from '../../linux/errors.ts';
 import { abortFuse } from '../../linux/fuse.ts';
 import { check, libc } from '../../linux/libc.ts';
 import { openPidfd, signalPidfd, startTimeOf } from '../../linux/pidfd.ts';
-import type { Wakeups } from '../../linux/wakeups.ts';
+import { watchReadiness } from '../../linux/readiness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import {
@@ -49,7 +49,6 @@ export class LxcfsProcess {
     record: InstanceRecord,
     device: string,
     pidfd: number,
-    wakeups: Wakeups,
     log: Logger,
     onDeath: () => void,
   ) {
@@ -59,7 +58,7 @@ export class LxcfsProcess {
     this.device = device;
     this.mountPoint = instancePath(runDir, id);
     this.#pidfd = pidfd;
-    this.#unwatch = wakeups.watch(this.#pidfd, 'in', () => {
+    this.#unwatch = watchReadiness(this.#pidfd, 'readable', () => {
       if (this.#isDead) return;
       this.#isDead = true;
       onDeath();
@@ -97,18 +96,12 @@ export class LxcfsProcess {
  * The instance of an earlier supervisor, if it is still running and mounted; else what it left is cleared away. Only what lies in the
  * run dir's own directory for instances is touched: every other lxcfs is someone else's.
  */
-export function adoptProcess(
-  runDir: RunDir,
-  id: string,
-  wakeups: Wakeups,
-  log: Logger,
-  onDeath: () => void,
-): LxcfsProcess | undefined {
+export function adoptProcess(runDir: RunDir, id: string, log: Logger, onDeath: () => void): LxcfsProcess | undefined {
   const record = readRecord(runDir, id);
   const device = mountedDevice(runDir, id);
   const pidfd = record && device !== undefined ? pidfdOf(record) : undefined;
   if (record && device !== undefined && pidfd !== undefined) {
-    return new LxcfsProcess(runDir, id, record, device, pidfd, wakeups, log, onDeath);
+    return new LxcfsProcess(runDir, id, record, device, pidfd, log, onDeath);
   }
   // Not yet mounted, it ends by itself when it finds its directory gone.
   if (device !== undefined) abortFuse(device);
@@ -141,7 +134,6 @@ export async function startProcess(
   runDir: RunDir,
   program: Program,
   { loadavg, setup }: { loadavg: boolean; setup: string },
-  wakeups: Wakeups,
   log: Logger,
   onDeath: () => void,
 ): Promise<LxcfsProcess> {
@@ -212,7 +204,7 @@ export async function startProcess(
     writeRecord(runDir, id, record);
     const pidfd = pidfdOf(record);
     if (pidfd === undefined) throw new Error(`${program.path} ended as soon as it was mounted${said(output)}`);
-    return new LxcfsProcess(runDir, id, record, device, pidfd, wakeups, log, onDeath);
+    return new LxcfsProcess(runDir, id, record, device, pidfd, log, onDeath);
   }
 }
 

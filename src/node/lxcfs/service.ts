@@ -1,9 +1,8 @@
-import { openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LxcfsView } from '../../contract/wants.ts';
 import { tryLock } from '../../linux/file-lock.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
-import { Wakeups } from '../../linux/wakeups.ts';
+import { watchMountTable } from '../../linux/readiness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { isRunDir, openRunDir, type RunDir } from '../run-dir/run-dir.ts';
 import { askToYield, type Control, startControl } from './api.ts';
@@ -46,7 +45,6 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
   const { log } = options;
   const runDir = openRunDir(options.runDir);
   prepareDirectories(runDir);
-  const wakeups = new Wakeups();
   let unlock = await takeOver(runDir, log);
   let { views } = options;
   let isClosed = false;
@@ -55,7 +53,7 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
 
   const supervise = async (): Promise<void> => {
-    const current = new Supervisor({ ...options, runDir, views, wakeups });
+    const current = new Supervisor({ ...options, runDir, views });
     supervisor = current;
     control = await startControl(runDir, {
       status: () => current.status(),
@@ -101,8 +99,7 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
   };
 
   await supervise();
-  const table = openSync('/proc/self/mountinfo', 'r');
-  const unwatch = wakeups.watch(table, 'priority', () => {
+  const unwatch = watchMountTable(() => {
     if (isClosed) return;
     const mounts = readMountinfo();
     if (mounts.some((mount) => mount.mountPoint === runDir.path && isRunDir(mount))) {
@@ -126,7 +123,6 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
       unwatch();
       control?.close();
       await release();
-      await wakeups.close();
       runDir.close();
     },
   };

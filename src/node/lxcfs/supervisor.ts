@@ -1,7 +1,6 @@
 import type { LxcfsView } from '../../contract/wants.ts';
 import { MountReplacer } from '../../linux/mount-replacer.ts';
 import type { Mount } from '../../linux/mountinfo.ts';
-import type { Wakeups } from '../../linux/wakeups.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -19,7 +18,6 @@ import type { Gap, LxcfsStatus } from './status.ts';
 export interface SupervisorOptions {
   readonly runDir: RunDir;
   readonly views: readonly LxcfsView[];
-  readonly wakeups: Wakeups;
   readonly version: string;
   readonly log: Logger;
   /** ms between two checks whether the instances still answer, and whether another lxcfs has been installed. */
@@ -53,7 +51,7 @@ export class Supervisor {
   #stopWaiting: (() => void) | undefined;
 
   constructor(options: SupervisorOptions) {
-    const { runDir, views, wakeups, log } = options;
+    const { runDir, views, log } = options;
     this.#options = options;
     this.#views = views;
     const replacer = this.#replacer;
@@ -63,7 +61,6 @@ export class Supervisor {
     this.#instances = new Instances(
       {
         runDir,
-        wakeups,
         replacer,
         log,
         onChange: () => this.#reconcile(),
@@ -234,7 +231,7 @@ export class Supervisor {
   /** From when it is known where the node's cgroups are. */
   #watchStarts(): void {
     const { cgroups } = this.#instances.installed;
-    if (cgroups && !this.#isClosed) this.#attachments.watchStarts(cgroups, this.#options.wakeups);
+    if (cgroups && !this.#isClosed) this.#attachments.watchStarts(cgroups);
   }
 
   /** There is no lxcfs, and none in sight: the node's values are better than errors. Whoever starts now waits for it all the same. */
