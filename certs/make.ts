@@ -2,8 +2,9 @@
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { issueCertificate } from '../src/admission/issue.ts';
-import { LOCAL_NAMES, parseServiceName, serviceNames } from '../src/admission/names.ts';
+import { issueCertificate } from '../src/admission/certificates/issue.ts';
+import { LOCAL_NAMES, serviceNames } from '../src/admission/certificates/server-names.ts';
+import { parseServiceName } from '../src/contract/object-name.ts';
 
 /** Makes a CA and a serving certificate for development. Exit codes: 1 where files are in the way, 2 for wrong flags. */
 const command = new Command('node certs/make.ts')

@@ -3,14 +3,14 @@ import type { Logger } from '../observability/logger.ts';
 import { createWebhookMetrics, type WebhookMetrics } from '../observability/metrics.ts';
 import { VERSION } from '../observability/version.ts';
 import type { Policy } from '../policy/index.ts';
-import type { CertificateSource } from './certificates.ts';
-import { closeWithin, drain } from './drain.ts';
-import type { Health } from './health.ts';
-import { listen } from './listen.ts';
-import { createMetricsApp } from './metrics-app.ts';
-import type { NamespaceLabels } from './review-handler.ts';
-import { createAdmissionApp } from './server.ts';
-import { API_SERVER_LIMITS, type ServerLimits } from './tls-server.ts';
+import type { CertificateSource } from './certificates/certificate.ts';
+import { createAdmissionApp } from './server/admission-app.ts';
+import { closeWithin, drain } from './server/drain.ts';
+import type { Health } from './server/health.ts';
+import { listen } from './server/listen.ts';
+import { createMetricsApp } from './server/metrics-app.ts';
+import type { NamespaceLabels } from './server/review-handler.ts';
+import { API_SERVER_LIMITS, type ServerLimits } from './server/tls-server.ts';
 
 /** Where the policy in force comes from; the sources of src/policy are such. */
 export interface CurrentPolicy {

@@ -1,5 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import type { ObjectName } from '../admission/names.ts';
+import type { ObjectName } from '../contract/object-name.ts';
 import type { Logger } from '../observability/logger.ts';
 import { POLICY_KEY, type Policy, PolicyError, parsePolicy } from '../policy/index.ts';
 import type { Kubernetes } from './client.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { issueCertificate } from '../../src/admission/issue.ts';
+import { issueCertificate } from '../../src/admission/certificates/issue.ts';
 import type { JsonObject } from '../../src/contract/json.ts';
 
 /** Somebody else's webhook, which adds a sidecar to every pod that it has not added one to. */

@@ -7,7 +7,7 @@ import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { issueAuthority, issueLeaf } from '../../src/admission/issue.ts';
+import { issueAuthority, issueLeaf } from '../../src/admission/certificates/issue.ts';
 import { defaultPolicy, parsePolicy } from '../../src/policy/index.ts';
 import type { ApiClient } from './api-client.ts';
 import { describeInCluster } from './describe-in-cluster.ts';

@@ -280,6 +280,6 @@ const span = (refused: readonly Refusal[]): number => (refused.at(-1)?.at ?? 0) 
 const FOREIGN_CA = await foreignCa();
 
 async function foreignCa(): Promise<string> {
-  const { issueAuthority } = await import('../../src/admission/issue.ts');
+  const { issueAuthority } = await import('../../src/admission/certificates/issue.ts');
   return (await issueAuthority(1)).cert;
 }

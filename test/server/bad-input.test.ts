@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { API_SERVER_LIMITS } from '../../src/admission/tls-server.ts';
+import { API_SERVER_LIMITS } from '../../src/admission/server/tls-server.ts';
 import { LXCFS, onCleanup, podWith, type Rig, reviewOf, send, startRig, until } from './support.ts';
 
 const MIB = 1024 * 1024;

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { Agent } from 'undici';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { type Issued, issueCertificate } from '../../src/admission/certificates/issue.ts';
 import { openCertificateFiles, selfSigned } from '../../src/admission/index.ts';
-import { type Issued, issueCertificate } from '../../src/admission/issue.ts';
 import {
   collectingLogger,
   type LogLine,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { Agent } from 'undici';
 import { expect, it } from 'vitest';
-import { API_SERVER_LIMITS } from '../../src/admission/tls-server.ts';
+import { API_SERVER_LIMITS } from '../../src/admission/server/tls-server.ts';
 import { SOAK } from '../settings.ts';
 import { startLoad } from './load.ts';
 import { LXCFS, onCleanup, podWith, reviewOf, send, startRig } from './support.ts';

@@ -1,5 +1,5 @@
+import { serviceNames } from '../../admission/certificates/server-names.ts';
 import type { CertificateSource, CurrentPolicy } from '../../admission/index.ts';
-import { serviceNames } from '../../admission/names.ts';
 import type { Labels } from '../../contract/json.ts';
 import {
   connectKubernetes,

@@ -1,4 +1,4 @@
-import { type ObjectName, parseObjectName, parseServiceName } from '../../admission/names.ts';
+import { type ObjectName, parseObjectName, parseServiceName } from '../../contract/object-name.ts';
 import type { VolumeKind } from '../../contract/volumes.ts';
 import type { LogLevel } from '../../observability/log-levels.ts';
 import { UsageError } from '../fail.ts';

@@ -1,6 +1,6 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import type { Certificate, CertificateSource } from '../../admission/index.ts';
-import type { ObjectName } from '../../admission/names.ts';
+import type { ObjectName } from '../../contract/object-name.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type Kubernetes, problemOf, statusOf } from '../client.ts';
 import { keepWatching } from '../watch.ts';

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { V1Secret } from '@kubernetes/client-node';
-import { type Certificate, checkCertificate } from '../../admission/certificates.ts';
-import { type Authority, issueAuthority, issueLeaf } from '../../admission/issue.ts';
+import { type Certificate, checkCertificate } from '../../admission/certificates/certificate.ts';
+import { type Authority, issueAuthority, issueLeaf } from '../../admission/certificates/issue.ts';
 import { quote } from '../../contract/suggest.ts';
 import type { CertificateState, Since, Step } from './plan.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { answer, limitWarnings } from '../../../src/admission/answer.ts';
-import type { AdmissionDecision } from '../../../src/admission/decision.ts';
+import type { AdmissionDecision } from '../../../src/admission/review/admission-decision.ts';
+import { answer, limitWarnings } from '../../../src/admission/review/answer.ts';
 import { SOAK } from '../../settings.ts';
 
 /** Lone surrogates included. fast-check's own `binary` takes a second to set up. */

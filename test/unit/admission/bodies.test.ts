@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Bodies, BodyInPiecesError, BodyTooLargeError, OverloadedError } from '../../../src/admission/bodies.ts';
+import { Bodies, BodyInPiecesError, BodyTooLargeError, OverloadedError } from '../../../src/admission/server/bodies.ts';
 
 /** The part of a request that matters: a stream, headers, an address. */
 function fakeRequest(remoteAddress = '10.0.0.1', contentLength?: number): IncomingMessage & PassThrough {

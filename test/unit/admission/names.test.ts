@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { parseServiceName, serviceNames } from '../../../src/admission/names.ts';
+import { serviceNames } from '../../../src/admission/certificates/server-names.ts';
+import { parseServiceName } from '../../../src/contract/object-name.ts';
 
 it('reads NAMESPACE/NAME and nothing else', () => {
   expect(parseServiceName('hotmount/webhook')).toEqual({ namespace: 'hotmount', name: 'webhook' });

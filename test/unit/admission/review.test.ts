@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { parseReview, ReviewError } from '../../../src/admission/review.ts';
+import { parseReview, ReviewError } from '../../../src/admission/review/review.ts';
 import { SOAK } from '../../settings.ts';
 
 /** Lone surrogates included. fast-check's own `binary` takes a second to set up. */

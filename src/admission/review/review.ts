@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject } from '../contract/json.ts';
+import { isObject, type Json, type JsonObject } from '../../contract/json.ts';
 
 /** The one version that hotmount speaks; MutatingWebhookConfiguration lists it in admissionReviewVersions. */
 export const REVIEW_API_VERSION = 'admission.k8s.io/v1';

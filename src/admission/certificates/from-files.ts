@@ -1,6 +1,6 @@
-import { FileError, watchFiles } from '../files/index.ts';
-import type { Logger } from '../observability/logger.ts';
-import { type Certificate, CertificateError, type CertificateSource, checkCertificate } from './certificates.ts';
+import { FileError, watchFiles } from '../../files/index.ts';
+import type { Logger } from '../../observability/logger.ts';
+import { type Certificate, CertificateError, type CertificateSource, checkCertificate } from './certificate.ts';
 
 export interface CertificateFiles {
   readonly cert: string;

@@ -1,8 +1,8 @@
-import './reflect.ts';
+import './decorator-metadata.ts';
 import { createPrivateKey, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
-import type { Certificate } from './certificates.ts';
+import type { Certificate } from './certificate.ts';
 
 export interface IssueOptions {
   /** DNS names and IP addresses that the leaf is for, the most telling first. */

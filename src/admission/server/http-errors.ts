@@ -1,5 +1,5 @@
+import { type BadReview, ReviewError } from '../review/review.ts';
 import { BodyInPiecesError, BodyTooLargeError, OverloadedError } from './bodies.ts';
-import { type BadReview, ReviewError } from './review.ts';
 
 /** Why an answer is something other than 200; the metric's label and the word in the log. */
 export type HttpReason =

@@ -1,5 +1,5 @@
 import { type FastifyInstance, fastify } from 'fastify';
-import type { WebhookMetrics } from '../observability/metrics.ts';
+import type { WebhookMetrics } from '../../observability/metrics.ts';
 import { addHealthRoutes, type Health, respond } from './health.ts';
 
 /** The plain-HTTP side, for Prometheus and the kubelet, not yet listening: `/metrics`, `/healthz`, `/readyz`. */

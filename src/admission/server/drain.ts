@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import type { Connections } from '../http/connections.ts';
+import type { Connections } from '../../http/connections.ts';
 import type { Health } from './health.ts';
 
 export interface DrainOptions {

@@ -1,4 +1,4 @@
-import { lint, POLICY_KEY, PolicyError, parsePolicy } from '../policy/index.ts';
+import { lint, POLICY_KEY, PolicyError, parsePolicy } from '../../policy/index.ts';
 import { limitWarnings } from './answer.ts';
 import { type AdmissionRequest, REVIEW_API_VERSION } from './review.ts';
 

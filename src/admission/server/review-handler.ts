@@ -1,20 +1,20 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Labels } from '../contract/json.ts';
-import { printable } from '../contract/text.ts';
-import type { VolumeKind } from '../contract/volumes.ts';
-import type { Connections } from '../http/connections.ts';
-import type { Logger } from '../observability/logger.ts';
-import type { WebhookMetrics } from '../observability/metrics.ts';
-import type { Policy } from '../policy/policy.ts';
-import { answer } from './answer.ts';
+import type { Labels } from '../../contract/json.ts';
+import { printable } from '../../contract/text.ts';
+import type { VolumeKind } from '../../contract/volumes.ts';
+import type { Connections } from '../../http/connections.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { WebhookMetrics } from '../../observability/metrics.ts';
+import type { Policy } from '../../policy/policy.ts';
+import { decideAdmission, type Target } from '../review/admission-decision.ts';
+import { answer } from '../review/answer.ts';
+import { logDecision, logProblem } from '../review/decision-log.ts';
+import { answerPolicy, judgePolicy } from '../review/policy-verdict.ts';
+import { type AdmissionRequest, parseReview } from '../review/review.ts';
 import type { Bodies } from './bodies.ts';
-import { decideAdmission, type Target } from './decision.ts';
-import { logDecision, logProblem } from './decision-log.ts';
 import { type Health, respond } from './health.ts';
 import { type HttpProblem, statusBody, toProblem, unsupported } from './http-errors.ts';
-import { type AdmissionRequest, parseReview } from './review.ts';
-import { answerPolicy, judgePolicy } from './validate-policy.ts';
 
 /** The labels of a namespace, or undefined where they cannot be had. */
 export type NamespaceLabels = (namespace: string) => Labels | undefined | Promise<Labels | undefined>;

@@ -1,10 +1,10 @@
-import { isObject, type Json, type JsonObject } from '../contract/json.ts';
-import type { Finding } from '../contract/reasons.ts';
-import { printable } from '../contract/text.ts';
-import type { Logger } from '../observability/logger.ts';
+import { isObject, type Json, type JsonObject } from '../../contract/json.ts';
+import type { Finding } from '../../contract/reasons.ts';
+import { printable } from '../../contract/text.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { HttpProblem } from '../server/http-errors.ts';
+import type { AdmissionDecision } from './admission-decision.ts';
 import { limitWarnings } from './answer.ts';
-import type { AdmissionDecision } from './decision.ts';
-import type { HttpProblem } from './http-errors.ts';
 import type { AdmissionRequest } from './review.ts';
 
 /** Kubernetes names have 253 characters at most; what is longer was made up. */

@@ -2,8 +2,8 @@ import { constants } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
-import { limitRequestTime } from '../http/request-deadline.ts';
-import type { Certificate } from './certificates.ts';
+import { limitRequestTime } from '../../http/request-deadline.ts';
+import type { Certificate } from '../certificates/certificate.ts';
 
 /** What clients may take up: times in milliseconds. */
 export interface ServerLimits {

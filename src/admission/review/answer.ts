@@ -1,6 +1,6 @@
-import type { Finding } from '../contract/reasons.ts';
-import { printable } from '../contract/text.ts';
-import type { AdmissionDecision } from './decision.ts';
+import type { Finding } from '../../contract/reasons.ts';
+import { printable } from '../../contract/text.ts';
+import type { AdmissionDecision } from './admission-decision.ts';
 import { REVIEW_API_VERSION } from './review.ts';
 
 /**

@@ -1,9 +1,9 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
-import type { JsonObject, Labels } from '../contract/json.ts';
-import { type Finding, REASONS, type Reason } from '../contract/reasons.ts';
-import type { VolumeKind } from '../contract/volumes.ts';
-import { inject, mutateWorkload, ObjectError, type Summary, WORKLOAD_KINDS } from '../injection/index.ts';
-import type { Policy } from '../policy/policy.ts';
+import type { JsonObject, Labels } from '../../contract/json.ts';
+import { type Finding, REASONS, type Reason } from '../../contract/reasons.ts';
+import type { VolumeKind } from '../../contract/volumes.ts';
+import { inject, mutateWorkload, ObjectError, type Summary, WORKLOAD_KINDS } from '../../injection/index.ts';
+import type { Policy } from '../../policy/policy.ts';
 import { type AdmissionRequest, ReviewError } from './review.ts';
 
 /** Which of the two paths was asked: `/mutate/pods` or `/mutate/workloads`. */

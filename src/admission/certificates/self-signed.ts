@@ -1,6 +1,7 @@
-import type { CertificateSource } from './certificates.ts';
+import type { ObjectName } from '../../contract/object-name.ts';
+import type { CertificateSource } from './certificate.ts';
 import type { Issued } from './issue.ts';
-import { LOCAL_NAMES, type ObjectName, serviceNames } from './names.ts';
+import { LOCAL_NAMES, serviceNames } from './server-names.ts';
 
 const DAYS = 365;
 

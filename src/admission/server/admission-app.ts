@@ -1,10 +1,10 @@
 import type { Server } from 'node:https';
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
-import { printable } from '../contract/text.ts';
-import { Connections } from '../http/connections.ts';
-import type { Logger } from '../observability/logger.ts';
+import { printable } from '../../contract/text.ts';
+import { Connections } from '../../http/connections.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { Certificate } from '../certificates/certificate.ts';
 import { Bodies } from './bodies.ts';
-import type { Certificate } from './certificates.ts';
 import { handleClientError } from './client-errors.ts';
 import { addHealthRoutes } from './health.ts';
 import { toProblem } from './http-errors.ts';

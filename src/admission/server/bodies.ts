@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { heaviest, type Share, sourceOf } from '../http/heaviest.ts';
+import { heaviest, type Share, sourceOf } from '../../http/heaviest.ts';
 
 /** API servers allow requests of 3 MiB, and a review may hold the object twice, with escapes. */
 export const BODY_LIMIT = 7 * 1024 * 1024;
