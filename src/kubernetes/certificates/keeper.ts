@@ -7,6 +7,7 @@ import { keepWatching } from '../watch.ts';
 import { readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
 import { type Material, readMaterial, rotateProblem, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
 import { nextStep } from './plan.ts';
+import { RepeatedLook } from './repeated-look.ts';
 
 export interface KeeperOptions {
   readonly secret: ObjectName;
@@ -48,30 +49,16 @@ export function keepCertificates(
   let material: Material | undefined;
   let leaf: Certificate | undefined;
   let listener = (): void => {};
-  let closed = false;
-  let looking = false;
-  let lookAgain = false;
   let failures = 0;
   let told = false;
   let complaint: string | undefined;
-  let timer: NodeJS.Timeout | undefined;
 
-  const lookIn = (ms: number): void => {
-    clearTimeout(timer);
-    if (!closed) timer = setTimeout(look, ms).unref();
-  };
-  const look = async (): Promise<void> => {
-    if (looking) {
-      lookAgain = true;
-      return;
-    }
-    looking = true;
-    lookAgain = false;
+  const look = new RepeatedLook(async () => {
     try {
       await reconcile();
       failures = 0;
       told = false;
-      lookIn(Math.min(LOOK_ANYWAY_MS, overlapMs / 4));
+      return Math.min(LOOK_ANYWAY_MS, overlapMs / 4);
     } catch (error) {
       failures++;
       // Mostly another replica was faster; but what can never be written is refused with the same codes.
@@ -80,12 +67,9 @@ export function keepCertificates(
         told = true;
         log.warn(`the certificates in ${where}${bundle} cannot be looked after, trying again: ${problemOf(error)}`);
       }
-      lookIn(Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS) * (0.5 + Math.random()));
-    } finally {
-      looking = false;
+      return Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS) * (0.5 + Math.random());
     }
-    if (lookAgain) lookIn(0);
-  };
+  });
 
   /** One look at everything, and what is to be done about it. Rejects with what the API server refused. */
   const reconcile = async (): Promise<void> => {
@@ -143,12 +127,12 @@ export function keepCertificates(
             namespace: target.namespace,
             fieldSelector: `metadata.name=${target.name}`,
           }),
-        onObject: () => lookIn(0),
-        onGone: () => lookIn(0),
+        onObject: () => look.lookNow(),
+        onGone: () => look.lookNow(),
       },
       log,
     ),
-    ...watchConfigurations(kubernetes, options.configuration, () => lookIn(0), log),
+    ...watchConfigurations(kubernetes, options.configuration, () => look.lookNow(), log),
   ];
   const source: CertificateSource = {
     current: () => leaf as Certificate,
@@ -156,13 +140,12 @@ export function keepCertificates(
       listener = to;
     },
     close() {
-      closed = true;
-      clearTimeout(timer);
+      look.close();
       for (const watch of watches) watch.close();
       listener = () => {};
     },
   };
-  void look();
+  look.lookNow();
   return first.promise;
 }
 
