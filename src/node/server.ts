@@ -102,6 +102,8 @@ export async function fetchStatus(runDir: string): Promise<NodeStatus | undefine
     const asked = request({ socketPath: `/proc/self/fd/${directory}/${SOCKET}`, path: '/status', signal });
     asked.end();
     const [response] = await once(asked, 'response');
+    // Where the answer stalls, whoever reads it is told; the request is, too.
+    asked.on('error', () => {});
     let body = '';
     for await (const chunk of response.setEncoding('utf8')) body += chunk;
     if (response.statusCode !== 200) throw new Error(body.trim());
@@ -153,6 +155,8 @@ function serve(pages: Record<string, Page>): Server {
     },
   );
   server.maxConnections = MAX_CONNECTIONS;
+  // A connection that could not be accepted, for want of descriptors or memory: whoever asked asks again.
+  server.on('error', () => {});
   server.on('connection', (socket) => {
     const deadline = setTimeout(() => socket.destroy(), CONNECTION_DEADLINE);
     socket.once('close', () => clearTimeout(deadline));

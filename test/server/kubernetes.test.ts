@@ -101,6 +101,39 @@ describe('labels of a namespace', () => {
     // The request itself has not failed yet: that is told in the log.
     expect(lines).toEqual([]);
   });
+
+  it('cost few requests, however many namespaces are invented, and a new one is still found', async () => {
+    let requests = 0;
+    let tell: ReturnType<Asked['watch']> | undefined;
+    const kubernetes = await fakeApiServer(({ path, isWatch, reply, watch }) => {
+      if (isWatch) {
+        tell = watch();
+      } else if (path === '/api/v1/namespaces') {
+        reply(200, list());
+      } else {
+        requests++;
+        reply(404, refusal(404, 'namespaces not found'));
+      }
+    });
+    const lines: LogLine[] = [];
+    const namespaces = openNamespaceLabels(kubernetes, collectingLogger(lines));
+    onCleanup(() => namespaces.close());
+    await until(() => tell !== undefined);
+    const invented = Array.from({ length: 500 }, (_, i) => namespaces.labels(`invented-${i}`));
+    const found = namespaces.labels('shop');
+    tell?.('ADDED', { metadata: { name: 'shop', resourceVersion: '2', labels: { tier: 'gold' } } });
+    expect(await found).toEqual({ tier: 'gold' });
+    expect(new Set(await Promise.all(invented))).toEqual(new Set([undefined]));
+    expect(requests).toBeLessThan(50);
+    expect(lines.length).toBeLessThan(50);
+
+    const before = requests;
+    for (let i = 0; i < 10; i++) expect(await namespaces.labels('invented-0')).toBeUndefined();
+    for (const name of ['Not-A-Name', '../../secrets', 'a'.repeat(64), '']) {
+      expect(namespaces.labels(name)).toBeUndefined();
+    }
+    expect(requests).toBe(before);
+  });
 });
 
 describe('a webhook that cannot start', () => {

@@ -42,7 +42,7 @@ class Body implements Share {
   #bytes: Buffer = Buffer.alloc(0);
   #length = 0;
   #owned = false;
-  /** Gives it up; undefined where it is complete, or given up. */
+  /** Gives it up; undefined where it cannot be, or has been. */
   abandon: (() => void) | undefined;
 
   constructor({ socket, headers }: IncomingMessage) {
@@ -166,6 +166,27 @@ export class Bodies {
     this.#bodies.set(request, body);
     request.on('data', take).on('end', finish).on('error', stop).on('close', leave);
     return promise;
+  }
+
+  /**
+   * Waits for what the answer to a complete body takes. Meanwhile, that body can be given up, like one that is unfinished: rejects with
+   * OverloadedError then.
+   */
+  async during<T>(request: IncomingMessage, awaited: Promise<T>): Promise<T> {
+    const body = this.#bodies.get(request);
+    if (!body) return awaited;
+    const { promise: abandoned, reject } = Promise.withResolvers<never>();
+    body.abandon = () => {
+      body.abandon = undefined;
+      this.#onAbandoned();
+      this.release(request);
+      reject(new OverloadedError());
+    };
+    try {
+      return await Promise.race([awaited, abandoned]);
+    } finally {
+      body.abandon = undefined;
+    }
   }
 
   /** The request is answered, or its client gone: its bytes are no longer to be looked at. */

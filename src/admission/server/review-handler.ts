@@ -56,13 +56,13 @@ type Handler = (exchange: Exchange, serving: Serving) => Answered | Promise<Answ
 /** Handles what is asked of `/mutate/pods` or `/mutate/workloads`. */
 export const mutation =
   (target: Target): Handler =>
-  async (exchange, { namespaceLabels: labelsOf, policy, volumes, log }) => {
+  async (exchange, { namespaceLabels: labelsOf, policy, volumes, bodies, log }) => {
     let asked = read(exchange);
     let namespaceLabels = labelsOf(asked.namespace);
     if (namespaceLabels instanceof Promise) {
       // A parsed review is many times as large as its bytes: what waits is kept as these.
       exchange.asked = undefined;
-      namespaceLabels = await namespaceLabels;
+      namespaceLabels = await bodies.during(exchange.request.raw, namespaceLabels);
       asked = read(exchange);
     }
     const decision = decideAdmission(target, asked, { policy: policy(), namespaceLabels, volumes });

@@ -123,14 +123,17 @@ async function open(runDir: string, method: string, path: string): Promise<Incom
     // A socket's address has 108 bytes at most, and a run dir may be longer.
     directory = openSync(runDir, 'r');
     const asked = request({ socketPath: `/proc/self/fd/${directory}/${SOCKET}`, method, path });
+    let answer: IncomingMessage | undefined;
     asked.setTimeout(ANSWER_DEADLINE, () =>
-      asked.destroy(
+      (answer ?? asked).destroy(
         new Error(`the supervisor of lxcfs on ${runDir} did not answer within ${ANSWER_DEADLINE / 1000} s`),
       ),
     );
     asked.end();
-    const [response] = (await once(asked, 'response')) as [IncomingMessage];
-    return response;
+    [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    // Where the answer stalls, whoever reads it is told; the request is, too.
+    asked.on('error', () => {});
+    return answer;
   } catch (error) {
     if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET'].includes(errorCode(error) ?? '')) return undefined;
     throw error;

@@ -63,6 +63,21 @@ describe('bodies', () => {
     expect(bytes.every((byte) => byte === 'a'.charCodeAt(0))).toBe(true);
   });
 
+  it('that wait for something are given up like unfinished ones', async () => {
+    const bodies = new Bodies(50_000);
+    const waiting = fakeRequest('10.0.0.1', 40_000);
+    const reading = bodies.read(waiting);
+    waiting.end(Buffer.alloc(40_000));
+    await reading;
+    const refused = expect(bodies.during(waiting, new Promise(() => {}))).rejects.toThrow(OverloadedError);
+    const late = fakeRequest('10.0.0.2', 20_000);
+    const read = bodies.read(late);
+    late.end(Buffer.alloc(20_000));
+    await refused;
+    expect(await read).toHaveLength(20_000);
+    expect(await bodies.during(late, Promise.resolve('labels'))).toBe('labels');
+  });
+
   it('are refused at once where they say that they are too large, and when they are', async () => {
     const bodies = new Bodies(100_000_000);
     await expect(bodies.read(fakeRequest('10.0.0.1', 8 * 2 ** 20))).rejects.toThrow(BodyTooLargeError);
