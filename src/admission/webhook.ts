@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify';
 import type { VolumeKind } from '../contract/volumes.ts';
 import type { Logger } from '../observability/logger.ts';
 import { createWebhookMetrics, type WebhookMetrics } from '../observability/metrics.ts';
@@ -8,7 +9,7 @@ import { createAdmissionApp } from './server/admission-app.ts';
 import { closeWithin, drain } from './server/drain.ts';
 import type { Health } from './server/health.ts';
 import { listen } from './server/listen.ts';
-import { createMetricsApp } from './server/metrics-app.ts';
+import { createHealthApp, createMetricsApp } from './server/plain-apps.ts';
 import type { NamespaceLabels } from './server/review-handler.ts';
 import { API_SERVER_LIMITS, type ServerLimits } from './server/tls-server.ts';
 
@@ -34,6 +35,8 @@ export interface WebhookOptions {
   readonly port?: number | undefined;
   /** Default: any free one. */
   readonly metricsPort?: number | undefined;
+  /** For `/healthz` and `/readyz` alone; default: they are on the other two only. 0: any free one. */
+  readonly healthPort?: number | undefined;
   readonly limits?: ServerLimits | undefined;
 }
 
@@ -41,6 +44,7 @@ export interface WebhookOptions {
 export interface Webhook {
   readonly url: string;
   readonly metricsUrl: string;
+  readonly healthUrl: string | undefined;
   /** What clients verify the certificate with, where its source knows: PEM. */
   readonly ca: string | undefined;
   /**
@@ -82,14 +86,18 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   };
 
   try {
-    const metricsApp = createMetricsApp(metrics, health);
-    const listening = listen(metricsApp, 'http', { host, port: options.metricsPort ?? 0, option: '--metrics-port' });
-    // A server that is closed before it listens would listen all the same.
-    closers.push(() => Promise.allSettled([listening]).then(() => metricsApp.close()));
-    const [policy, certificates, metricsUrl] = await Promise.all([
+    const listenPlain = (app: FastifyInstance, port: number, option: string): Promise<string> => {
+      const listening = listen(app, 'http', { host, port, option });
+      // A server that is closed before it listens would listen all the same.
+      closers.push(() => Promise.allSettled([listening]).then(() => app.close()));
+      return listening;
+    };
+    const { healthPort, metricsPort = 0 } = options;
+    const [policy, certificates, metricsUrl, healthUrl] = await Promise.all([
       opened('the policy', options.policy),
       opened('the certificate', options.certificates),
-      listening,
+      listenPlain(createMetricsApp(metrics, health), metricsPort, '--metrics-port'),
+      healthPort === undefined ? undefined : listenPlain(createHealthApp(health), healthPort, '--health-port'),
     ]);
 
     const limits = options.limits ?? API_SERVER_LIMITS;
@@ -112,6 +120,7 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     return {
       url,
       metricsUrl,
+      healthUrl,
       ca: certificates.current().ca,
       async drain(seconds) {
         const options = { noticeMs: seconds * 1000, idleClientMs: limits.idleClient };

@@ -27,6 +27,10 @@ export function webhookCommand(): Command {
     .addOption(volumesOption())
     .option('--host <address>', 'the address to listen on; empty: all of them', '')
     .option('--port <number>', 'for HTTPS; 0: any free one', '8443')
+    .option(
+      '--health-port <number>',
+      'for /healthz and /readyz alone, over plain HTTP (default: only on the other two)',
+    )
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8080')
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
     .option(
@@ -105,6 +109,7 @@ async function serve(settings: Settings): Promise<void> {
     host: settings.host,
     port: settings.port,
     metricsPort: settings.metricsPort,
+    healthPort: settings.healthPort,
   });
   // What comes from a cluster may have to be waited for, without end: a signal is obeyed meanwhile.
   const webhook = await (inCluster ? Promise.race([starting, signalled]) : starting);
@@ -117,6 +122,7 @@ async function serve(settings: Settings): Promise<void> {
     {
       url: webhook.url,
       metricsUrl: webhook.metricsUrl,
+      healthUrl: webhook.healthUrl,
       policy: nameOf(policyFrom),
       certificate: certificateName(tls),
       version: VERSION,

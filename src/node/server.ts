@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Connections } from '../http/connections.ts';
 import { errorCode } from '../linux/errors.ts';
 import type { RunDir } from './run-dir/run-dir.ts';
 import type { NodeStatus } from './status.ts';
@@ -13,7 +14,7 @@ const SOCKET = 'node.sock';
 const NO_CONNECTION_CHECKS = 2 ** 31 - 1;
 /** ms that a connection may last, for its one request. */
 const CONNECTION_DEADLINE = 15_000;
-/** Of those who ask too slowly, or not at all: without a bound, they would take every descriptor that the daemon may have. */
+/** Without a bound, those who ask too slowly, or not at all, would take every descriptor that the daemon may have. */
 const MAX_CONNECTIONS = 64;
 /** ms. The kubelet gives a probe one second, and what is wrong with lxcfs is no reason not to be ready. */
 const DETAIL_DEADLINE = 300;
@@ -154,7 +155,7 @@ function serve(pages: Record<string, Page>): Server {
       }
     },
   );
-  server.maxConnections = MAX_CONNECTIONS;
+  new Connections({ max: MAX_CONNECTIONS }).add(server);
   // A connection that could not be accepted, for want of descriptors or memory: whoever asked asks again.
   server.on('error', () => {});
   server.on('connection', (socket) => {

@@ -19,7 +19,7 @@ export class Replica {
   constructor(args: readonly string[], env: NodeJS.ProcessEnv, [port = 0, metricsPort = 0]: readonly number[]) {
     this.port = port;
     this.metricsUrl = `http://127.0.0.1:${metricsPort}`;
-    const own = ['--host=127.0.0.1', `--port=${port}`, `--metrics-port=${metricsPort}`];
+    const own = ['--host=127.0.0.1', `--port=${port}`, `--metrics-port=${metricsPort}`, '--health-port=0'];
     // As the image has it: the program's first line says how Node is started.
     const path = { PATH: `${dirname(process.execPath)}:${process.env['PATH']}` };
     this.process = new ServerProcess('hotmount webhook', join(CHECKOUT, 'src/cli.ts'), [...args, ...own], {

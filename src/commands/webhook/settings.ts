@@ -20,6 +20,7 @@ export interface Flags {
   host: string;
   port: string;
   metricsPort: string;
+  healthPort?: string;
   logLevel: string;
   drainSeconds: string;
 }
@@ -49,6 +50,7 @@ export interface Settings {
   readonly host: string;
   readonly port: number;
   readonly metricsPort: number;
+  readonly healthPort: number | undefined;
   readonly logLevel: LogLevel;
   readonly drainSeconds: number;
 }
@@ -62,13 +64,26 @@ export function readSettings(flags: Flags): Settings {
     host: flags.host,
     port: readPort('--port', flags.port),
     metricsPort: readPort('--metrics-port', flags.metricsPort),
+    healthPort: flags.healthPort === undefined ? undefined : readPort('--health-port', flags.healthPort),
     logLevel: readLogLevel(flags.logLevel),
     drainSeconds: readNumber('--drain-seconds', flags.drainSeconds, { max: 3_600 }),
   };
-  if (settings.port === settings.metricsPort && settings.port !== 0) {
-    throw new UsageError(`--port and --metrics-port are both ${settings.port}: they need one each`);
-  }
+  checkPorts({
+    '--port': settings.port,
+    '--metrics-port': settings.metricsPort,
+    '--health-port': settings.healthPort,
+  });
   return settings;
+}
+
+function checkPorts(ports: Record<string, number | undefined>): void {
+  const takenBy = new Map<number, string>();
+  for (const [option, port] of Object.entries(ports)) {
+    if (!port) continue;
+    const other = takenBy.get(port);
+    if (other) throw new UsageError(`${other} and ${option} are both ${port}: they need one each`);
+    takenBy.set(port, option);
+  }
 }
 
 function readPolicy({ policy, policyConfigmap }: Flags): PolicyFrom {
