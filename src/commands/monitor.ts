@@ -79,7 +79,7 @@ async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | un
 
 /** The same for raw devices; undefined where no device class has to do with it. */
 async function deviceMeaningTo({ deviceClasses }: Policy): Promise<(event: Uevent) => string | undefined> {
-  const [{ eventKey, readDevice }, { isOfInterest }, { judge }, { findUdevDatabase, readUdevProperties }] =
+  const [{ eventKey, readDevice }, { isOfInterest }, { judge }, { findUdevDatabase, readUdevRecord }] =
     await Promise.all([
       import('../linux/device.ts'),
       import('../node/devices/match.ts'),
@@ -98,7 +98,7 @@ async function deviceMeaningTo({ deviceClasses }: Policy): Promise<(event: Ueven
     const judgement = judge(device, {
       classes: deviceClasses,
       bootSequence: 0,
-      properties: udev === undefined ? new Map() : readUdevProperties(udev, key),
+      properties: udev === undefined ? new Map() : readUdevRecord(udev, key).properties,
       use: () => undefined,
     });
     if (judgement.kind === 'left') return judgement.finding && `left alone: ${judgement.finding.message}`;

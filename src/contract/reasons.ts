@@ -153,6 +153,24 @@ export const REASONS = {
     kind: 'warning',
     sentence: 'the default {annotation} of policy rule {rule} was left out, as {why}',
   },
+  sandboxed_runtime: {
+    kind: 'warning',
+    sentence:
+      'the pod runs in a sandbox (runtimeClassName: {runtime}), which the mounts and devices of the node never reach, so that {annotation} has no effect',
+    remedy: 'use a runtime class of runc or crun, or remove the annotation',
+  },
+  device_mode_user_namespace: {
+    kind: 'warning',
+    sentence:
+      'the pod has hostUsers: false, and the nodes of device class {class} (mode {mode}) are closed to the users of its namespace, so that {annotation} gives it devices that it cannot open',
+    remedy: 'an admin can give the class mode: "0666", as the device cgroup is the gate',
+  },
+  device_directory: {
+    kind: 'warning',
+    sentence:
+      'programs look for devices in {path}, and {annotation} puts device class {class} there, whose nodes have other names than they expect',
+    remedy: 'an admin can give the class directory: {directory}',
+  },
   opt_out_enforced: {
     kind: 'warning',
     sentence: "policy rule {rule} enforces {annotation}: what the pod's own annotations say against it has no effect",

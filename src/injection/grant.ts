@@ -1,8 +1,9 @@
 import type { Feature } from '../contract/annotations.ts';
 import type { JsonObject } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
+import { cautionsOf } from './cautions.ts';
 import type { Container } from './containers.ts';
-import { type Circumstances, type Decision, decide } from './decision.ts';
+import { type Circumstances, decide } from './decision.ts';
 import { applyWant, Conflict, describeWant, type Exposure, exposuresOf } from './features/index.ts';
 import type { Ask } from './intent.ts';
 
@@ -40,19 +41,26 @@ export function grant(asks: readonly Ask[], circumstances: Circumstances): Grant
       continue;
     }
     const { container, want } = ask;
+    findings.push(...given.cautions);
     exposures.push(...exposuresOf(want, draft));
     entries.push({ container: container.name, feature: want.feature, item: describeWant(want), rule: given.rule });
   }
   return { pod: draft.build(), entries, exposures, findings };
 }
 
-function give(ask: Ask, asks: readonly Ask[], circumstances: Circumstances): Decision {
+/** What is given, by which rule, with what the user should know of it; or why it is not. */
+type Given = { readonly rule: string; readonly cautions: readonly Finding[] } | { readonly refusal: Finding };
+
+function give(ask: Ask, asks: readonly Ask[], circumstances: Circumstances): Given {
   const decision = decide(ask, circumstances);
   if ('refusal' in decision) return decision;
+  const cautions = cautionsOf(ask, circumstances.draft.spec, circumstances.policy);
+  const useless = cautions.find(({ isUseless }) => isUseless);
+  if (useless && ask.defaultOf !== undefined) return { refusal: useless.finding };
   try {
     const devPath = ask.want.feature === 'uevents' ? devPathFor(ask, asks, circumstances) : undefined;
     applyWant(circumstances.draft, ask.container, ask.want, { annotation: ask.annotation, devPath });
-    return decision;
+    return { ...decision, cautions: cautions.map((caution) => caution.finding) };
   } catch (error) {
     if (error instanceof Conflict) return { refusal: error.finding };
     throw error;

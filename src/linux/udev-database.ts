@@ -14,10 +14,22 @@ const MAX_SIZE = 256 << 10;
 export const findUdevDatabase = (): string | undefined =>
   [`/proc/1/root/${DIRECTORY}`, `/${DIRECTORY}`].find((path) => existsSync(path));
 
-/** The properties of a device; none where the database does not have it (yet), or has more of it than can be. */
-export function readUdevProperties(database: string, key: DeviceKey): ReadonlyMap<string, string> {
-  return parseUdevProperties(readBounded(`${database}/${key}`));
+/** What udevd says of one device. */
+export interface UdevRecord {
+  readonly properties: ReadonlyMap<string, string>;
+  /** The symbolic links to it that rules ask for, below /dev: `serial/by-id/usb-…`. Another device may have asked for the same. */
+  readonly links: readonly string[];
 }
+
+/** The record of a device; empty where the database does not have it (yet), or has more of it than can be. */
+export function readUdevRecord(database: string, key: DeviceKey): UdevRecord {
+  const text = readBounded(`${database}/${key}`);
+  return { properties: parseUdevProperties(text), links: parseUdevLinks(text) };
+}
+
+/** `S:path` on lines of their own. */
+export const parseUdevLinks = (text: string): string[] =>
+  text.split('\n').flatMap((line) => (line.startsWith('S:') && line.length > 2 ? [line.slice(2)] : []));
 
 /** Of two lines for one key, the last counts, as it does for udev. */
 export function parseUdevProperties(text: string): ReadonlyMap<string, string> {

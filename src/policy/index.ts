@@ -1,6 +1,7 @@
 /** Who may ask for what: reading the policy, and asking it. */
 export { POLICY_KEY } from './config-map.ts';
 export { defaultPolicy, defaultPolicyText } from './default.ts';
+export { deviceDirectory, inDirectory } from './device-directory.ts';
 export { PolicyError } from './error.ts';
 export {
   allowedBy,

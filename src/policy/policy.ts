@@ -51,6 +51,8 @@ export interface MediaMatch extends HardwareMatch {
 export interface DeviceClass {
   readonly name: string;
   readonly match: readonly DeviceMatch[];
+  /** Left away from the names of nodes; undefined: as device-directory.ts finds it. */
+  readonly directory?: string | undefined;
   readonly access: 'r' | 'w' | 'rw';
   /** Permission bits of the node. */
   readonly mode: number;

@@ -158,6 +158,16 @@ const properties = z
   .optional()
   .describe('Globs by udev property, from the database of the udevd of the node; the device must have all of them.');
 
+const DIRECTORY = /^([A-Za-z0-9][-A-Za-z0-9_.+]*(\/[A-Za-z0-9][-A-Za-z0-9_.+]*)*)?$/;
+const directory = text((value) =>
+  DIRECTORY.test(value)
+    ? undefined
+    : 'is not a directory below /dev; expected such as "bus/usb", without /dev/ and ".."; "" leaves nothing away',
+)
+  .meta({ pattern: DIRECTORY.source })
+  .optional()
+  .describe('Left away from the names of nodes; default: the directory that all devices of the class are in.');
+
 const deviceClass = z
   .strictObject({
     name: className,
@@ -173,6 +183,7 @@ const deviceClass = z
         maxSize: size.describe('Of disks, inclusive: other devices have none and do not match.'),
       }),
     ),
+    directory,
     access: z.enum(['r', 'w', 'rw']).default('rw'),
     mode: mode.prefault('0666'),
     uid: id.default(0),

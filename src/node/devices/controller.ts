@@ -83,9 +83,9 @@ export class DeviceController {
     this.#options = options;
     const { runDir, bootSequence, classes, log, onContested } = options;
     this.#udev = new Udev(log, (key) => this.look(key));
-    const properties = (key: DeviceKey) => this.#udev.properties(key);
+    const udev = (key: DeviceKey) => this.#udev.record(key);
     const isGiven = (identity: string) => this.#given.has(identity);
-    this.#known = new Inventory({ runDir: runDir.path, bootSequence, properties, isGiven, onContested }, classes);
+    this.#known = new Inventory({ runDir: runDir.path, bootSequence, udev, isGiven, onContested }, classes);
     this.#placement = new Applier(options);
     this.#containers = new Containers(runDir.device);
     this.#ledger = new GrantAudit(log);
@@ -196,7 +196,7 @@ export class DeviceController {
     const { runDir } = this.#options;
     const { classes } = this.#known;
     this.#watch.setActive(classes.length > 0);
-    this.#udev.setActive(asksUdev(classes));
+    this.#udev.setActive(classes.length > 0, asksUdev(classes));
     const actual = readNodes(runDir);
     this.#given = new Set([...actual.nodes.values()].flatMap(({ record }) => record?.identity ?? []));
     this.#readDevices(request);

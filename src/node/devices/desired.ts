@@ -1,12 +1,14 @@
 import { dirname, relative } from 'node:path/posix';
 import type { Device } from '../../linux/device.ts';
-import type { DeviceClass } from '../../policy/index.ts';
-import { BY_ID, byIdNames, nodeName } from './names.ts';
+import { type DeviceClass, deviceDirectory } from '../../policy/index.ts';
+import { BY_ID, byIdNames, linkName, nodeName, numberName } from './names.ts';
 
 /** A device that classes take. */
 export interface Taken {
   readonly device: Device;
   readonly classes: readonly DeviceClass[];
+  /** Those of udevd, below /dev. */
+  readonly links: readonly string[];
 }
 
 /** A node that should be there, and what containers that mount its class may do with it. */
@@ -30,25 +32,64 @@ export const NOTHING_DESIRED: Desired = { nodes: new Map(), links: new Map(), by
 /** What should be below `devices`. Pure. */
 export function desire(taken: Iterable<Taken>): Desired {
   const nodes = new Map<string, DesiredNode>();
-  const byClass = new Map<string, Device[]>();
-  for (const { device, classes } of taken) {
-    for (const deviceClass of classes) {
-      const path = `${deviceClass.name}/${nodeName(device)}`;
-      nodes.set(path, { path, device, deviceClass });
-      const members = byClass.get(deviceClass.name);
-      if (members) members.push(device);
-      else byClass.set(deviceClass.name, [device]);
-    }
-  }
   const links = new Map<string, string>();
   const byId = new Map<string, string>();
-  for (const [className, devices] of byClass) {
-    for (const [name, device] of byIdNames(devices)) {
+  for (const [className, members] of membersOf(taken)) {
+    const paths = new Map(members.map((member) => [member.device, `${className}/${member.name}`]));
+    for (const { device, deviceClass } of members) {
+      const path = paths.get(device) as string;
+      nodes.set(path, { path, device, deviceClass });
+    }
+    for (const [name, device] of byIdNames(members.map(({ device }) => device))) {
       const path = `${className}/${BY_ID}/${name}`;
-      const node = `${className}/${nodeName(device)}`;
+      const node = paths.get(device) as string;
       links.set(path, relative(dirname(path), node));
       byId.set(node, path);
+    }
+    // Ours come first: udev's have the same names, and may be made for devices that call themselves like others.
+    for (const { name, device } of udevLinks(members)) {
+      const path = `${className}/${name}`;
+      if (!links.has(path)) links.set(path, relative(dirname(path), paths.get(device) as string));
     }
   }
   return { nodes, links, byId };
 }
+
+interface Member {
+  readonly device: Device;
+  readonly deviceClass: DeviceClass;
+  /** Of its node, below the class. */
+  readonly name: string;
+  readonly links: readonly string[];
+}
+
+/** The devices of each class, each with a name that no other has. */
+function membersOf(taken: Iterable<Taken>): Map<string, Member[]> {
+  const classes = new Map<string, Member[]>();
+  for (const { device, classes: taking, links } of taken) {
+    for (const deviceClass of taking) {
+      const members = classes.get(deviceClass.name) ?? [];
+      classes.set(deviceClass.name, members);
+      const name = nodeName(device, deviceDirectory(deviceClass));
+      const isFree = members.every((member) => member.name !== name);
+      members.push({ device, deviceClass, links, name: isFree ? name : numberName(device) });
+    }
+  }
+  return classes;
+}
+
+/** udev's links of a class, as they are below /dev, where they lie in nobody's way. */
+function udevLinks(members: readonly Member[]): { name: string; device: Device }[] {
+  const nodes = new Set(members.map(({ name }) => name));
+  return members.flatMap(({ device, deviceClass, links }) =>
+    links
+      .map((link) => linkName(link, deviceDirectory(deviceClass)))
+      .filter((name) => name !== undefined)
+      .filter((name) => !nodes.has(name) && !isBelowOrAbove(name, nodes))
+      .map((name) => ({ name, device })),
+  );
+}
+
+/** A directory in one name is a node in another. */
+const isBelowOrAbove = (name: string, nodes: ReadonlySet<string>): boolean =>
+  [...nodes].some((node) => node.startsWith(`${name}/`) || name.startsWith(`${node}/`));

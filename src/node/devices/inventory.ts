@@ -1,5 +1,6 @@
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { type Device, type DeviceKey, deviceKeys, readDevice } from '../../linux/device.ts';
+import type { UdevRecord } from '../../linux/udev-database.ts';
 import type { DeviceClass } from '../../policy/index.ts';
 import { usageByNode, usageOfFamilyInContainers } from '../containers/disk-usage.ts';
 import type { Use } from '../media/desired.ts';
@@ -12,8 +13,8 @@ export interface InventoryOptions {
   readonly runDir: string;
   /** Disks up to this sequence number were there before hotmount was. */
   readonly bootSequence: number;
-  /** Of udev. */
-  readonly properties: (key: DeviceKey) => ReadonlyMap<string, string>;
+  /** What udevd says of a device. */
+  readonly udev: (key: DeviceKey) => UdevRecord;
   /** Whether the device of this identity has a node already: then containers may have it, and what they do with it is their business. */
   readonly isGiven: (identity: string) => boolean;
   /** A disk that a class takes is still mounted by media. */
@@ -23,10 +24,17 @@ export interface InventoryOptions {
 /** A device that is in no class, or has no node, and why. */
 export type RejectedDevice = Finding & { readonly device: string };
 
+interface Known {
+  readonly device: Device;
+  readonly judgement: Judgement;
+  /** Of udevd. */
+  readonly links: readonly string[];
+}
+
 /** The devices that some class takes, or nearly does, as they were when they were looked at last. */
 export class Inventory {
   readonly #options: InventoryOptions;
-  readonly #known = new Map<DeviceKey, { readonly device: Device; readonly judgement: Judgement }>();
+  readonly #known = new Map<DeviceKey, Known>();
   classes: readonly DeviceClass[];
 
   constructor(options: InventoryOptions, classes: readonly DeviceClass[]) {
@@ -35,8 +43,8 @@ export class Inventory {
   }
 
   get taken(): Taken[] {
-    return [...this.#known.values()].flatMap(({ device, judgement }) =>
-      judgement.kind === 'taken' ? { device, classes: judgement.classes } : [],
+    return [...this.#known.values()].flatMap(({ device, judgement, links }) =>
+      judgement.kind === 'taken' ? { device, classes: judgement.classes, links } : [],
     );
   }
 
@@ -57,7 +65,7 @@ export class Inventory {
     const whole = block.isPartition ? readBlockDevice(block.disk) : undefined;
     for (const { device: number } of whole ? [block, whole] : [block]) {
       const device = this.#read(`b${number}` as DeviceKey);
-      const judgement = device && this.#judge(device, () => undefined);
+      const judgement = device && this.#judge(device, this.#options.udev(device.key), () => undefined);
       if (judgement?.kind === 'taken') return judgement.classes[0]?.name;
     }
     return undefined;
@@ -77,9 +85,10 @@ export class Inventory {
 
   look(key: DeviceKey): void {
     const device = this.#read(key);
-    const judgement = device && this.#judge(device, () => this.#useOf(device));
+    const record = device && this.#options.udev(key);
+    const judgement = device && record && this.#judge(device, record, () => this.#useOf(device));
     if (device && judgement && (judgement.kind === 'taken' || judgement.finding)) {
-      this.#known.set(key, { device, judgement });
+      this.#known.set(key, { device, judgement, links: record.links });
     } else this.#known.delete(key);
   }
 
@@ -87,9 +96,8 @@ export class Inventory {
     return readDevice(key, (named) => isOfInterest(this.classes, named));
   }
 
-  #judge(device: Device, use: DeviceCircumstances['use']): Judgement {
-    const { bootSequence, properties } = this.#options;
-    return judge(device, { classes: this.classes, bootSequence, properties: properties(device.key), use });
+  #judge(device: Device, { properties }: UdevRecord, use: DeviceCircumstances['use']): Judgement {
+    return judge(device, { classes: this.classes, bootSequence: this.#options.bootSequence, properties, use });
   }
 
   #useOf({ block, identity }: Device): Use | 'unclear' | undefined {

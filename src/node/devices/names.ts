@@ -1,4 +1,5 @@
 import type { Device } from '../../linux/device.ts';
+import { inDirectory } from '../../policy/index.ts';
 import { truncate } from '../block/names.ts';
 
 /** Of each class: links to the nodes by what the hardware says of itself. */
@@ -6,16 +7,30 @@ export const BY_ID = 'by-id';
 
 /** As the kernel's own names are. What it takes from a driver or a device may be anything. */
 const SAFE = /^[A-Za-z0-9][-A-Za-z0-9_.+:@=,]{0,63}$/;
+/** As udev leaves them (systemd, src/shared/udev-util.c), but for what is hidden and for escapes. */
+const SAFE_LINK = /^[\p{L}\p{N}][\p{L}\p{N}\p{M}#+.:=@_-]{0,199}$/u;
 const MAX_DEPTH = 6;
 
 /**
- * Where the node of a device is, below the directory of its class: as below /dev, `ttyUSB0`, `bus/usb/001/002`. A device whose name is
- * not plainly safe goes by its number, which no name can look like. So two devices never have one name.
+ * Where the node of a device is, below the directory of its class: as below /dev, `ttyUSB0`, `bus/usb/001/002`, without the directory that the
+ * class leaves away. A device whose name is not plainly safe goes by its number, which no name can look like.
  */
-export function nodeName({ name, type, major, minor }: Pick<Device, 'name' | 'type' | 'major' | 'minor'>): string {
+export function nodeName(device: Pick<Device, 'name' | 'type' | 'major' | 'minor'>, directory = ''): string {
+  const name = inDirectory(device.name, directory);
   const parts = name.split('/');
   const isSafe = parts.every((part) => SAFE.test(part)) && parts.length <= MAX_DEPTH && parts[0] !== BY_ID;
-  return isSafe ? name : `_${type}-${major}-${minor}`;
+  return isSafe ? name : numberName(device);
+}
+
+/** No two devices have the same. */
+export const numberName = ({ type, major, minor }: Pick<Device, 'type' | 'major' | 'minor'>): string =>
+  `_${type}-${major}-${minor}`;
+
+/** Where a link of udev's is, below the directory of its class; undefined for one that is not plainly safe. Rules take names from devices. */
+export function linkName(link: string, directory: string): string | undefined {
+  const name = inDirectory(link, directory);
+  const parts = name.split('/');
+  return parts.length <= MAX_DEPTH && parts.every((part) => SAFE_LINK.test(part)) ? name : undefined;
 }
 
 type Identified = Pick<Device, 'name' | 'bus' | 'vendor' | 'model' | 'serial' | 'part' | 'port'>;

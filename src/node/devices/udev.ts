@@ -1,15 +1,16 @@
-import { type FSWatcher, watch } from 'node:fs';
+import { type FSWatcher, statSync, watch } from 'node:fs';
 import { asKey, type DeviceKey } from '../../linux/device.ts';
-import { findUdevDatabase, readUdevProperties } from '../../linux/udev-database.ts';
+import { splitNumber } from '../../linux/device-number.ts';
+import { findUdevDatabase, readUdevRecord, type UdevRecord } from '../../linux/udev-database.ts';
 import type { Logger } from '../../observability/logger.ts';
 
-const NONE: ReadonlyMap<string, string> = new Map();
+const NONE: UdevRecord = { properties: new Map(), links: [] };
 const MISSING =
   'device classes go by udev properties, and no udevd of the node has a database: no device matches these';
 
 /**
- * What udevd knows of devices, for the classes that ask for it. It writes that after the kernel's event, and says so to nobody but its own
- * listeners: so its files are watched.
+ * What udevd knows of devices: the properties that classes go by, and its links. It writes that after the kernel's event, and tells only its
+ * own listeners: so its files are watched.
  */
 export class Udev {
   readonly #log: Logger;
@@ -25,8 +26,11 @@ export class Udev {
     this.#onChange = onChange;
   }
 
-  properties(key: DeviceKey): ReadonlyMap<string, string> {
-    return this.#path === undefined ? NONE : readUdevProperties(this.#path, key);
+  /** Its links are those that /dev has: of several devices that ask for one, udevd gives it to one. */
+  record(key: DeviceKey): UdevRecord {
+    if (this.#path === undefined) return NONE;
+    const { properties, links } = readUdevRecord(this.#path, key);
+    return { properties, links: links.filter((link) => leadsTo(`/dev/${link}`, key)) };
   }
 
   /** Why devices may be in a class later than they should. */
@@ -34,11 +38,15 @@ export class Udev {
     return this.#problem;
   }
 
-  /** May be called at any time: what could not be watched is tried again. */
-  setActive(isActive: boolean): void {
+  /**
+   * May be called at any time: what could not be watched is tried again.
+   * @param isNeeded some class goes by properties: it is a problem where there is no udevd
+   */
+  setActive(isActive: boolean, isNeeded = false): void {
     const path = isActive ? findUdevDatabase() : undefined;
-    if (isActive && path === undefined && !this.#isMissing) this.#log.warn(MISSING);
-    this.#isMissing = isActive && path === undefined;
+    const isMissing = isNeeded && path === undefined;
+    if (isMissing && !this.#isMissing) this.#log.warn(MISSING);
+    this.#isMissing = isMissing;
     if (path === this.#path && (path === undefined || this.#watcher)) return;
     this.#watcher?.close();
     this.#watcher = undefined;
@@ -70,5 +78,15 @@ export class Udev {
     const problem = `what udevd writes to ${path} is not seen as it comes (${message}): devices of classes that go by udev properties appear later, with the next look at all of them. It is tried again; if that does not help, raise fs.inotify.max_user_watches and max_user_instances of the node`;
     if (problem !== this.#problem) this.#log.error(problem);
     this.#problem = problem;
+  }
+}
+
+/** Whether a path below /dev is that device. */
+function leadsTo(path: string, key: DeviceKey): boolean {
+  try {
+    return splitNumber(statSync(path, { bigint: true }).rdev) === key.slice(1);
+  } catch {
+    // ENOENT: it is not made yet, or was never; then the next change of the database tells.
+    return false;
   }
 }

@@ -31,6 +31,7 @@ export const VALID: Readonly<Record<Feature, fc.Arbitrary<string>>> = {
         fc.oneof(
           pick(''),
           path.map((p) => `:${p}`),
+          pick(':/dev/input'),
         ),
       )
       .map((parts) => parts.join('')),

@@ -132,6 +132,7 @@ const podSpec = fc
       dnsPolicy: field(pick('ClusterFirst', 'Default', 'ClusterFirstWithHostNet')),
       hostNetwork: seldom(fc.boolean()),
       hostUsers: seldom(fc.boolean()),
+      runtimeClassName: seldom(pick('runc', 'kata-qemu', 'gvisor', '')),
       os: seldom(pick({ name: 'linux' }, { name: 'windows' })),
       nodeSelector: seldom(pick({ 'kubernetes.io/os': 'linux' }, { 'kubernetes.io/os': 'windows' })),
       securityContext: field(

@@ -85,7 +85,14 @@ export const policies: fc.Arbitrary<Policy> = fc.record(
       MEDIA.map((name) => ({ name, match: [], mount: { readOnly: false, options: [], nameBy: ['label'] as const } })),
     ),
     deviceClasses: fc.constant(
-      DEVICES.map((name) => ({ name, match: [], access: 'rw' as const, mode: 0o666, uid: 0, gid: 0 })),
+      DEVICES.map((name, i) => ({
+        name,
+        match: [],
+        access: 'rw' as const,
+        mode: i === 0 ? 0o660 : 0o666,
+        uid: 0,
+        gid: 0,
+      })),
     ),
     rules: fc
       .constantFrom(0, 1, 1, 2, 2, 3)

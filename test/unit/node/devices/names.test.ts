@@ -24,7 +24,7 @@ describe('the name of a node', () => {
     fc.assert(
       fc.property(devices, (list) => {
         const distinct = list.filter(({ name }, i) => list.findIndex((other) => other.name === name) === i);
-        const names = distinct.map(nodeName);
+        const names = distinct.map((device) => nodeName(device));
         expect(new Set(names).size).toBe(names.length);
         for (const name of names) {
           expect(name).toMatch(/^[A-Za-z0-9_][-\w.+:@=,/]*$/);

@@ -17,11 +17,15 @@ const NOTHING: Actual = { nodes: new Map(), links: new Map() };
 const CLASSES = fc.subarray([
   makeClass('usb', [{ bus: ['usb'] }]),
   makeClass('usb-read', [{ bus: ['usb'] }], { access: 'r', mode: 0o440 }),
+  makeClass('input', [{ devname: ['input/*'] }]),
   makeClass('pci', [{ bus: ['pci'], vendor: ['A*'] }], { gid: 5 }),
 ]);
 
 const desiredOf = (list: readonly Device[], classes: readonly DeviceClass[]): Desired =>
-  desire(list.map((device) => ({ device, classes: classesOf(classes, device, FACTS) })));
+  desire(list.map((device) => ({ device, classes: classesOf(classes, device, FACTS), links: linksOf(device) })));
+
+/** As rules make them of what devices say of themselves, theirs among them. */
+const linksOf = ({ model, port }: Device): string[] => [`serial/by-id/${model}`, `by-id/${port}`, model];
 
 /** What carrying a plan out makes of what is there. */
 function carryOut(

@@ -1,0 +1,68 @@
+import type { JsonObject } from '../contract/json.ts';
+import { type Finding, finding } from '../contract/reasons.ts';
+import { quote } from '../contract/suggest.ts';
+import type { Want } from '../contract/wants.ts';
+import { type DeviceClass, deviceDirectory, matchesGlobs, type Policy } from '../policy/index.ts';
+import type { Ask } from './intent.ts';
+
+/** What a user should know of something that the pod may have. */
+export interface Caution {
+  readonly finding: Finding;
+  /** It cannot do what it is for: a default of it is left out. */
+  readonly isUseless: boolean;
+}
+
+/** Why what is given may not do what the user expects. Pure. */
+export function cautionsOf(ask: Ask, spec: JsonObject, policy: Policy): readonly Caution[] {
+  const { annotation, want } = ask;
+  const found: Caution[] = [];
+  const runtime = sandboxOf(spec);
+  if (runtime !== undefined && comesFromTheNode(want)) {
+    found.push({ finding: finding('sandboxed_runtime', { annotation, runtime: quote(runtime) }), isUseless: true });
+  }
+  if (want.feature !== 'devices') return found;
+  const deviceClass = policy.deviceClasses.find(({ name }) => name === want.class);
+  if (deviceClass === undefined) return found;
+  const { directory, mode, access } = deviceClass;
+  if (spec['hostUsers'] === false && !othersMay(mode, access)) {
+    const parameters = { annotation, class: want.class, mode: `0${mode.toString(8)}` };
+    found.push({ finding: finding('device_mode_user_namespace', parameters), isUseless: true });
+  }
+  const expected = STANDARD_PATHS[want.path];
+  if (expected !== undefined && directory === undefined && !suits(expected, deviceClass)) {
+    const parameters = { annotation, path: want.path, class: want.class, directory: expected };
+    found.push({ finding: finding('device_directory', parameters), isUseless: false });
+  }
+  return found;
+}
+
+/**
+ * Runtimes that start a virtual machine, or a kernel of their own, and see neither the node's later mounts nor its devices. Goes by the
+ * RuntimeClass's name: what handler it stands for, only the node knows.
+ */
+const SANDBOXES = ['kata*', 'gvisor*', 'runsc*', '*firecracker*', '*confidential*', 'peer*pod*', 'wasm*', 'spin*'];
+
+function sandboxOf(spec: JsonObject): string | undefined {
+  const name = spec['runtimeClassName'];
+  return typeof name === 'string' && matchesGlobs(SANDBOXES, name) ? name : undefined;
+}
+
+const comesFromTheNode = ({ feature }: Want): boolean => ['lxcfs', 'dev', 'media', 'devices'].includes(feature);
+
+/** Nodes belong to the node's users, and a user namespace's are others to them. */
+function othersMay(mode: number, access: DeviceClass['access']): boolean {
+  const needed = (access.includes('r') ? 4 : 0) | (access.includes('w') ? 2 : 0);
+  return (mode & needed) === needed;
+}
+
+/** Where programs look for devices by themselves, with the directory of the kernel's names that is there. */
+const STANDARD_PATHS: Readonly<Record<string, string>> = {
+  '/dev/bus/usb': 'bus/usb',
+  '/dev/input': 'input',
+  '/dev/snd': 'snd',
+  '/dev/dri': 'dri',
+  '/dev/net': 'net',
+  '/dev/dvb': 'dvb',
+};
+
+const suits = (expected: string, deviceClass: DeviceClass): boolean => deviceDirectory(deviceClass) === expected;
