@@ -70,6 +70,12 @@ export const valuesSchema = z.strictObject({
       .max(3600)
       .describe('how long new connections are taken after it was told to stop; idle ones are waited for'),
     excludedNamespaces: z.array(z.string()).describe("besides the release's own: their pods never meet the webhook"),
+    clientCa: z.strictObject({
+      secret: z
+        .string()
+        .describe("of the release's namespace; its key `ca.crt` has the CA; empty: whoever reaches the port may ask"),
+      names: z.array(z.string()).describe('of which their certificates must have one; empty: any'),
+    }),
     podDisruptionBudget: z.boolean().describe('one replica at a time'),
     ...pods,
   }),

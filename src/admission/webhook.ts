@@ -5,13 +5,14 @@ import { createWebhookMetrics, type WebhookMetrics } from '../observability/metr
 import { VERSION } from '../observability/version.ts';
 import type { Policy } from '../policy/index.ts';
 import type { CertificateSource } from './certificates/certificate.ts';
+import type { ClientCa } from './certificates/client-ca.ts';
 import { createAdmissionApp } from './server/admission-app.ts';
 import { closeWithin, drain } from './server/drain.ts';
 import type { Health } from './server/health.ts';
 import { listen } from './server/listen.ts';
 import { createHealthApp, createMetricsApp } from './server/plain-apps.ts';
 import type { NamespaceLabels } from './server/review-handler.ts';
-import { API_SERVER_LIMITS, type ServerLimits } from './server/tls-server.ts';
+import { API_SERVER_LIMITS, type Identity, type ServerLimits } from './server/tls-server.ts';
 
 /** Where the policy in force comes from; the sources of src/policy are such. */
 export interface CurrentPolicy {
@@ -23,6 +24,9 @@ export interface WebhookOptions {
   /** Sources that are still loading are waited for; until then `/readyz` says so. Both are closed with the webhook. */
   readonly policy: CurrentPolicy | Promise<CurrentPolicy>;
   readonly certificates: CertificateSource | Promise<CertificateSource>;
+  /** Whose certificates clients must have, and which names; default: clients are not asked who they are. Closed with the webhook. */
+  readonly clientCa?: ClientCa | undefined;
+  readonly clientNames?: readonly string[] | undefined;
   readonly log: Logger;
   /** Default: no labels are known. */
   readonly namespaceLabels?: NamespaceLabels | undefined;
@@ -61,7 +65,7 @@ export interface Webhook {
  * a source that is still loading is closed when it has.
  */
 export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
-  const { log, host = '', metrics = createWebhookMetrics(VERSION) } = options;
+  const { log, clientCa, host = '', metrics = createWebhookMetrics(VERSION) } = options;
   const loading = new Set(['the policy', 'the certificate']);
   const health: Health = { notReady: stillLoading(loading), draining: false };
   const closers: Array<() => unknown> = [];
@@ -85,6 +89,8 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     return it;
   };
 
+  if (clientCa) closers.push(() => clientCa.close());
+
   try {
     const listenPlain = (app: FastifyInstance, port: number, option: string): Promise<string> => {
       const listening = listen(app, 'http', { host, port, option });
@@ -101,8 +107,10 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     ]);
 
     const limits = options.limits ?? API_SERVER_LIMITS;
-    const { app, connections, setCertificate } = createAdmissionApp({
-      certificate: certificates.current(),
+    const identity = (): Identity => ({ certificate: certificates.current(), clientCa: clientCa?.current() });
+    const { app, connections, setIdentity } = createAdmissionApp({
+      identity: identity(),
+      clients: { names: options.clientNames ?? [] },
       limits,
       policy: () => policy.current(),
       namespaceLabels: options.namespaceLabels ?? (() => undefined),
@@ -112,7 +120,7 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
       log,
     });
     closers.push(() => closeWithin(app, connections));
-    certificates.onChange(() => setCertificate(certificates.current()));
+    for (const source of [certificates, clientCa]) source?.onChange(() => setIdentity(identity()));
     metrics.certificateExpiry(() => certificates.current().notAfter);
     const url = await listen(app, 'https', { host, port: options.port ?? 0, option: '--port' });
     health.notReady = undefined;

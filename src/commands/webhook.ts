@@ -18,6 +18,8 @@ export function webhookCommand(): Command {
     .option('--policy-configmap <namespace/name>', 'the policy in a ConfigMap under policy.yaml, watched')
     .option('--tls-cert <file>', 'the serving certificate, PEM, with any intermediates; read again when it changes')
     .option('--tls-key <file>', 'its private key, PEM')
+    .option('--tls-client-ca <file>', 'the CA of the only clients that are let in, PEM; read again when it changes')
+    .option('--tls-client-names <names>', 'comma separated; their certificates must have one of these')
     .option('--tls-self-signed', 'a certificate of a new CA of our own, in memory')
     .option('--tls-secret <namespace/name>', 'certificates of our own, kept and renewed in this Secret by all replicas')
     .option('--service <namespace/name>', 'the Service in front of us, for the names in certificates of our own')
@@ -89,6 +91,7 @@ async function serve(settings: Settings): Promise<void> {
     },
     onError: () => metrics.policyReload('failure'),
   };
+  const clientCa = settings.clients && admission.openClientCa(settings.clients.ca, log);
   const inCluster = await cluster?.joinCluster(settings, listener, log);
   const fromFile = (logger: Logger): CurrentPolicy => {
     const policy = openPolicy(policyFrom.from === 'file' ? policyFrom.file : undefined, logger, listener);
@@ -103,6 +106,8 @@ async function serve(settings: Settings): Promise<void> {
     policy: inCluster?.policy ?? fromFile(log),
     certificates: inCluster?.certificates ?? fromFiles(log),
     namespaceLabels: inCluster?.namespaceLabels,
+    clientCa,
+    clientNames: settings.clients?.names,
     volumes: settings.volumes,
     log,
     metrics,

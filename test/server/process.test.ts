@@ -148,6 +148,12 @@ describe('hotmount webhook', () => {
     ['a port that is none', ['--tls-self-signed', '--port', '65536'], '--port 65536: expected a whole number'],
     ['one port for both', ['--tls-self-signed', '--port', '9', '--metrics-port', '9'], 'they need one each'],
     ['a drain without end', ['--tls-self-signed', '--drain-seconds', '-1'], '--drain-seconds -1: expected'],
+    ['names without a CA', ['--tls-self-signed', '--tls-client-names', 'x'], 'give the CA'],
+    [
+      'a CA of clients that is none',
+      ['--tls-self-signed', '--tls-client-ca', PACKAGE],
+      'has no PEM certificate of a CA',
+    ],
     ['an unknown level', ['--tls-self-signed', '--log-level', 'loud'], 'debug, info, warn, error, silent'],
     ['an unknown option', ['--tls-selfsigned'], 'Did you mean --tls-self-signed?'],
   ])('refuses %s with exit code 2, and says what to do', async (_, args, remedy) => {

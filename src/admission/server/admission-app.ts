@@ -1,18 +1,21 @@
 import type { Server } from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { printable } from '../../contract/text.ts';
 import { Connections } from '../../http/connections.ts';
 import type { Logger } from '../../observability/logger.ts';
-import type { Certificate } from '../certificates/certificate.ts';
 import { Bodies } from './bodies.ts';
+import { type Clients, clientProblem } from './client-authentication.ts';
 import { handleClientError } from './client-errors.ts';
 import { addHealthRoutes } from './health.ts';
 import { toProblem } from './http-errors.ts';
 import { type AdmissionParts, mutation, refuse, review, type Serving, validation } from './review-handler.ts';
-import { createTlsServer, type ServerLimits, secureContext } from './tls-server.ts';
+import { createTlsServer, type Identity, type ServerLimits, secureContext } from './tls-server.ts';
 
 export interface AdmissionAppOptions extends AdmissionParts {
-  readonly certificate: Certificate;
+  readonly identity: Identity;
+  /** Who may ask for admissions, with the identity's clientCa. */
+  readonly clients: Clients;
   readonly limits: ServerLimits;
 }
 
@@ -20,13 +23,13 @@ export interface AdmissionApp {
   readonly app: FastifyInstance;
   readonly connections: Connections;
   /** For new connections; open ones go on with the one before. */
-  setCertificate(certificate: Certificate): void;
+  setIdentity(identity: Identity): void;
 }
 
 /** The HTTPS side of the webhook, not yet listening: `POST /mutate/pods`, `/mutate/workloads` and `/validate/policy`, health. */
 export function createAdmissionApp(options: AdmissionAppOptions): AdmissionApp {
   const { log, limits } = options;
-  let { certificate } = options;
+  let { identity } = options;
   const serving = bounded(options, limits);
   const { connections, bodies } = serving;
   // fastify makes two for the host "localhost".
@@ -39,7 +42,7 @@ export function createAdmissionApp(options: AdmissionAppOptions): AdmissionApp {
     exposeHeadRoutes: false,
     clientErrorHandler: (error, socket) => handleClientError(error, socket, log),
     serverFactory(handler) {
-      const server = createTlsServer(handler, certificate, limits);
+      const server = createTlsServer(handler, identity, limits);
       connections.add(server);
       servers.add(server);
       return server;
@@ -47,7 +50,12 @@ export function createAdmissionApp(options: AdmissionAppOptions): AdmissionApp {
   });
   app.addHook('onRequest', (request, reply, done) => {
     reply.raw.once('close', () => bodies.release(request.raw));
-    done();
+    const problem =
+      identity.clientCa !== undefined && request.method === 'POST'
+        ? clientProblem(request.raw.socket as TLSSocket, options.clients)
+        : undefined;
+    if (problem) void refuse(problem, { request, reply }, serving);
+    else done();
   });
   // The body stays as it is here, and is parsed once: a schema would coerce fields of the pod.
   app.removeAllContentTypeParsers();
@@ -68,8 +76,8 @@ export function createAdmissionApp(options: AdmissionAppOptions): AdmissionApp {
   return {
     app,
     connections,
-    setCertificate(to) {
-      certificate = to;
+    setIdentity(to) {
+      identity = to;
       for (const server of servers) server.setSecureContext(secureContext(to));
     },
   };

@@ -7,6 +7,7 @@ export type HttpReason =
   | 'path_unknown'
   | 'content_type_unsupported'
   | 'body_too_large'
+  | 'client_unauthenticated'
   | 'overloaded'
   | 'request_malformed'
   | 'namespace_labels_unknown'
@@ -46,6 +47,7 @@ export const unsupported = (contentType: string | undefined): HttpProblem => ({
 
 const STATUS_REASONS: Readonly<Record<number, string>> = {
   400: 'BadRequest',
+  403: 'Forbidden',
   404: 'NotFound',
   408: 'Timeout',
   413: 'RequestEntityTooLarge',

@@ -42,10 +42,13 @@ export const API_SERVER_LIMITS: ServerLimits = {
 const MAX_HEADERS = 64;
 
 /** An HTTPS server with limits that suit API servers: HTTP/1.1, TLS 1.2 or later. */
-export function createTlsServer(handler: RequestListener, certificate: Certificate, limits: ServerLimits): Server {
+export function createTlsServer(handler: RequestListener, identity: Identity, limits: ServerLimits): Server {
   const server = createServer(
     {
-      ...secureContext(certificate),
+      ...secureContext(identity),
+      // Who has none, or a bad one, gets an answer that says so: see client-authentication.ts.
+      requestCert: identity.clientCa !== undefined,
+      rejectUnauthorized: false,
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       handshakeTimeout: limits.handshake,
       // Node counts these from the start of a connection, where nothing has been sent yet: limitRequestTime does not.
@@ -61,9 +64,17 @@ export function createTlsServer(handler: RequestListener, certificate: Certifica
   return server;
 }
 
+/** By what a server shows who it is, and learns who its clients are. */
+export interface Identity {
+  readonly certificate: Certificate;
+  /** What clients' certificates are signed with, PEM; undefined: they are not asked for any. */
+  readonly clientCa: string | undefined;
+}
+
 /** The server's part that a new certificate changes; existing connections go on with the old one. */
-export const secureContext = ({ cert, key }: Certificate): SecureContextOptions => ({
+export const secureContext = ({ certificate: { cert, key }, clientCa }: Identity): SecureContextOptions => ({
   cert,
   key,
+  ...(clientCa !== undefined && { ca: clientCa }),
   minVersion: 'TLSv1.2',
 });

@@ -11,6 +11,8 @@ export interface Flags {
   tlsCert?: string;
   tlsKey?: string;
   tlsSelfSigned?: true;
+  tlsClientCa?: string;
+  tlsClientNames?: string;
   tlsSecret?: string;
   service?: string;
   caFile?: string;
@@ -46,6 +48,8 @@ export type PolicyFrom =
 export interface Settings {
   readonly policy: PolicyFrom;
   readonly tls: Tls;
+  /** Who is let in; undefined: everybody. */
+  readonly clients: { readonly ca: string; readonly names: readonly string[] } | undefined;
   readonly volumes: VolumeKind;
   readonly host: string;
   readonly port: number;
@@ -60,6 +64,7 @@ export function readSettings(flags: Flags): Settings {
   const settings = {
     policy: readPolicy(flags),
     tls: readTls(flags),
+    clients: readClients(flags),
     volumes: flags.volumes,
     host: flags.host,
     port: readPort('--port', flags.port),
@@ -92,6 +97,18 @@ function readPolicy({ policy, policyConfigmap }: Flags): PolicyFrom {
     return { from: 'config map', configMap: readObjectName('--policy-configmap', policyConfigmap) };
   }
   return policy === undefined ? { from: 'built-in' } : { from: 'file', file: policy };
+}
+
+function readClients({ tlsClientCa: ca, tlsClientNames = '' }: Flags): Settings['clients'] {
+  const names = tlsClientNames
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean);
+  if (ca !== undefined) return { ca, names };
+  if (names.length > 0) {
+    throw new UsageError('--tls-client-names without --tls-client-ca: give the CA that signs their certificates, too');
+  }
+  return undefined;
 }
 
 function readTls(flags: Flags): Tls {
