@@ -1,7 +1,6 @@
-import { once } from 'node:events';
-import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import { errorCode } from '../../linux/errors.ts';
+import type { Server } from 'node:http';
+import { ask, connect, type Question } from '../http/client.ts';
+import { closeServer, listenOnSocket, sendJson, sendText, servePages } from '../http/server.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { LxcfsStatus } from './status.ts';
 
@@ -9,7 +8,6 @@ import type { LxcfsStatus } from './status.ts';
 const SOCKET = 'lxcfs.sock';
 /** ms. */
 const ANSWER_DEADLINE = 5000;
-const NO_CONNECTION_CHECKS = 2 ** 31 - 1;
 
 export interface ControlAnswers {
   readonly status: () => LxcfsStatus;
@@ -33,70 +31,42 @@ export interface Control {
  * that has the lock: a socket that is there already is taken for a dead one's.
  */
 export async function startControl({ work }: RunDir, answers: ControlAnswers): Promise<Control> {
-  const path = `${work}/${SOCKET}`;
-  const server = createServer(
-    { connectionsCheckingInterval: NO_CONNECTION_CHECKS, requestTimeout: 0, keepAliveTimeout: 1 },
-    async (asked, response) => {
-      try {
-        await answer(`${asked.method} ${asked.url}`, response, answers);
-      } catch (error) {
-        send(response, 500, (error as Error).message);
-      }
+  const server: Server = servePages({
+    'GET /status': (response) => sendJson(response, answers.status()),
+    'GET /metrics': async (response) => sendText(response, 200, await answers.metrics()),
+    'GET /wait': (response) => response.writeHead(200).flushHeaders(),
+    'POST /yield': async (response) => {
+      await answers.yield();
+      sendText(response, 200, 'ok');
     },
-  );
-  rmSync(path, { force: true });
-  server.listen(path);
-  await once(server, 'listening');
-  chmodSync(path, 0o600);
+  });
+  await listenOnSocket(server, `${work}/${SOCKET}`);
   return {
     // libuv removes the path that it has bound, whoever's socket is there (uv__pipe_close).
     withdraw: () => void server.close(),
-    close() {
-      server.close();
-      server.closeAllConnections();
-    },
+    close: () => closeServer(server),
   };
-}
-
-async function answer(what: string, response: ServerResponse, answers: ControlAnswers): Promise<void> {
-  switch (what) {
-    case 'GET /status':
-      return send(response, 200, JSON.stringify(answers.status()));
-    case 'GET /metrics':
-      return send(response, 200, await answers.metrics());
-    case 'GET /wait':
-      return void response.writeHead(200).flushHeaders();
-    case 'POST /yield':
-      await answers.yield();
-      return send(response, 200, 'ok');
-    default:
-      return send(response, 404, 'not found');
-  }
-}
-
-function send(response: ServerResponse, status: number, body: string): void {
-  response.writeHead(status, { connection: 'close' }).end(body);
 }
 
 /** The supervisor's status; undefined where none is running. @throws where it does not answer */
 export async function fetchLxcfsStatus(runDir: string): Promise<LxcfsStatus | undefined> {
-  const body = await ask(runDir, 'GET', '/status');
+  const body = await ask(question(runDir, 'GET /status'));
   return body === undefined ? undefined : (JSON.parse(body) as LxcfsStatus);
 }
 
 /** In Prometheus' text format; undefined where no supervisor is running. */
-export const fetchLxcfsMetrics = (runDir: string): Promise<string | undefined> => ask(runDir, 'GET', '/metrics');
+export const fetchLxcfsMetrics = (runDir: string): Promise<string | undefined> => ask(question(runDir, 'GET /metrics'));
 
 /** Asks the supervisor to let another one take over. False where none is running. @throws where it does not answer */
 export const askToYield = async (runDir: string): Promise<boolean> =>
-  (await ask(runDir, 'POST', '/yield')) !== undefined;
+  (await ask(question(runDir, 'POST /yield'))) !== undefined;
 
 /**
  * Resolves when the supervisor that is running has ended.
  * @returns undefined at once where none is running; else what gives up waiting, and what resolves
  */
 export async function awaitEnd(runDir: string): Promise<{ readonly ended: Promise<void>; stop(): void } | undefined> {
-  const response = await open(runDir, 'GET', '/wait');
+  const response = await connect(question(runDir, 'GET /wait'));
   if (!response) return undefined;
   response.socket.setTimeout(0);
   const ended = new Promise<void>((resolve) =>
@@ -108,36 +78,10 @@ export async function awaitEnd(runDir: string): Promise<{ readonly ended: Promis
   return { ended, stop: () => response.destroy() };
 }
 
-async function ask(runDir: string, method: string, path: string): Promise<string | undefined> {
-  const response = await open(runDir, method, path);
-  if (!response) return undefined;
-  let body = '';
-  for await (const chunk of response.setEncoding('utf8')) body += chunk;
-  if (response.statusCode !== 200) throw new Error(body);
-  return body;
-}
-
-async function open(runDir: string, method: string, path: string): Promise<IncomingMessage | undefined> {
-  let directory: number | undefined;
-  try {
-    // A socket's address has 108 bytes at most, and a run dir may be longer.
-    directory = openSync(runDir, 'r');
-    const asked = request({ socketPath: `/proc/self/fd/${directory}/${SOCKET}`, method, path });
-    let answer: IncomingMessage | undefined;
-    asked.setTimeout(ANSWER_DEADLINE, () =>
-      (answer ?? asked).destroy(
-        new Error(`the supervisor of lxcfs on ${runDir} did not answer within ${ANSWER_DEADLINE / 1000} s`),
-      ),
-    );
-    asked.end();
-    [answer] = (await once(asked, 'response')) as [IncomingMessage];
-    // Where the answer stalls, whoever reads it is told; the request is, too.
-    asked.on('error', () => {});
-    return answer;
-  } catch (error) {
-    if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET'].includes(errorCode(error) ?? '')) return undefined;
-    throw error;
-  } finally {
-    if (directory !== undefined) closeSync(directory);
-  }
-}
+const question = (runDir: string, page: string): Question => ({
+  runDir,
+  socket: SOCKET,
+  page,
+  deadline: ANSWER_DEADLINE,
+  whom: `the supervisor of lxcfs on ${runDir}`,
+});

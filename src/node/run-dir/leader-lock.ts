@@ -3,7 +3,8 @@ import type { Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tryLock } from '../../linux/file-lock.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { listenForHealth } from '../server.ts';
+import { listenForHealth } from '../http/health.ts';
+import { closeServer, portOf } from '../http/server.ts';
 import { checkPropagation } from './propagation-check.ts';
 import { openRunDir, type RunDir } from './run-dir.ts';
 
@@ -40,15 +41,13 @@ export async function acquireLeaderLock({ runDir: path, host, port, log }: Leade
         metrics: async () => '',
       });
     }
-    const address = health?.address();
-    const metricsPort = typeof address === 'object' ? address?.port : undefined;
+    const metricsPort = health && portOf(health);
     if (problem !== undefined) log.error(problem);
     log.info({ runDir: runDir.path, metricsPort }, 'another daemon serves the run dir: standing by until it ends');
     let turn = tryLeaderLock(runDir);
     for (; !turn; turn = tryLeaderLock(runDir)) await sleep(POLL);
     log.info('the other daemon has ended: taking over');
-    health?.close();
-    health?.closeAllConnections();
+    if (health) closeServer(health);
     return turn;
   } finally {
     runDir.close();
