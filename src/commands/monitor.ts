@@ -56,9 +56,9 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
   listener.close();
 }
 
-/** What the daemon would do, as far as it can be told without looking what is on the disk: that takes root. */
+/** What the daemon would do, as far as can be told without probing the disk, which takes root. */
 async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | undefined> {
-  const [{ readBlockDevice }, { decide }, deviceMeaning] = await Promise.all([
+  const [{ readBlockDevice }, { desire }, deviceMeaning] = await Promise.all([
     import('../linux/block.ts'),
     import('../node/media/desired.ts'),
     deviceMeaningTo(policy),
@@ -70,8 +70,8 @@ async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | un
     if (action === 'remove') return 'unmounted, where it was mounted';
     const device = readBlockDevice(devpath.slice(devpath.lastIndexOf('/') + 1));
     if (!device) return 'gone again';
-    const verdict = decide(device, undefined, { classes: policy.mediaClasses, bootSequence: 0, use: undefined });
-    if (verdict.kind === 'leave') return `left alone: ${verdict.finding.message}`;
+    const desired = desire(device, undefined, { classes: policy.mediaClasses, bootSequence: 0 });
+    if (desired.kind === 'leave') return `left alone: ${desired.finding.message}`;
     const candidates = policy.mediaClasses.map(({ name }) => name).join(', ');
     return `looked into: a media class (of ${candidates}) may take it, depending on what is on it`;
   };
@@ -79,11 +79,11 @@ async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | un
 
 /** The same for raw devices; undefined where no device class has to do with it. */
 async function deviceMeaningTo({ deviceClasses }: Policy): Promise<(event: Uevent) => string | undefined> {
-  const [{ eventKey, readDevice }, { isOfInterest }, { judge }, { findUdevDatabase, readUdevRecord }] =
+  const [{ eventKey, readDevice }, { isOfInterest }, { classify }, { findUdevDatabase, readUdevRecord }] =
     await Promise.all([
       import('../linux/device.ts'),
       import('../node/devices/match.ts'),
-      import('../node/devices/judge.ts'),
+      import('../node/devices/classify.ts'),
       import('../linux/udev-database.ts'),
     ]);
   const udev = findUdevDatabase();
@@ -95,14 +95,14 @@ async function deviceMeaningTo({ deviceClasses }: Policy): Promise<(event: Ueven
       return subsystem === 'block' ? undefined : 'its nodes are removed, and access is taken back';
     const device = readDevice(key);
     if (!device) return 'gone again';
-    const judgement = judge(device, {
+    const result = classify(device, {
       classes: deviceClasses,
       bootSequence: 0,
       properties: udev === undefined ? new Map() : readUdevRecord(udev, key).properties,
       use: () => undefined,
     });
-    if (judgement.kind === 'left') return judgement.finding && `left alone: ${judgement.finding.message}`;
-    const classes = judgement.classes.map(({ name, access }) => `${name} (${access})`).join(', ');
+    if (result.kind === 'rejected') return result.finding && `left alone: ${result.finding.message}`;
+    const classes = result.classes.map(({ name, access }) => `${name} (${access})`).join(', ');
     return `a raw device for the containers of device class ${classes}`;
   };
 }

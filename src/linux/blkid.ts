@@ -29,6 +29,9 @@ export const PROBE_UID = 65_521;
 const NOTHING = 2;
 const AMBIVALENT = 8;
 
+/** ms that blkid may take. */
+export const PROBE_DEADLINE = 10_000;
+
 /** blkid's arguments for a device node, given as path. */
 export const probeArguments = (path: string): string[] => ['-p', '-o', 'udev', path];
 

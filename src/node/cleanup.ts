@@ -7,8 +7,8 @@ import { detachIn } from '../linux/namespace-entry.ts';
 import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
 import { readNodes, removeEntry } from './devices/actual.ts';
+import { writeGrantTimes } from './devices/grant-times.ts';
 import { openGrants } from './devices/grants.ts';
-import { writeSince } from './devices/since.ts';
 import { cleanUpLxcfs } from './lxcfs/cleanup.ts';
 import { readMounted } from './media/actual.ts';
 import { unmountDisk } from './media/unmount.ts';
@@ -90,7 +90,7 @@ function takeAccessBack(path: string, log: Logger): boolean {
     if (outcome.state === 'refused') log.error({ cgroup, reason: outcome.reason }, outcome.message);
   }
   for (const cgroup of granted) {
-    writeSince(cgroup, {});
+    writeGrantTimes(cgroup, {});
     log.info({ cgroup }, 'access to devices taken back');
   }
   return grants.granted().size === 0;

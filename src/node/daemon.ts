@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
-import { blockDeviceNames, readBlockDevice } from '../linux/block.ts';
 import { watchMountTable } from '../linux/readiness.ts';
 import { prepareRenameMounted } from '../linux/rename-mounted.ts';
 import type { UeventBatch } from '../linux/uevents.ts';
-import { getAttribute, setAttribute } from '../linux/xattr.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { DeviceController } from './devices/controller.ts';
@@ -14,9 +12,10 @@ import { concernedBy, listenToDevices } from './events.ts';
 import { connectToLxcfs } from './lxcfs/client.ts';
 import { MediaController } from './media/controller.ts';
 import { createNodeMetrics } from './metrics.ts';
+import { bootSequence } from './run-dir/boot-sequence.ts';
 import { keepLastPolicy } from './run-dir/last-policy.ts';
 import { checkPropagation } from './run-dir/propagation-check.ts';
-import { openRunDir, type RunDir } from './run-dir/run-dir.ts';
+import { openRunDir } from './run-dir/run-dir.ts';
 import { startNodeServer } from './server.ts';
 import { mediaStatus, type NodeStatus } from './status.ts';
 
@@ -51,7 +50,6 @@ export interface NodeDaemon {
 
 /** Mount table changes come in bursts, and none of them is urgent: what is urgent has an event of its own. ms. */
 const MOUNTS_SETTLE = 100;
-const BOOT_SEQUENCE = 'trusted.hotmount.boot-sequence';
 
 /** A disk that hangs from the start is no reason to keep pods from the others. ms. */
 const FIRST_LOOK_PATIENCE = 5000;
@@ -195,17 +193,4 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       runDir.close();
     },
   };
-}
-
-/**
- * Disks with a sequence number up to this one were there when the run dir was made, and that was at the node's start or when hotmount
- * came. It is kept with the run dir: later daemons go by the same.
- */
-function bootSequence(runDir: RunDir): number {
-  const kept = getAttribute(`${runDir.work}/.`, BOOT_SEQUENCE);
-  if (kept !== undefined) return Number(kept);
-  const sequences = blockDeviceNames().map((name) => readBlockDevice(name)?.diskSequence ?? 0);
-  const highest = Math.max(0, ...sequences);
-  setAttribute(`${runDir.work}/.`, BOOT_SEQUENCE, String(highest));
-  return highest;
 }

@@ -21,17 +21,23 @@ export const isHardware = (entry: HardwareMatch, device: Hardware & { readonly n
   isAny(entry.interface, device.interfaces) &&
   isAny(entry.path, [device.path, usbPort(device.path)]);
 
+/** Whether a disk was there before hotmount and cannot be taken out. @param bootSequence highest sequence number of a disk back then */
+export const isFixed = (
+  disk: { readonly removable: boolean; readonly diskSequence: number },
+  bootSequence: number,
+): boolean => !disk.removable && disk.diskSequence <= bootSequence;
+
 /**
  * @param disk its `size` in bytes
- * @param isFixed it was there before hotmount and cannot be taken out: only `removable: false` says that such a one is meant
+ * @param fixed see {@link isFixed}: a class means such a disk only where it says `removable: false`
  */
 export function isDisk(
   entry: Pick<HardwareMatch, 'removable' | 'minSize' | 'maxSize'>,
   disk: { readonly removable: boolean; readonly size: number },
-  isFixed: boolean,
+  fixed: boolean,
 ): boolean {
   return (
-    (entry.removable === false || !isFixed) &&
+    (entry.removable === false || !fixed) &&
     (entry.removable === undefined || entry.removable === disk.removable) &&
     (entry.minSize === undefined || disk.size >= entry.minSize) &&
     (entry.maxSize === undefined || disk.size <= entry.maxSize)

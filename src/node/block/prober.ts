@@ -1,12 +1,11 @@
 import { chownSync, unlinkSync } from 'node:fs';
-import { PROBE_UID, type Probe, probeArguments, readProbe } from '../../linux/blkid.ts';
+import { PROBE_DEADLINE, PROBE_UID, type Probe, probeArguments, readProbe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { createFileSystem, makeNode } from '../../linux/mounts.ts';
 import { SpareChild } from '../../linux/spare-child.ts';
-import { PROBE_DEADLINE } from '../media/desired.ts';
 
-/** Where blkid runs: a file system attached nowhere, with nothing in it but the nodes of the disks that are being looked at. */
+/** Where blkid runs: a file system attached nowhere, with nothing in it but the nodes of the disks that are being probed. */
 interface Room {
   /** As a path that only this process can use. */
   readonly path: string;
@@ -14,7 +13,7 @@ interface Room {
 }
 
 /**
- * Looks what is on disks, as an unprivileged user. Needs no /dev: the node is one of our own, for this device and this reader only, and
+ * Reads what is on disks, as an unprivileged user. Needs no /dev: the node is one of our own, for this device and this reader only, and
  * the device itself is first opened in the child, which alone may come to hang.
  */
 export class Prober {
@@ -27,7 +26,7 @@ export class Prober {
       this.#room ??= openRoom();
       this.#room.blkid.prepare();
     } catch {
-      // Whoever asks for a probe is told why.
+      // Whatever it is, the next probe meets it again, and says so.
     }
   }
 

@@ -1,16 +1,20 @@
-import type { BlockDevice } from '../../linux/block.ts';
-import { readBlockDevice } from '../../linux/block.ts';
+import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { findMounts, type NamespaceMounts, namespaceOf } from '../../linux/namespaces.ts';
 import { swapDevices } from '../../linux/swaps.ts';
-import type { Use } from '../media/desired.ts';
+
+/** What a disk is used for already, by others than hotmount. */
+export type DiskUse =
+  | { readonly kind: 'mounted'; readonly device: string; readonly path: string; readonly pid?: number }
+  | { readonly kind: 'swap'; readonly device: string }
+  | { readonly kind: 'holders'; readonly holders: readonly string[] };
 
 /**
  * What a disk that we have not mounted is used for on the node. Where one partition carries a file system of the node, swap, or
  * something built on it, the whole disk is the node's: its other partitions are left alone too.
  * @param except mounts below this directory do not count
  */
-export function usageByNode(device: BlockDevice, except?: string): Use | undefined {
+export function usageByNode(device: BlockDevice, except?: string): DiskUse | undefined {
   const family = familyOf(device);
   const holders = [device, ...family.filter(({ name }) => name === device.disk)].flatMap((member) => member.holders);
   if (holders.length > 0) return { kind: 'holders', holders };
@@ -35,17 +39,17 @@ export function usageByNode(device: BlockDevice, except?: string): Use | undefin
  * node, for one disk as for a hundred: those that are asked about in one turn of the event loop are looked for together.
  */
 export class ContainerUsage {
-  readonly #asked: { readonly device: BlockDevice; readonly answer: PromiseWithResolvers<Use | undefined> }[] = [];
+  readonly #asked: { readonly device: BlockDevice; readonly answer: PromiseWithResolvers<DiskUse | undefined> }[] = [];
 
   /** Rejects where processes cannot be looked at. */
-  of(device: BlockDevice): Promise<Use | undefined> {
-    const answer = Promise.withResolvers<Use | undefined>();
+  of(device: BlockDevice): Promise<DiskUse | undefined> {
+    const answer = Promise.withResolvers<DiskUse | undefined>();
     this.#asked.push({ device, answer });
-    if (this.#asked.length === 1) setImmediate(() => this.#look());
+    if (this.#asked.length === 1) setImmediate(() => this.#answer());
     return answer.promise;
   }
 
-  #look(): void {
+  #answer(): void {
     const asked = this.#asked.splice(0);
     try {
       const { namespaces } = findMounts(asked.flatMap(({ device }) => searchedFor(device)));
@@ -61,7 +65,7 @@ export class ContainerUsage {
  * @returns with `complete` false where no use was found and there may be one all the same
  */
 export function usageOfFamilyInContainers(device: BlockDevice): {
-  readonly use: Use | undefined;
+  readonly use: DiskUse | undefined;
   readonly complete: boolean;
 } {
   const family = familyOf(device);
@@ -72,7 +76,7 @@ export function usageOfFamilyInContainers(device: BlockDevice): {
 /** A file system with a number of its own, such as btrfs, is found by its source. */
 const searchedFor = ({ device, name }: BlockDevice): string[] => [device, `/dev/${name}`];
 
-function useBy(namespaces: readonly NamespaceMounts[], members: readonly BlockDevice[]): Use | undefined {
+function useBy(namespaces: readonly NamespaceMounts[], members: readonly BlockDevice[]): DiskUse | undefined {
   for (const { namespace, mounts } of namespaces) {
     for (const mount of mounts) {
       const member = members.find((candidate) => names(mount, candidate));

@@ -4,12 +4,12 @@ import type { DeviceKey } from '../../linux/device.ts';
 import { type DeviceRule, deviceKey, type GrantOutcome, mayPass } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers/identity.ts';
+import type { DesiredGrant } from './desired-grants.ts';
+import { type GrantTimes, readGrantTimes, writeGrantTimes } from './grant-times.ts';
 import { numberOf } from './numbers.ts';
-import { readSince, type Since, writeSince } from './since.ts';
-import type { Entitlement } from './wanted.ts';
 
 /** What came of one container's right to one node. */
-export interface Grant extends ContainerIdentity {
+export interface ContainerGrant extends ContainerIdentity {
   /** The directory of the container's cgroup. */
   readonly cgroup: string;
   /** `class/name` of the node. */
@@ -35,9 +35,9 @@ export class GrantAudit {
    * number, and of this one, where taking it back did not succeed. To be granted that is no news.
    */
   readonly #standing = new Map<string, { readonly number: string; readonly cgroup: string }>();
-  #grants = new Map<string, Grant>();
+  #grants = new Map<string, ContainerGrant>();
   /** What is written on cgroups, by their paths. */
-  readonly #since = new Map<string, Since>();
+  readonly #since = new Map<string, GrantTimes>();
   /** By cgroup: told once. */
   #failures: ReadonlyMap<string, string> = new Map();
   #isUnsettled = false;
@@ -49,7 +49,7 @@ export class GrantAudit {
   /** @param granted what the kernel has before anything is done */
   inherit(granted: ReadonlyMap<string, readonly DeviceRule[]>): void {
     for (const [cgroup, rules] of granted) {
-      this.#since.set(cgroup, readSince(cgroup));
+      this.#since.set(cgroup, readGrantTimes(cgroup));
       for (const number of rules.map(deviceKey)) {
         this.#standing.set(idOf(cgroup, number), { number, ...parseContainerCgroup(cgroup), cgroup });
       }
@@ -61,18 +61,18 @@ export class GrantAudit {
     return this.#isUnsettled;
   }
 
-  get grants(): Iterable<Grant> {
+  get grants(): Iterable<ContainerGrant> {
     return this.#grants.values();
   }
 
   /** @param outcomes by cgroup */
-  update(entitlements: readonly Entitlement[], outcomes: ReadonlyMap<string, GrantOutcome>): void {
+  update(desired: readonly DesiredGrant[], outcomes: ReadonlyMap<string, GrantOutcome>): void {
     const now = new Date().toISOString();
-    const grants = new Map<string, Grant>();
-    const since = new Map<string, Since>();
+    const grants = new Map<string, ContainerGrant>();
+    const since = new Map<string, GrantTimes>();
     const isInDoubt = (cgroup: string): boolean => [cgroup, dirname(cgroup)].some((path) => failed(outcomes.get(path)));
     this.#isUnsettled = outcomes.values().some(failed);
-    for (const { cgroup, node } of entitlements) {
+    for (const { cgroup, node } of desired) {
       const outcome = outcomes.get(cgroup);
       // It has ended since it was found.
       if (!outcome || ('reason' in outcome && outcome.reason === 'cgroup_gone')) continue;
@@ -82,7 +82,7 @@ export class GrantAudit {
       const id = `${cgroup} ${what}`;
       const before = this.#grants.get(id);
       const known = outcome.state === 'granted' ? this.#since.get(cgroup)?.[what] : undefined;
-      const grant: Grant = {
+      const grant: ContainerGrant = {
         ...parseContainerCgroup(cgroup),
         cgroup,
         path,
@@ -109,15 +109,15 @@ export class GrantAudit {
       if (!granted.has(id)) this.#log.info(grant, 'access to a device taken back');
     }
     this.#grants = grants;
-    this.#writeSince(since);
-    this.#tellOfFailures(new Set(entitlements.map(({ cgroup }) => cgroup)), outcomes);
+    this.#writeGrantTimes(since);
+    this.#tellOfFailures(new Set(desired.map(({ cgroup }) => cgroup)), outcomes);
   }
 
-  #writeSince(since: ReadonlyMap<string, Since>): void {
+  #writeGrantTimes(since: ReadonlyMap<string, GrantTimes>): void {
     for (const cgroup of new Set([...this.#since.keys(), ...since.keys()])) {
       const granted = since.get(cgroup) ?? {};
       if (isDeepStrictEqual(granted, this.#since.get(cgroup))) continue;
-      writeSince(cgroup, granted);
+      writeGrantTimes(cgroup, granted);
       if (since.has(cgroup)) this.#since.set(cgroup, granted);
       else this.#since.delete(cgroup);
     }
@@ -135,7 +135,7 @@ export class GrantAudit {
     this.#failures = failures;
   }
 
-  #tell(id: string, grant: Grant): void {
+  #tell(id: string, grant: ContainerGrant): void {
     const isNews = !idsOf(id, grant).some((each) => this.#standing.has(each));
     if (grant.state === 'granted' && isNews) this.#log.info(facts(grant), 'access to a device granted');
     if (grant.state === 'refused') {
@@ -147,11 +147,11 @@ export class GrantAudit {
 const idOf = (cgroup: string, number: string): string => JSON.stringify([cgroup, number]);
 
 /** Its own, and that of what an earlier daemon has granted, of which no more is known. */
-const idsOf = (id: string, { cgroup, key }: Grant): string[] => [id, idOf(cgroup, numberOf(key))];
+const idsOf = (id: string, { cgroup, key }: ContainerGrant): string[] => [id, idOf(cgroup, numberOf(key))];
 
 /** It is not known how things stand. */
 const failed = (outcome: GrantOutcome | undefined): boolean => outcome?.state === 'refused' && mayPass(outcome.reason);
 
-function facts({ device, key, class: name, access, cgroup, podUid, containerId }: Grant) {
+function facts({ device, key, class: name, access, cgroup, podUid, containerId }: ContainerGrant) {
   return { device, number: numberOf(key), class: name, access, cgroup, podUid, containerId };
 }

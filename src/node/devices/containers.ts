@@ -12,7 +12,7 @@ import { readStartTime } from '../../linux/pidfd.ts';
 import { DEVICES } from './actual.ts';
 
 /** A mount namespace in which device classes are mounted, and the cgroups of the processes in it. */
-export interface Mounter {
+export interface MountingContainer {
   readonly namespace: string;
   readonly classes: ReadonlySet<string>;
   /** By path. */
@@ -32,13 +32,13 @@ interface Witness {
 export class Containers {
   /** `major:minor` of the run dir's file system. */
   readonly #device: string;
-  #known = new Map<string, Mounter>();
+  #known = new Map<string, MountingContainer>();
 
   constructor(device: string) {
     this.#device = device;
   }
 
-  get known(): Iterable<Mounter> {
+  get known(): Iterable<MountingContainer> {
     return this.#known.values();
   }
 
@@ -55,7 +55,7 @@ export class Containers {
       else processes.set(id, [pid]);
     }
     const hierarchies = findHierarchies();
-    const found = new Map<string, Mounter>();
+    const found = new Map<string, MountingContainer>();
     for (const [namespace, pids] of processes) {
       const mounter = this.#read(namespace, pids, hierarchies);
       if (mounter) found.set(namespace, mounter);
@@ -80,7 +80,7 @@ export class Containers {
     );
   }
 
-  #read(namespace: string, pids: readonly number[], hierarchies: Hierarchies): Mounter | undefined {
+  #read(namespace: string, pids: readonly number[], hierarchies: Hierarchies): MountingContainer | undefined {
     const classes = this.#classesIn(namespace, pids);
     if (classes.size === 0) return undefined;
     const cgroups = new Map<string, DeviceCgroup>();
@@ -138,7 +138,7 @@ export function classesInTable(text: string, device: string): Set<string> {
   );
 }
 
-function unite(a: Mounter, b: Mounter): Mounter {
+function unite(a: MountingContainer, b: MountingContainer): MountingContainer {
   return {
     namespace: a.namespace,
     classes: b.classes,

@@ -10,15 +10,15 @@ import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import { type ActualNode, DEVICES, readNodes, removeEntry } from './actual.ts';
 import { Applier } from './apply.ts';
 import { GrantAudit } from './audit.ts';
+import { endsWithoutEvent } from './classify.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { Containers } from './containers.ts';
 import { type Desired, type DesiredNode, desire, NOTHING_DESIRED } from './desired.ts';
+import { desireGrants } from './desired-grants.ts';
 import { Inventory, type RejectedDevice } from './inventory.ts';
-import { endsUnheard } from './judge.ts';
 import { asksUdev } from './match.ts';
 import { type Plan, plan } from './plan.ts';
 import { Udev } from './udev.ts';
-import { want } from './wanted.ts';
 
 export interface DeviceControllerOptions {
   readonly runDir: RunDir;
@@ -234,13 +234,13 @@ export class DeviceController {
   }
 
   #grant(nodes: Iterable<DesiredNode>): void {
-    const { grants, entitlements } = want(this.#containers.known, nodes);
-    this.#ledger.update(entitlements, this.#options.grants.reconcile(grants));
+    const { rules, grants } = desireGrants(this.#containers.known, nodes);
+    this.#ledger.update(grants, this.#options.grants.reconcile(rules));
   }
 
   /** Whether something is left undone that may be done at the next try, and has no event that would say when. */
   #isUnsettled(): boolean {
-    const isAwaited = this.#known.left.values().some(endsUnheard);
+    const isAwaited = this.#known.left.values().some(endsWithoutEvent);
     return isAwaited || !this.#placement.isComplete || this.#ledger.isUnsettled || this.#udev.problem !== undefined;
   }
 }

@@ -4,7 +4,7 @@ import { type DeviceClass, deviceDirectory } from '../../policy/index.ts';
 import { BY_ID, byIdNames, linkName, nodeName, numberName } from './names.ts';
 
 /** A device that classes take. */
-export interface Taken {
+export interface MatchedDevice {
   readonly device: Device;
   readonly classes: readonly DeviceClass[];
   /** Those of udevd, below /dev. */
@@ -30,7 +30,7 @@ export interface Desired {
 export const NOTHING_DESIRED: Desired = { nodes: new Map(), links: new Map(), byId: new Map() };
 
 /** What should be below `devices`. Pure. */
-export function desire(taken: Iterable<Taken>): Desired {
+export function desire(taken: Iterable<MatchedDevice>): Desired {
   const nodes = new Map<string, DesiredNode>();
   const links = new Map<string, string>();
   const byId = new Map<string, string>();
@@ -64,7 +64,7 @@ interface Member {
 }
 
 /** The devices of each class, each with a name that no other has. */
-function membersOf(taken: Iterable<Taken>): Map<string, Member[]> {
+function membersOf(taken: Iterable<MatchedDevice>): Map<string, Member[]> {
   const classes = new Map<string, Member[]>();
   for (const { device, classes: taking, links } of taken) {
     for (const deviceClass of taking) {

@@ -2,11 +2,10 @@ import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { type Device, type DeviceKey, deviceKeys, readDevice } from '../../linux/device.ts';
 import type { UdevRecord } from '../../linux/udev-database.ts';
 import type { DeviceClass } from '../../policy/index.ts';
-import { usageByNode, usageOfFamilyInContainers } from '../containers/disk-usage.ts';
-import type { Use } from '../media/desired.ts';
+import { type DiskUse, usageByNode, usageOfFamilyInContainers } from '../containers/disk-usage.ts';
 import type { Finding } from '../reasons.ts';
-import type { Taken } from './desired.ts';
-import { type DeviceCircumstances, type Judgement, judge, turnsOnUse } from './judge.ts';
+import { type Classification, classify, type DeviceFacts, dependsOnUse } from './classify.ts';
+import type { MatchedDevice } from './desired.ts';
 import { isOfInterest } from './match.ts';
 
 export interface InventoryOptions {
@@ -26,7 +25,7 @@ export type RejectedDevice = Finding & { readonly device: string };
 
 interface Known {
   readonly device: Device;
-  readonly judgement: Judgement;
+  readonly classification: Classification;
   /** Of udevd. */
   readonly links: readonly string[];
 }
@@ -42,18 +41,18 @@ export class Inventory {
     this.classes = classes;
   }
 
-  get taken(): Taken[] {
-    return [...this.#known.values()].flatMap(({ device, judgement, links }) =>
-      judgement.kind === 'taken' ? { device, classes: judgement.classes, links } : [],
+  get taken(): MatchedDevice[] {
+    return [...this.#known.values()].flatMap(({ device, classification, links }) =>
+      classification.kind === 'matched' ? { device, classes: classification.classes, links } : [],
     );
   }
 
   /** Those that a class would take, if it were not for a reason. */
   get left(): Map<DeviceKey, RejectedDevice> {
     const left = new Map<DeviceKey, RejectedDevice>();
-    for (const { device, judgement } of this.#known.values()) {
-      if (judgement.kind === 'left' && judgement.finding) {
-        left.set(device.key, { ...judgement.finding, device: device.name });
+    for (const { device, classification } of this.#known.values()) {
+      if (classification.kind === 'rejected' && classification.finding) {
+        left.set(device.key, { ...classification.finding, device: device.name });
       }
     }
     return left;
@@ -65,8 +64,8 @@ export class Inventory {
     const whole = block.isPartition ? readBlockDevice(block.disk) : undefined;
     for (const { device: number } of whole ? [block, whole] : [block]) {
       const device = this.#read(`b${number}` as DeviceKey);
-      const judgement = device && this.#judge(device, this.#options.udev(device.key), () => undefined);
-      if (judgement?.kind === 'taken') return judgement.classes[0]?.name;
+      const classification = device && this.#classify(device, this.#options.udev(device.key), () => undefined);
+      if (classification?.kind === 'matched') return classification.classes[0]?.name;
     }
     return undefined;
   }
@@ -78,17 +77,17 @@ export class Inventory {
 
   /** Looks again at the disks that are taken, or in use: whether that is so turns on other disks, and on mounts. */
   lookAtDisks(): void {
-    for (const { device, judgement } of [...this.#known.values()]) {
-      if (device.block && turnsOnUse(judgement)) this.look(device.key);
+    for (const { device, classification } of [...this.#known.values()]) {
+      if (device.block && dependsOnUse(classification)) this.look(device.key);
     }
   }
 
   look(key: DeviceKey): void {
     const device = this.#read(key);
     const record = device && this.#options.udev(key);
-    const judgement = device && record && this.#judge(device, record, () => this.#useOf(device));
-    if (device && judgement && (judgement.kind === 'taken' || judgement.finding)) {
-      this.#known.set(key, { device, judgement, links: record.links });
+    const classification = device && record && this.#classify(device, record, () => this.#useOf(device));
+    if (device && classification && (classification.kind === 'matched' || classification.finding)) {
+      this.#known.set(key, { device, classification, links: record.links });
     } else this.#known.delete(key);
   }
 
@@ -96,11 +95,11 @@ export class Inventory {
     return readDevice(key, (named) => isOfInterest(this.classes, named));
   }
 
-  #judge(device: Device, { properties }: UdevRecord, use: DeviceCircumstances['use']): Judgement {
-    return judge(device, { classes: this.classes, bootSequence: this.#options.bootSequence, properties, use });
+  #classify(device: Device, { properties }: UdevRecord, use: DeviceFacts['use']): Classification {
+    return classify(device, { classes: this.classes, bootSequence: this.#options.bootSequence, properties, use });
   }
 
-  #useOf({ block, identity }: Device): Use | 'unclear' | undefined {
+  #useOf({ block, identity }: Device): DiskUse | 'unclear' | undefined {
     if (!block) return undefined;
     const { runDir, isGiven, onContested } = this.#options;
     const byNode = usageByNode(block);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import { Connections } from '../../http/connections.ts';
 import { errorCode } from '../../linux/errors.ts';
 
 /**
@@ -18,7 +19,7 @@ export type Pages = Readonly<Record<string, Page>>;
 export interface ConnectionLimits {
   /** ms that a connection may last, for its one request. */
   readonly deadline: number;
-  /** Of those who ask too slowly, or not at all: without a bound, they would take every descriptor that the daemon may have. */
+  /** Without a bound, those who ask too slowly, or not at all, would take every descriptor that the daemon may have. */
   readonly connections: number;
 }
 
@@ -40,7 +41,7 @@ export function servePages(pages: Pages, limits?: ConnectionLimits): Server {
   // A connection that could not be accepted, for want of descriptors or memory: whoever asked asks again.
   server.on('error', () => {});
   if (!limits) return server;
-  server.maxConnections = limits.connections;
+  new Connections({ max: limits.connections }).add(server);
   server.on('connection', (socket) => {
     const deadline = setTimeout(() => socket.destroy(), limits.deadline);
     socket.once('close', () => clearTimeout(deadline));

@@ -23,6 +23,15 @@ export interface MountRecord {
 
 const RECORD = 'trusted.hotmount.mount';
 
+/** What has been read or written of the directories' records, by path: nobody else changes them. */
+const cache = new WeakMap<RunDir, Map<string, MountRecord>>();
+
+export function cachedRecords(runDir: RunDir): Map<string, MountRecord> {
+  const known = cache.get(runDir) ?? new Map<string, MountRecord>();
+  cache.set(runDir, known);
+  return known;
+}
+
 export const TREES = ['media', 'media-ro'] as const;
 export type Tree = (typeof TREES)[number];
 
@@ -88,7 +97,7 @@ export function writeRecord(
 ): void {
   const path = mediaDirectory(tree, className, directory);
   setAttribute(`${runDir.work}/${path}`, RECORD, JSON.stringify(record));
-  runDir.records.set(path, record);
+  cachedRecords(runDir).set(path, record);
 }
 
 /** Both directories of a disk have it, so that neither is without when the daemon is killed between two steps. */
@@ -101,14 +110,14 @@ export function readRecord(runDir: RunDir, className: string, directory: string)
 }
 
 function readRecordAt(runDir: RunDir, path: string): MountRecord | undefined {
-  const known = runDir.records.get(path);
+  const known = cachedRecords(runDir).get(path);
   if (known) return known;
   try {
     const text = getAttribute(`${runDir.work}/${path}`, RECORD);
     if (text === undefined) return undefined;
     // Only the daemon can write it: trusted.* takes CAP_SYS_ADMIN in the initial user namespace, and the tree is read-only to pods.
     const record = JSON.parse(text) as MountRecord;
-    runDir.records.set(path, record);
+    cachedRecords(runDir).set(path, record);
     return record;
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;

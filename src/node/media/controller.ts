@@ -5,13 +5,12 @@ import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { Prober } from '../block/prober.ts';
-import { ContainerUsage, usageByNode } from '../containers/disk-usage.ts';
+import { ContainerUsage, type DiskUse, usageByNode } from '../containers/disk-usage.ts';
 import { finding } from '../reasons.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, readMounted } from './actual.ts';
 import { CrashLog } from './crashes.ts';
-import type { Use } from './desired.ts';
 import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
 import { ANSWER_DEADLINE, type Answer, askServer, isServed } from './fuse.ts';
 import { type Attempt, makeTwin } from './mount.ts';
@@ -36,7 +35,7 @@ interface Known {
   /** What it was found out about: another one may have come by the same name. */
   readonly device: BlockDevice;
   readonly probe: Probe;
-  readonly use: Use | undefined;
+  readonly use: DiskUse | undefined;
 }
 
 /** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
@@ -196,12 +195,16 @@ export class MediaController {
     const rawClass = device && (() => this.#options.rawClassOf?.(device));
     // What happened with the last medium says nothing of the next.
     if (!device || device.size === 0) this.#crashes.forget(name);
-    const crashes = this.#crashes.of(name);
-    const circumstances = { classes: this.#classes, bootSequence, use: known?.use, rawClass, serverDied, crashes };
-    const step = plan(device, mounted, known?.probe, circumstances);
-    // Only where it would be mounted otherwise does it matter who uses it.
-    if (step.do !== 'probe' || !device) return step;
-    return plan(device, mounted, undefined, { ...circumstances, use: usageByNode(device, runDir.path) });
+    // Who uses the disk on the node is asked before it is probed; who does in a container, by the probe.
+    const use = device && (() => (known ? known.use : usageByNode(device, runDir.path)));
+    return plan(device, mounted, known?.probe, {
+      classes: this.#classes,
+      bootSequence,
+      use,
+      rawClass,
+      serverDied,
+      crashes: this.#crashes.of(name),
+    });
   }
 
   /** Looks what is on it, and meanwhile whether some container has it. */
@@ -232,7 +235,7 @@ export class MediaController {
   ): Promise<Attempt> {
     if (step.do === 'make-twin') return makeTwin(this.#options.runDir, step.mounted);
     if (step.do === 'mount') {
-      return device ? this.#arrivals.mount(device, step.wanted, at) : { finding: undefined };
+      return device ? this.#arrivals.mount(device, step.desired, at) : { finding: undefined };
     }
     return this.#departures.unmount(name, step.mounted, step.gone);
   }

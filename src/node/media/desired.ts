@@ -1,12 +1,14 @@
-import type { FileSystem, Probe } from '../../linux/blkid.ts';
+import { type FileSystem, PROBE_DEADLINE, type Probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import { type MediaClass, mountOptions } from '../../policy/index.ts';
+import { isFixed } from '../block/match.ts';
+import type { DiskUse } from '../containers/disk-usage.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { Crashes } from './crashes.ts';
 import { classOf } from './match.ts';
 
 /** How a disk should be mounted. */
-export interface Wanted {
+export interface DesiredMount {
   readonly className: string;
   readonly fileSystem: FileSystem;
   /** Of mount(8), all of them. */
@@ -14,23 +16,19 @@ export interface Wanted {
   readonly nameBy: MediaClass['mount']['nameBy'];
 }
 
-/** What a disk is used for already, by others than us. */
-export type Use =
-  | { readonly kind: 'mounted'; readonly device: string; readonly path: string; readonly pid?: number }
-  | { readonly kind: 'swap'; readonly device: string }
-  | { readonly kind: 'holders'; readonly holders: readonly string[] };
-
-export type Verdict =
-  | { readonly kind: 'mount'; readonly wanted: Wanted }
+/** What should be done with a disk. */
+export type DesiredState =
+  | { readonly kind: 'mount'; readonly desired: DesiredMount }
   | { readonly kind: 'leave'; readonly finding: Finding }
-  /** Some class may want it: look what is on it, then ask again. */
+  /** Some class may take it: what is on it has to be known first. */
   | { readonly kind: 'probe' };
 
-export interface Circumstances {
+export interface MediaFacts {
   readonly classes: readonly MediaClass[];
   /** Disks up to this sequence number were there before hotmount was. */
   readonly bootSequence: number;
-  readonly use: Use | undefined;
+  /** Asked for only where it matters. */
+  readonly use?: (() => DiskUse | undefined) | undefined;
   /** The device class that gives it, or the disk that it is a part of, to containers as a raw device. Asked for where it matters. */
   readonly rawClass?: (() => string | undefined) | undefined;
   /** The FUSE program that it is mounted by has died. */
@@ -40,9 +38,9 @@ export interface Circumstances {
 }
 
 /** Whether a disk is to be mounted, and how. Pure: all that it goes by is in its arguments. */
-export function decide(device: BlockDevice, probe: Probe | undefined, circumstances: Circumstances): Verdict {
-  const { classes, bootSequence, use, crashes } = circumstances;
-  const fixed = !device.removable && device.diskSequence <= bootSequence;
+export function desire(device: BlockDevice, probe: Probe | undefined, facts: MediaFacts): DesiredState {
+  const { classes, bootSequence, crashes } = facts;
+  const fixed = isFixed(device, bootSequence);
   if (device.size === 0) return leave(finding('no_medium', {}));
   if (device.partitions.length > 0) {
     return leave(finding('has_partitions', { partitions: device.partitions.join(', ') }));
@@ -54,13 +52,14 @@ export function decide(device: BlockDevice, probe: Probe | undefined, circumstan
     return leave(ifMovable ? finding('fixed_disk', { class: ifMovable.name }) : finding('no_class', {}));
   }
   // Who may write to a disk raw can make of its file system what they like, while the kernel trusts what it has read of it.
-  const rawClass = circumstances.rawClass?.();
+  const rawClass = facts.rawClass?.();
   if (rawClass !== undefined) return leave(finding('raw_device', { class: rawClass }));
-  if (use) return leave(inUse(use));
   if (crashes) {
     const [times, seconds] = [crashes.times, Math.ceil(crashes.wait / 1000)].map(String) as [string, string];
     return leave(finding('server_crashes', { times, seconds }));
   }
+  const use = facts.use?.();
+  if (use) return leave(inUse(use));
   if (!probe) return { kind: 'probe' };
   if (!fileSystem) return leave(unreadable(probe));
   if (fileSystem.usage !== 'filesystem') return leave(finding('not_a_file_system', { type: fileSystem.type }));
@@ -68,11 +67,11 @@ export function decide(device: BlockDevice, probe: Probe | undefined, circumstan
   if (!options) return leave(finding('file_system_unknown', { type: fileSystem.type }));
   return {
     kind: 'mount',
-    wanted: { className: mediaClass.name, fileSystem, options, nameBy: mediaClass.mount.nameBy },
+    desired: { className: mediaClass.name, fileSystem, options, nameBy: mediaClass.mount.nameBy },
   };
 }
 
-const leave = (found: Finding): Verdict => ({ kind: 'leave', finding: found });
+const leave = (found: Finding): DesiredState => ({ kind: 'leave', finding: found });
 
 /** Undefined for a file system that hotmount has no options for. */
 function optionsFor(type: string, { mount }: MediaClass, writeProtected: boolean): string[] | undefined {
@@ -84,15 +83,12 @@ function optionsFor(type: string, { mount }: MediaClass, writeProtected: boolean
   }
 }
 
-function inUse(use: Use): Finding {
+function inUse(use: DiskUse): Finding {
   if (use.kind === 'swap') return finding('swap', { device: use.device });
   if (use.kind === 'holders') return finding('has_holders', { holders: use.holders.join(', ') });
   const where = use.pid === undefined ? '' : ` in the mount namespace of process ${use.pid}`;
   return finding('mounted_elsewhere', { device: use.device, path: use.path, where });
 }
-
-/** ms that blkid may take. */
-export const PROBE_DEADLINE = 10_000;
 
 function unreadable(probe: Probe): Finding {
   if (probe.outcome === 'hung') {

@@ -4,7 +4,7 @@ import { errorCode } from '../../linux/errors.ts';
 import { renameMounted } from '../../linux/rename-mounted.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
-import { type Mounted, mediaDirectory, readRecord, TREES, type Tree } from './actual.ts';
+import { cachedRecords, type Mounted, mediaDirectory, readRecord, TREES, type Tree } from './actual.ts';
 
 /**
  * The name under which a disk is mounted and unmounted, for its own one is seen in pods only while the disk is there: nobody finds an
@@ -21,9 +21,10 @@ export function makeClassDirectories(runDir: RunDir, classes: readonly MediaClas
 export function renameDirectory(runDir: RunDir, tree: Tree, className: string, from: string, to: string): void {
   const [source, target] = [from, to].map((name) => mediaDirectory(tree, className, name)) as [string, string];
   renameMounted(`${runDir.work}/${source}`, `${runDir.work}/${target}`);
-  const record = runDir.records.get(source);
-  runDir.records.delete(source);
-  if (record) runDir.records.set(target, record);
+  const records = cachedRecords(runDir);
+  const record = records.get(source);
+  records.delete(source);
+  if (record) records.set(target, record);
 }
 
 /** Takes the disk out of sight. @returns the directories that it has now */
@@ -57,7 +58,7 @@ export async function removeDirectories(
   const present = paths.filter((path) => existsSync(`${runDir.work}/${path}`));
   if (present.length === 0) return undefined;
   const result = await runChild('rmdir', ['--', ...present], { deadline: REMOVE_DEADLINE, cwd: runDir.work });
-  for (const path of present) if (!existsSync(`${runDir.work}/${path}`)) runDir.records.delete(path);
+  for (const path of present) if (!existsSync(`${runDir.work}/${path}`)) cachedRecords(runDir).delete(path);
   return result;
 }
 

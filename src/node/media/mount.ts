@@ -10,7 +10,7 @@ import { nameCandidates } from '../block/names.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
-import type { Wanted } from './desired.ts';
+import type { DesiredMount } from './desired.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
 
 /** Replaying the journal of a large disk takes its time; others are not kept waiting by it. ms. */
@@ -36,11 +36,11 @@ const DONE: Attempt = { finding: undefined };
 export async function mountDisk(
   tools: MountTools,
   device: BlockDevice,
-  wanted: Wanted,
+  desired: DesiredMount,
   reserve: (directory: string) => boolean,
 ): Promise<Attempt & { directory?: string }> {
   const { runDir } = tools;
-  const { className, fileSystem, options } = wanted;
+  const { className, fileSystem, options } = desired;
   const hidden = hiddenName(device.name);
   const failed = (error: unknown): Attempt => ({
     finding: finding('run_dir_failed', { path: runDir.path, detail: (error as Error).message }),
@@ -48,7 +48,7 @@ export async function mountDisk(
   let directory: string;
   let target: number;
   try {
-    directory = await chooseName(runDir, device, wanted, reserve);
+    directory = await chooseName(runDir, device, desired, reserve);
     const { name, device: number, diskSequence: sequence } = device;
     const since = new Date().toISOString();
     const record = { name, device: number, sequence, fileSystem, options, since };
@@ -57,7 +57,7 @@ export async function mountDisk(
     return failed(error);
   }
   try {
-    const attempt = await runMount(tools, device, wanted, target);
+    const attempt = await runMount(tools, device, desired, target);
     if (attempt.finding) await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
     else renameDirectory(runDir, 'media', className, hidden, directory);
     return { ...attempt, directory };
@@ -110,7 +110,7 @@ async function makeTarget(runDir: RunDir, tree: Tree, className: string, record:
 async function chooseName(
   runDir: RunDir,
   device: BlockDevice,
-  { className, fileSystem, nameBy }: Wanted,
+  { className, fileSystem, nameBy }: DesiredMount,
   reserve: (directory: string) => boolean,
 ): Promise<string> {
   const { label, uuid } = fileSystem;
@@ -132,10 +132,10 @@ const DRIVERS: Readonly<Record<string, { kernel: string; fuse: readonly string[]
 async function runMount(
   { runDir, mount }: MountTools,
   device: BlockDevice,
-  wanted: Wanted,
+  desired: DesiredMount,
   target: number,
 ): Promise<Attempt> {
-  const { type } = wanted.fileSystem;
+  const { type } = desired.fileSystem;
   const drivers = Object.hasOwn(DRIVERS, type) ? DRIVERS[type] : undefined;
   const path = devicePath(device);
   // In a container /dev may lack what was plugged in since; then the node is again our own.
@@ -143,7 +143,7 @@ async function runMount(
   try {
     // What was opened is what is mounted on, and not looked up again: these lead straight to it, and only while this process lives.
     const opened = (fd: number): string => `/proc/${readlinkSync('/proc/self')}/fd/${fd}`;
-    const options = wanted.options.join();
+    const options = desired.options.join();
     const words = [node === undefined ? path : opened(node), opened(target)];
     const args = ['-n', '-c', '-i', '-t', drivers?.kernel ?? type, '-o', options, ...words];
     const result = await mount.run('mount', args, MOUNT_DEADLINE);

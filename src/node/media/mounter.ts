@@ -3,7 +3,7 @@ import { SpareChild } from '../../linux/spare-child.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { readMounted } from './actual.ts';
-import type { Wanted } from './desired.ts';
+import type { DesiredMount } from './desired.ts';
 import { type Attempt, mountDisk } from './mount.ts';
 
 export interface MounterOptions {
@@ -30,9 +30,9 @@ export class Mounter {
   }
 
   /** @param at when it was asked for, in ms since the epoch */
-  async mount(device: BlockDevice, wanted: Wanted, at: number): Promise<Attempt> {
+  async mount(device: BlockDevice, desired: DesiredMount, at: number): Promise<Attempt> {
     const { runDir, log, onMounted } = this.#options;
-    const { className, fileSystem } = wanted;
+    const { className, fileSystem } = desired;
     const inUse = new Set(readMounted(runDir).map((mounted) => `${mounted.className}/${mounted.directory}`));
     let reserved = '';
     const reserve = (directory: string): boolean => {
@@ -44,7 +44,7 @@ export class Mounter {
       return true;
     };
     try {
-      const attempt = await mountDisk({ runDir, mount: this.#mount }, device, wanted, reserve);
+      const attempt = await mountDisk({ runDir, mount: this.#mount }, device, desired, reserve);
       if (attempt.finding) return attempt;
       const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
       onMounted?.(className, seconds);

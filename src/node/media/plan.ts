@@ -3,12 +3,12 @@ import type { BlockDevice } from '../../linux/block.ts';
 import { nameCandidates } from '../block/names.ts';
 import type { Finding } from '../reasons.ts';
 import type { Mounted, MountRecord } from './actual.ts';
-import { type Circumstances, decide, type Wanted } from './desired.ts';
+import { type DesiredMount, desire, type MediaFacts } from './desired.ts';
 
 /** The next thing to do about one disk; after it, look again. */
 export type Step =
   | { readonly do: 'probe' }
-  | { readonly do: 'mount'; readonly wanted: Wanted }
+  | { readonly do: 'mount'; readonly desired: DesiredMount }
   | { readonly do: 'make-twin'; readonly mounted: Mounted }
   /** `gone`: the medium, or what serves it, is no longer there, so that nothing can be written back. */
   | { readonly do: 'unmount'; readonly mounted: Mounted; readonly gone: boolean }
@@ -22,27 +22,25 @@ export function plan(
   device: BlockDevice | undefined,
   mounted: readonly Mounted[],
   probe: Probe | undefined,
-  circumstances: Circumstances,
+  facts: MediaFacts,
 ): Step {
   const [first, ...surplus] = mounted;
   if (!device) return first ? { do: 'unmount', mounted: first, gone: true } : { do: 'nothing', outcome: undefined };
   if (!first) {
-    const verdict = decide(device, probe, circumstances);
-    if (verdict.kind === 'probe') return { do: 'probe' };
-    return verdict.kind === 'mount'
-      ? { do: 'mount', wanted: verdict.wanted }
-      : { do: 'nothing', outcome: verdict.finding };
+    const state = desire(device, probe, facts);
+    if (state.kind === 'probe') return { do: 'probe' };
+    return state.kind === 'mount' ? { do: 'mount', desired: state.desired } : { do: 'nothing', outcome: state.finding };
   }
 
   const { record } = first;
-  const gone = isGone(device, record) || circumstances.serverDied === true;
+  const gone = isGone(device, record) || facts.serverDied === true;
   if (gone) return { do: 'unmount', mounted: first, gone };
   const [second] = surplus;
   if (second) return { do: 'unmount', mounted: second, gone: false };
   // What is mounted was probed before: a label changed since does not pull the disk from under its users.
   const known: Probe = { outcome: 'found', fileSystem: record.fileSystem };
-  const verdict = decide(device, known, { ...circumstances, use: undefined, crashes: undefined });
-  if (verdict.kind !== 'mount' || !isAsWanted(first, verdict.wanted)) return { do: 'unmount', mounted: first, gone };
+  const state = desire(device, known, { ...facts, use: undefined, crashes: undefined });
+  if (state.kind !== 'mount' || !isAsWanted(first, state.desired)) return { do: 'unmount', mounted: first, gone };
   if (first.twin.length === 0) return { do: 'make-twin', mounted: first };
   return { do: 'nothing', outcome: first };
 }
@@ -55,13 +53,13 @@ export const isGone = (device: BlockDevice | undefined, record: MountRecord): bo
 export const isSameMedium = (before: BlockDevice, now: BlockDevice | undefined): boolean =>
   now?.device === before.device && now.diskSequence === before.diskSequence && now.size === before.size;
 
-function isAsWanted({ className, directory, record, main, twin }: Mounted, wanted: Wanted): boolean {
+function isAsWanted({ className, directory, record, main, twin }: Mounted, desired: DesiredMount): boolean {
   const { label, uuid } = record.fileSystem;
   return (
     main.length === 1 &&
     twin.length <= 1 &&
-    className === wanted.className &&
-    record.options.join() === wanted.options.join() &&
-    nameCandidates({ label, uuid, devname: record.name }, wanted.nameBy).some((name) => name === directory)
+    className === desired.className &&
+    record.options.join() === desired.options.join() &&
+    nameCandidates({ label, uuid, devname: record.name }, desired.nameBy).some((name) => name === directory)
   );
 }

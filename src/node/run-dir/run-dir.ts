@@ -5,7 +5,6 @@ import { errorCode } from '../../linux/errors.ts';
 import { lockWithin } from '../../linux/file-lock.ts';
 import { type Mount, readMountinfo, topMount } from '../../linux/mountinfo.ts';
 import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAttributes } from '../../linux/mounts.ts';
-import type { MountRecord } from '../media/actual.ts';
 
 /** What mountinfo shows as the source of the run dir: how a later daemon knows it. */
 const SOURCE = 'hotmount';
@@ -25,8 +24,6 @@ export interface RunDir {
   readonly published: number;
   /** The same tree, writable, as a path that only this process can use. */
   readonly work: string;
-  /** What has been read or written of the directories' records, by path: nobody else changes them. */
-  readonly records: Map<string, MountRecord>;
   close(): void;
 }
 
@@ -80,7 +77,6 @@ function handle(real: string, published: number): RunDir {
     device: splitNumber(statSync(real, { bigint: true }).dev),
     published,
     work: `/proc/self/fd/${working}`,
-    records: new Map(),
     close() {
       closeSync(published);
       closeSync(working);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { GrantOutcome } from '../../../../src/linux/device-cgroup/index.ts';
 import { refuse } from '../../../../src/linux/device-cgroup/reasons.ts';
 import { GrantAudit } from '../../../../src/node/devices/audit.ts';
-import type { Entitlement } from '../../../../src/node/devices/wanted.ts';
+import type { DesiredGrant } from '../../../../src/node/devices/desired-grants.ts';
 import type { Logger } from '../../../../src/observability/logger.ts';
 import { makeClass, makeDevice } from './arbitraries.ts';
 
@@ -13,7 +13,7 @@ const REVOKE_FAILED = refuse('revoke_failed', { detail: 'ENOMEM' });
 const GRANT_FAILED = refuse('grant_failed', { detail: 'ENOMEM' });
 const RESTRICTED = refuse('parent_restricts', { parent: '/nowhere/pod' });
 
-const entitlement: Entitlement = {
+const entitlement: DesiredGrant = {
   cgroup: CGROUP,
   node: { path: 'usb/ttyUSB0', device: makeDevice(), deviceClass: makeClass('usb', [{ bus: ['usb'] }]) },
 };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { judge } from '../../../../src/node/devices/judge.ts';
+import { classify } from '../../../../src/node/devices/classify.ts';
 import { asksUdev, isOfInterest, subsystemsOf } from '../../../../src/node/devices/match.ts';
 import type { DeviceMatch } from '../../../../src/policy/index.ts';
 import { makeClass, makeDevice, makeDisk } from './arbitraries.ts';
@@ -10,11 +10,15 @@ const NO_PROPERTIES: ReadonlyMap<string, string> = new Map();
 function outcome(
   device: ReturnType<typeof makeDevice>,
   match: DeviceMatch,
-  { properties = NO_PROPERTIES, bootSequence = 10, use = () => undefined }: Partial<Parameters<typeof judge>[1]> = {},
+  {
+    properties = NO_PROPERTIES,
+    bootSequence = 10,
+    use = () => undefined,
+  }: Partial<Parameters<typeof classify>[1]> = {},
 ): string {
-  const judgement = judge(device, { classes: [makeClass('test', [match])], bootSequence, properties, use });
-  if (judgement.kind === 'taken') return judgement.classes.map(({ name }) => name).join();
-  return judgement.finding?.reason ?? 'none';
+  const classification = classify(device, { classes: [makeClass('test', [match])], bootSequence, properties, use });
+  if (classification.kind === 'matched') return classification.classes.map(({ name }) => name).join();
+  return classification.finding?.reason ?? 'none';
 }
 
 describe('a device class', () => {

@@ -5,9 +5,9 @@ import { uniteRules } from '../../../../src/linux/device-cgroup/rule.ts';
 import type { Actual, ActualNode } from '../../../../src/node/devices/actual.ts';
 import { classesInTable } from '../../../../src/node/devices/containers.ts';
 import { type Desired, desire } from '../../../../src/node/devices/desired.ts';
+import { desireGrants } from '../../../../src/node/devices/desired-grants.ts';
 import { classesOf } from '../../../../src/node/devices/match.ts';
 import { plan } from '../../../../src/node/devices/plan.ts';
-import { want } from '../../../../src/node/devices/wanted.ts';
 import type { DeviceClass } from '../../../../src/policy/index.ts';
 import { devices, makeClass, makeDevice } from './arbitraries.ts';
 
@@ -95,7 +95,7 @@ describe('what containers are to have', () => {
             classes: new Set(mounted),
             cgroups: new Map(paths.map(cgroup)),
           }));
-          const { grants, entitlements } = want(mounters, desired.nodes.values());
+          const { rules, grants } = desireGrants(mounters, desired.nodes.values());
           for (const path of ['/a', '/b', '/c']) {
             const mine = containers.filter(([, paths]) => paths.includes(path)).flatMap(([mounted]) => mounted);
             const expected = classes
@@ -114,10 +114,10 @@ describe('what containers are to have', () => {
                   )
                   .map(({ type, major, minor }) => ({ type, major, minor, access: deviceClass.access })),
               );
-            const granted = grants.filter((grant) => grant.cgroup.path === path);
+            const granted = rules.filter((each) => each.cgroup.path === path);
             expect(granted.length).toBeLessThanOrEqual(1);
             expect(uniteRules(granted.flatMap(({ rules }) => rules))).toEqual(uniteRules(expected));
-            expect(entitlements.filter((entitlement) => entitlement.cgroup === path).length).toBe(expected.length);
+            expect(grants.filter((grant) => grant.cgroup === path).length).toBe(expected.length);
           }
         },
       ),

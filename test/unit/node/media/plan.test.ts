@@ -3,7 +3,7 @@ import type { Probe } from '../../../../src/linux/blkid.ts';
 import type { BlockDevice } from '../../../../src/linux/block.ts';
 import type { Mount } from '../../../../src/linux/mountinfo.ts';
 import type { Mounted } from '../../../../src/node/media/actual.ts';
-import type { Circumstances } from '../../../../src/node/media/desired.ts';
+import type { MediaFacts } from '../../../../src/node/media/desired.ts';
 import { isSameMedium, plan } from '../../../../src/node/media/plan.ts';
 import { parsePolicy } from '../../../../src/policy/index.ts';
 import { makeBlock } from '../devices/arbitraries.ts';
@@ -13,10 +13,7 @@ const fileSystem = { type: 'ext4', usage: 'filesystem', label: 'STICK', uuid: 'a
 const probe: Probe = { outcome: 'found', fileSystem };
 const OPTIONS = ['rw', 'nosuid', 'nodev', 'relatime', 'errors=remount-ro'];
 
-const circumstances = (
-  classes = '- {name: usb, match: [{bus: [usb]}]}',
-  more: Partial<Circumstances> = {},
-): Circumstances => ({
+const facts = (classes = '- {name: usb, match: [{bus: [usb]}]}', more: Partial<MediaFacts> = {}): MediaFacts => ({
   classes: parsePolicy(
     `apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\nmediaClasses:\n${classes.replace(/^/gm, '  ')}\n`,
   ).mediaClasses,
@@ -42,17 +39,17 @@ const mounted = (more: Partial<Mounted> = {}, record: Partial<Mounted['record']>
   ...more,
 });
 
-const reasonFor = (device: BlockDevice, found: Probe | undefined, where = circumstances()): string | undefined => {
+const reasonFor = (device: BlockDevice, found: Probe | undefined, where = facts()): string | undefined => {
   const step = plan(device, [], found, where);
   return step.do === 'nothing' && step.outcome && 'reason' in step.outcome ? step.outcome.reason : step.do;
 };
 
 describe('plan, for a disk that is not mounted', () => {
   it('looks what is on it first, then mounts it', () => {
-    expect(plan(stick, [], undefined, circumstances())).toEqual({ do: 'probe' });
-    expect(plan(stick, [], probe, circumstances())).toMatchObject({
+    expect(plan(stick, [], undefined, facts())).toEqual({ do: 'probe' });
+    expect(plan(stick, [], probe, facts())).toMatchObject({
       do: 'mount',
-      wanted: { className: 'usb', options: OPTIONS },
+      desired: { className: 'usb', options: OPTIONS },
     });
   });
 
@@ -62,12 +59,12 @@ describe('plan, for a disk that is not mounted', () => {
 
   it('does not look what is on a disk that is in use', () => {
     const use = { kind: 'holders', holders: ['dm-0'] } as const;
-    expect(reasonFor(stick, undefined, circumstances(undefined, { use }))).toBe('has_holders');
+    expect(reasonFor(stick, undefined, facts(undefined, { use: () => use }))).toBe('has_holders');
   });
 
   it('mounts a write-protected disk read-only', () => {
-    expect(plan({ ...stick, readOnly: true }, [], probe, circumstances())).toMatchObject({
-      wanted: { options: ['ro', ...OPTIONS.slice(1)] },
+    expect(plan({ ...stick, readOnly: true }, [], probe, facts())).toMatchObject({
+      desired: { options: ['ro', ...OPTIONS.slice(1)] },
     });
   });
 
@@ -97,12 +94,10 @@ describe('plan, for a disk that is not mounted', () => {
 
   it('takes a fixed disk that was there before only where the class says so', () => {
     const fixed = '- {name: any, match: [{bus: [ata]}]}';
-    expect(reasonFor(boot, probe, circumstances(fixed))).toBe('fixed_disk');
-    expect(reasonFor(boot, probe, circumstances('- {name: any, match: [{bus: [ata], removable: false}]}'))).toBe(
-      'mount',
-    );
-    expect(reasonFor({ ...boot, diskSequence: 11 }, probe, circumstances(fixed))).toBe('mount');
-    expect(reasonFor({ ...boot, removable: true }, probe, circumstances(fixed))).toBe('mount');
+    expect(reasonFor(boot, probe, facts(fixed))).toBe('fixed_disk');
+    expect(reasonFor(boot, probe, facts('- {name: any, match: [{bus: [ata], removable: false}]}'))).toBe('mount');
+    expect(reasonFor({ ...boot, diskSequence: 11 }, probe, facts(fixed))).toBe('mount');
+    expect(reasonFor({ ...boot, removable: true }, probe, facts(fixed))).toBe('mount');
   });
 
   it.each([
@@ -116,7 +111,7 @@ describe('plan, for a disk that is not mounted', () => {
     ['devname: ["sd*"], removable: true', 'mount'],
     ['removable: false', 'no_class'],
   ])('matches all of %s: %s', (match, outcome) => {
-    expect(reasonFor(stick, probe, circumstances(`- {name: usb, match: [{${match}}]}`))).toBe(outcome);
+    expect(reasonFor(stick, probe, facts(`- {name: usb, match: [{${match}}]}`))).toBe(outcome);
   });
 });
 
@@ -134,7 +129,7 @@ describe('plan, for a disk that is mounted', () => {
     ['unmounts what is there twice', stick, mounted({ main: [{} as Mount, {} as Mount] }), 'unmount', false],
     ['keeps the name that it had to take', stick, mounted({ directory: 'STICK-ab-cd' }), 'nothing', undefined],
   ] as const)('%s', (_, device, now, step, gone) => {
-    expect(plan(device, [now], undefined, circumstances())).toMatchObject({
+    expect(plan(device, [now], undefined, facts())).toMatchObject({
       do: step,
       ...(gone === undefined ? {} : { gone }),
     });
@@ -142,7 +137,7 @@ describe('plan, for a disk that is mounted', () => {
 
   it('unmounts the second place of a disk that is mounted in two', () => {
     const second = mounted({ directory: 'STICK-ab-cd' });
-    expect(plan(stick, [mounted(), second], undefined, circumstances())).toEqual({
+    expect(plan(stick, [mounted(), second], undefined, facts())).toEqual({
       do: 'unmount',
       mounted: second,
       gone: false,

@@ -7,19 +7,19 @@ const ATTRIBUTE = 'trusted.hotmount.since';
 const MAX_SIZE = 1 << 16;
 
 /** Since when (ISO 8601) a container has which access, by whatever names it. */
-export type Since = Readonly<Record<string, string>>;
+export type GrantTimes = Readonly<Record<string, string>>;
 
 /** What was written; nothing where the cgroup has gone. */
-export function readSince(cgroup: string): Since {
+export function readGrantTimes(cgroup: string): GrantTimes {
   try {
-    return JSON.parse(getAttribute(cgroup, ATTRIBUTE) ?? '{}') as Since;
+    return JSON.parse(getAttribute(cgroup, ATTRIBUTE) ?? '{}') as GrantTimes;
   } catch {
     return {};
   }
 }
 
 /** What does not fit is left out: it is for people to look at, and nothing turns on it. A cgroup that has gone is no error. */
-export function writeSince(cgroup: string, since: Since): void {
+export function writeGrantTimes(cgroup: string, since: GrantTimes): void {
   try {
     const text = JSON.stringify(since);
     if (text === '{}') removeAttribute(cgroup, ATTRIBUTE);

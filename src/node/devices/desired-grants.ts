@@ -1,9 +1,9 @@
 import type { DeviceCgroup, DeviceRule, WantedGrant } from '../../linux/device-cgroup/index.ts';
-import type { Mounter } from './containers.ts';
+import type { MountingContainer } from './containers.ts';
 import type { DesiredNode } from './desired.ts';
 
 /** What one container may do with one device, and by which of its classes. */
-export interface Entitlement {
+export interface DesiredGrant {
   readonly cgroup: string;
   readonly node: DesiredNode;
 }
@@ -12,10 +12,10 @@ export interface Entitlement {
  * What containers should be able to open: each present device of each class that they mount, with the class's access. A cgroup in which
  * several containers are gets what all of them have together: the kernel does not tell them apart. Pure.
  */
-export function want(
-  mounters: Iterable<Pick<Mounter, 'classes' | 'cgroups'>>,
+export function desireGrants(
+  mounters: Iterable<Pick<MountingContainer, 'classes' | 'cgroups'>>,
   nodes: Iterable<DesiredNode>,
-): { readonly grants: readonly WantedGrant[]; readonly entitlements: readonly Entitlement[] } {
+): { readonly rules: readonly WantedGrant[]; readonly grants: readonly DesiredGrant[] } {
   const byClass = Map.groupBy(nodes, ({ deviceClass }) => deviceClass.name);
   const byCgroup = new Map<string, { readonly cgroup: DeviceCgroup; readonly nodes: Set<DesiredNode> }>();
   for (const { classes, cgroups } of mounters) {
@@ -27,8 +27,8 @@ export function want(
     }
   }
   return {
-    grants: [...byCgroup.values()].map(({ cgroup, nodes }) => ({ cgroup, rules: [...nodes].map(ruleFor) })),
-    entitlements: [...byCgroup].flatMap(([cgroup, { nodes }]) => [...nodes].map((node) => ({ cgroup, node }))),
+    rules: [...byCgroup.values()].map(({ cgroup, nodes }) => ({ cgroup, rules: [...nodes].map(ruleFor) })),
+    grants: [...byCgroup].flatMap(([cgroup, { nodes }]) => [...nodes].map((node) => ({ cgroup, node }))),
   };
 }
 
