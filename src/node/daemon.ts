@@ -5,6 +5,7 @@ import { prepareRenameMounted } from '../linux/rename-mounted.ts';
 import type { UeventBatch } from '../linux/uevents.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
+import { DiskClaims } from './block/disk-claims.ts';
 import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
@@ -39,7 +40,7 @@ export interface NodeOptions {
 
 export interface NodeDaemon {
   readonly port: number | undefined;
-  /** Rejects where it cannot go on, and is to be ended: whoever starts it again has a daemon that looks at everything once more. */
+  /** Rejects where it cannot go on, and is to be ended: a restarted daemon resyncs everything. */
   readonly failed: Promise<never>;
   setPolicy(policy: Policy, text: string): void;
   /** The policy's file is broken: the one in force stays, and the status says so. */
@@ -52,9 +53,9 @@ export interface NodeDaemon {
 const MOUNTS_SETTLE = 100;
 
 /** A disk that hangs from the start is no reason to keep pods from the others. ms. */
-const FIRST_LOOK_PATIENCE = 5000;
+const FIRST_SYNC_PATIENCE = 5000;
 
-/** Starts the daemon: resolves when every disk that was there has been looked at once, or takes too long. @throws Error that says what to do */
+/** Starts the daemon: resolves when every disk that was there has been reconciled once, or takes too long. @throws Error that says what to do */
 export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const { log, version } = options;
   const startedAt = new Date().toISOString();
@@ -94,21 +95,22 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     ...(await lxcfsStatus()),
   });
   const sequence = bootSequence(runDir);
+  const claims = new DiskClaims();
   const devices = new DeviceController({
     runDir,
     grants: openGrants(runDir),
     bootSequence: sequence,
     classes: policy.deviceClasses,
     log,
-    onContested: (disk) => media.look(disk),
+    claims,
     onUsable: metrics.usable,
   });
-  const media: MediaController = new MediaController({
+  const media = new MediaController({
     runDir,
     bootSequence: sequence,
     classes: policy.mediaClasses,
     log,
-    rawClassOf: (device) => devices.rawClassOf(device),
+    claims,
     onMounted: metrics.mounted,
   });
   metrics.observe(media, devices);
@@ -123,19 +125,19 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     status,
   });
 
-  // Listening comes before looking: what happens in between is heard of.
+  // Listening comes before the first resync: nothing in between is missed.
   let settle: NodeJS.Timeout | undefined;
   const onBatch = ({ events, overflow, receivedAt }: UeventBatch): void => {
     for (const event of events) {
       const { disks, devices: keys } = concernedBy(event);
-      for (const key of keys) devices.look(key, receivedAt);
-      for (const disk of disks) media.look(disk, receivedAt);
+      for (const key of keys) devices.enqueue(key, receivedAt);
+      for (const disk of disks) media.enqueue(disk, receivedAt);
     }
     if (overflow) {
       metrics.overflow();
-      log.warn('the kernel had to drop events: looking at all disks and devices');
-      devices.lookAtAll();
-      media.lookAtAll();
+      log.warn('the kernel had to drop events: resync of all disks and devices');
+      devices.resync();
+      media.resync();
     }
   };
   const onMountsChanged = (): void => {
@@ -151,7 +153,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const listener = listenToDevices(policy, {
     receiveBuffer: options.receiveBuffer,
     onBatch,
-    onFollowed: () => devices.lookAtAll(),
+    onFollowed: () => devices.resync(),
     onFailure: (error) => fail(new Error(`kernel events are not heard any more: ${error.message}`, { cause: error })),
   });
 
@@ -159,10 +161,10 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
 
   const propagation = await checkPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
-  devices.lookAtAll();
-  media.lookAtAll();
-  const looked = Promise.all([devices.idle(), media.idle()]);
-  await Promise.race([looked, sleep(FIRST_LOOK_PATIENCE, undefined, { ref: false })]);
+  devices.resync();
+  media.resync();
+  const synced = Promise.all([devices.idle(), media.idle()]);
+  await Promise.race([synced, sleep(FIRST_SYNC_PATIENCE, undefined, { ref: false })]);
   for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
   problem = propagation;
   if (problem === undefined) log.info({ runDir: runDir.path }, 'ready');

@@ -6,7 +6,7 @@ import { listenForUevents, type UeventBatch } from '../linux/uevents.ts';
 import type { Policy } from '../policy/index.ts';
 import { subsystemsOf } from './devices/match.ts';
 
-/** What an event is a reason to look at: disks by name, devices by key. */
+/** What to reconcile after an event: disks by name, devices by key. */
 export interface Concerned {
   readonly disks: readonly string[];
   readonly devices: readonly DeviceKey[];

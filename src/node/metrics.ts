@@ -31,7 +31,7 @@ function observeDevices(devices: DeviceController, registers: Registry[]): void 
     registers,
     collect() {
       this.reset();
-      for (const grant of devices.ledger.grants) if (grant.state === 'granted') this.inc({ class: grant.class });
+      for (const grant of devices.audit.grants) if (grant.state === 'granted') this.inc({ class: grant.class });
     },
   });
   new Gauge({
@@ -41,7 +41,7 @@ function observeDevices(devices: DeviceController, registers: Registry[]): void 
     registers,
     collect() {
       this.reset();
-      for (const { state, reason, class: name } of devices.ledger.grants) {
+      for (const { state, reason, class: name } of devices.audit.grants) {
         if (state === 'refused') this.inc({ class: name, reason: reason ?? '' });
       }
     },

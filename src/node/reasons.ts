@@ -37,7 +37,7 @@ export const MEDIA_REASONS = {
     'it is unmounted here; whether some container still has it could not be seen, for its processes came and went too fast',
   ),
   run_dir_failed: failed('what it takes below {path} could not be made: {detail}'),
-  unexpected: failed('looking at it failed: {detail}'),
+  unexpected: failed('it could not be reconciled: {detail}'),
 } as const;
 
 /** The same for raw devices. */

@@ -98,13 +98,13 @@ export function mediaStatus(
     else notMounted.push({ disk, kind: state.kind, reason: state.reason, message: state.message });
   }
   const working = [...media.working].map(([disk, work]) => ({ disk, ...work }));
-  return { mounted, notMounted, working, departed: media.departures };
+  return { mounted, notMounted, working, departed: media.unmounts };
 }
 
 /** Of btrfs, the mount has a number that is not the disk's. */
 const deviceOf = ({ main, record }: Mounted): string => main[0]?.device ?? record.device;
 
-/** Where these are mounted besides the node's and the daemon's own namespaces: one look for all of them. */
+/** Where these are mounted besides the node's and the daemon's own namespaces: all are searched for at once. */
 function seenElsewhere(mounted: readonly Mounted[]): NamespaceMounts[] {
   if (mounted.length === 0) return [];
   const node = nodeNamespaces();

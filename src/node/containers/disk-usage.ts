@@ -35,13 +35,13 @@ export function usageByNode(device: BlockDevice, except?: string): DiskUse | und
 }
 
 /**
- * Who has a disk mounted in another namespace. Ours is not mounted: they have it from elsewhere. To look takes milliseconds on a busy
- * node, for one disk as for a hundred: those that are asked about in one turn of the event loop are looked for together.
+ * Who has a disk mounted in another namespace. Ours is not mounted: they have it from elsewhere. The search takes milliseconds on a busy
+ * node, for one disk as for a hundred: what is asked in one turn of the event loop is searched for together.
  */
 export class ContainerUsage {
   readonly #asked: { readonly device: BlockDevice; readonly answer: PromiseWithResolvers<DiskUse | undefined> }[] = [];
 
-  /** Rejects where processes cannot be looked at. */
+  /** Rejects where processes cannot be read. */
   of(device: BlockDevice): Promise<DiskUse | undefined> {
     const answer = Promise.withResolvers<DiskUse | undefined>();
     this.#asked.push({ device, answer });

@@ -3,9 +3,9 @@ import type { Logger } from '../../observability/logger.ts';
 import { StartWatcher } from '../containers/start-watcher.ts';
 import { Retry } from '../reconcile/retry.ts';
 
-/** ms after the last container that has started, or ended, at which all are looked at. */
-const LOOKS_AFTER_START = [300, 3000];
-/** ms. While a runtime is still at work on a container there is no event for its end: it is looked for, ever more rarely. */
+/** ms after the last start or end of a container at which all containers are read again. */
+const REFRESH_AFTER = [300, 3000];
+/** ms. While a runtime is still at work on a container no event says when that ends: it is polled, ever more rarely. */
 const RETRY = { first: 10, last: 30_000 };
 
 const NO_HIERARCHY =
@@ -18,12 +18,12 @@ export interface ContainerEvents {
   readonly onMounts: (pid: number) => void;
 }
 
-/** Says when to look for containers that mount device classes. Costs nothing where there are no classes, nor while nothing starts. */
+/** Says when to read the containers that mount device classes. Costs nothing where there are no classes, nor while nothing starts. */
 export class ContainerWatch {
   readonly #log: Logger;
   readonly #events: ContainerEvents;
   #starts: StartWatcher[] = [];
-  #looks: NodeJS.Timeout[] = [];
+  #timers: NodeJS.Timeout[] = [];
   readonly #retry: Retry;
   #problem: string | undefined;
 
@@ -50,8 +50,8 @@ export class ContainerWatch {
       return;
     }
     this.#problem = undefined;
-    const lookSoon = (): void => this.#lookSoon();
-    this.#starts = roots.map((root) => new StartWatcher(root, lookSoon, this.#events.onMounts, lookSoon));
+    const refreshSoon = (): void => this.#refreshSoon();
+    this.#starts = roots.map((root) => new StartWatcher(root, refreshSoon, this.#events.onMounts, refreshSoon));
   }
 
   /** Whether a runtime is still at work on some container that mounts a class. */
@@ -62,13 +62,13 @@ export class ContainerWatch {
   close(): void {
     this.#retry.set(false);
     this.#problem = undefined;
-    for (const timer of this.#looks) clearTimeout(timer);
+    for (const timer of this.#timers) clearTimeout(timer);
     for (const starts of this.#starts) starts.close();
     this.#starts = [];
   }
 
-  #lookSoon(): void {
-    for (const timer of this.#looks) clearTimeout(timer);
-    this.#looks = LOOKS_AFTER_START.map((delay) => setTimeout(() => this.#events.onChange(), delay).unref());
+  #refreshSoon(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers = REFRESH_AFTER.map((delay) => setTimeout(() => this.#events.onChange(), delay).unref());
   }
 }

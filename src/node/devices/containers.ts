@@ -43,7 +43,7 @@ export class Containers {
   }
 
   /** Looks at all processes of the node. Takes some 20 ms where there are a thousand. */
-  lookAtAll(): void {
+  refreshAll(): void {
     // Neither what runs in the node's own namespace nor this daemon is a container.
     const node = nodeNamespaces();
     const processes = new Map<string, number[]>();
@@ -64,7 +64,7 @@ export class Containers {
   }
 
   /** Looks at one process, which has just changed its mounts. What is known of others that share its namespace stays. */
-  lookAt(pid: number): boolean {
+  refresh(pid: number): boolean {
     const namespace = namespaceOf(pid);
     if (namespace === undefined || nodeNamespaces().has(namespace)) return false;
     const mounter = this.#read(namespace, [pid], findHierarchies());
@@ -89,7 +89,7 @@ export class Containers {
     for (const pid of pids) {
       const startTime = readStartTime(pid);
       const cgroup = startTime === undefined ? undefined : deviceCgroupOf(pid, hierarchies);
-      // Between two looks at the process that see the same one, in the namespace, its cgroup is its own.
+      // The process was the same one, in the namespace, before and after its cgroup was read: the cgroup is its own.
       if (!cgroup || startTime === undefined || !isAlive(namespace, { pid, startTime })) continue;
       const isOfRuntime = isRunc(pid);
       isStarting ||= isOfRuntime;
@@ -129,7 +129,7 @@ export class Containers {
 /** The classes of which the directory itself is mounted somewhere, from the text of a mount table. */
 export function classesInTable(text: string, device: string): Set<string> {
   const marker = ` ${device} /${DEVICES}/`;
-  // Nearly no table has it: looking for it spares parsing.
+  // Nearly no table has it: the search spares parsing.
   if (!text.includes(marker)) return new Set();
   const lines = text.split('\n').filter((line) => line.includes(marker));
   const roots = parseMountinfo(lines.join('\n')).map(({ root }) => root.split('/'));

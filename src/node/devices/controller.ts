@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
-import type { BlockDevice } from '../../linux/block.ts';
 import type { DeviceKey } from '../../linux/device.ts';
 import type { DeviceGrants } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { DeviceClass } from '../../policy/index.ts';
+import type { DiskClaims } from '../block/disk-claims.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import { Retry } from '../reconcile/retry.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
@@ -26,15 +26,14 @@ export interface DeviceControllerOptions {
   readonly classes: readonly DeviceClass[];
   readonly grants: DeviceGrants;
   readonly log: Logger;
-  /** A disk that a class takes is still mounted by media. */
-  readonly onContested: (disk: string) => void;
+  readonly claims: DiskClaims;
   /** Seconds from the event until containers could open the device. */
   readonly onUsable?: (className: string, seconds: number) => void;
 }
 
-/** What has been asked for since the last look began. */
+/** What has been asked for since the last reconciliation began. */
 interface Request {
-  /** Devices to look at, and when that was asked for, in ms since the epoch. */
+  /** Devices to read again, and when that was asked for, in ms since the epoch. */
   readonly keys: Map<DeviceKey, number>;
   allDevices: boolean;
   /** Whether disks that are taken, or in use, still are: that turns on other disks, and on mounts. */
@@ -52,55 +51,56 @@ export interface PlacedNode {
   readonly link: string | undefined;
 }
 
-/** ms after which a look that failed, or left something undone, is tried again. */
+/** ms after which a reconciliation that failed, or left something undone, is tried again. */
 const RETRY = { first: 1000, last: 60_000 };
 
 const now = (): number => performance.timeOrigin + performance.now();
 
 /**
- * Keeps the nodes of the device classes, and the access of the containers that mount them, what they should be. Nothing in a look waits for a
+ * Keeps the nodes of the device classes, and the access of the containers that mount them, what they should be. Nothing in it waits for a
  * device: it reads sysfs, the run dir's tmpfs and procfs, and writes to the run dir and to cgroups.
  */
 export class DeviceController {
   readonly #options: DeviceControllerOptions;
-  readonly #jobs = new KeyedQueue<'look'>(() => this.#look());
+  readonly #jobs = new KeyedQueue<'devices'>(() => this.#run());
   readonly #containers: Containers;
   readonly #watch: ContainerWatch;
-  readonly #ledger: GrantAudit;
+  readonly #audit: GrantAudit;
   #request = nothingAsked();
-  readonly #known: Inventory;
+  readonly #inventory: Inventory;
   readonly #udev: Udev;
-  readonly #placement: Applier;
+  readonly #applier: Applier;
   #nodes: ReadonlyMap<string, ActualNode> = new Map();
   #desired: Desired = NOTHING_DESIRED;
-  /** The identities of the devices that had nodes when the look began, of earlier daemons too. */
+  /** The identities of the devices that had nodes when the reconciliation began, of earlier daemons too. */
   #given: ReadonlySet<string> = new Set();
   #isFirst = true;
   #problem: string | undefined;
-  readonly #retry = new Retry(() => this.lookAtAll(), RETRY);
+  readonly #retry = new Retry(() => this.resync(), RETRY);
 
   constructor(options: DeviceControllerOptions) {
     this.#options = options;
-    const { runDir, bootSequence, classes, log, onContested } = options;
-    this.#udev = new Udev(log, (key) => this.look(key));
+    const { runDir, bootSequence, classes, log, claims } = options;
+    this.#udev = new Udev(log, (key) => this.enqueue(key));
     const udev = (key: DeviceKey) => this.#udev.record(key);
     const isGiven = (identity: string) => this.#given.has(identity);
-    this.#known = new Inventory({ runDir: runDir.path, bootSequence, udev, isGiven, onContested }, classes);
-    this.#placement = new Applier(options);
+    this.#inventory = new Inventory({ runDir: runDir.path, bootSequence, udev, isGiven, claims }, classes);
+    claims.claimBy((disk) => this.#inventory.claimOn(disk));
+    this.#applier = new Applier(options);
     this.#containers = new Containers(runDir.device);
-    this.#ledger = new GrantAudit(log);
+    this.#audit = new GrantAudit(log);
     this.#watch = new ContainerWatch(log, {
-      onChange: () => this.#lookAtContainers(),
-      onMounts: (pid) => this.#lookAtContainer(pid),
+      onChange: () => this.#resyncContainers(),
+      onMounts: (pid) => this.#refreshContainer(pid),
     });
   }
 
   /** Devices that a class would take, if it were not for a reason. */
-  get left(): ReadonlyMap<DeviceKey, RejectedDevice> {
-    return new Map([...this.#known.left, ...this.#placement.failed]);
+  get rejected(): ReadonlyMap<DeviceKey, RejectedDevice> {
+    return new Map([...this.#inventory.rejected, ...this.#applier.failed]);
   }
 
-  /** Why devices are not looked after as they should be. */
+  /** Why devices are not managed as they should be. */
   get problem(): string | undefined {
     return this.#problem ?? this.#watch.problem ?? this.#udev.problem;
   }
@@ -112,39 +112,35 @@ export class DeviceController {
     });
   }
 
-  get ledger(): GrantAudit {
-    return this.#ledger;
-  }
-
-  /** The class that a disk is in, or the whole disk of which it is a partition. */
-  rawClassOf(block: BlockDevice): string | undefined {
-    return this.#known.rawClassOf(block);
+  get audit(): GrantAudit {
+    return this.#audit;
   }
 
   /** New classes: what they change is done at once. */
   setClasses(classes: readonly DeviceClass[]): void {
-    this.#known.classes = classes;
-    this.lookAtAll();
+    this.#inventory.classes = classes;
+    this.resync();
   }
 
   /** @param at when it was heard of, in ms since the epoch */
-  look(key: DeviceKey, at = now()): void {
-    if (this.#known.classes.length === 0) return;
+  enqueue(key: DeviceKey, at = now()): void {
+    if (this.#inventory.classes.length === 0) return;
     if (!this.#request.keys.has(key)) this.#request.keys.set(key, at);
     if (key.startsWith('b')) this.#request.disks = true;
-    this.#jobs.request('look');
+    this.#jobs.request('devices');
   }
 
-  lookAtAll(): void {
+  /** All devices and all containers. */
+  resync(): void {
     this.#request.allDevices = true;
-    this.#lookAtContainers();
+    this.#resyncContainers();
   }
 
   /** Some mount has come or gone: a disk may be in use by that, or no longer; and containers are being made. */
   mountsChanged(): void {
-    if (this.#known.classes.length === 0) return;
+    if (this.#inventory.classes.length === 0) return;
     this.#request.disks = true;
-    this.#lookAtContainers();
+    this.#resyncContainers();
   }
 
   /** Resolves when there is nothing more to do for now. */
@@ -158,22 +154,22 @@ export class DeviceController {
     this.#watch.close();
   }
 
-  #lookAtContainer(pid: number): void {
+  #refreshContainer(pid: number): void {
     try {
-      if (this.#containers.lookAt(pid)) this.#jobs.request('look');
+      if (this.#containers.refresh(pid)) this.#jobs.request('devices');
     } catch {
-      // The look at all of them is tried again where that fails, too.
-      this.#lookAtContainers();
+      // A resync of all of them is retried where it fails.
+      this.#resyncContainers();
     }
   }
 
-  #lookAtContainers(): void {
+  #resyncContainers(): void {
     this.#request.allContainers = true;
-    this.#jobs.request('look');
+    this.#jobs.request('devices');
   }
 
-  async #look(): Promise<void> {
-    // A storm of events must not keep others from their turn; and what comes meanwhile is seen by this look.
+  async #run(): Promise<void> {
+    // A storm of events must not starve everything else, and this run covers what comes meanwhile.
     await setImmediate();
     const request = this.#request;
     this.#request = nothingAsked();
@@ -185,7 +181,7 @@ export class DeviceController {
       this.#retry.set(this.#isUnsettled());
     } catch (error) {
       this.#problem = (error as Error).message;
-      this.#options.log.error({ err: error }, 'looking at devices failed: it is tried again, within a minute');
+      this.#options.log.error({ err: error }, 'devices could not be reconciled: next try within a minute');
       this.#retry.set(true);
       this.#request.allDevices = true;
       this.#request.allContainers = true;
@@ -194,16 +190,16 @@ export class DeviceController {
 
   #reconcile(request: Request): void {
     const { runDir } = this.#options;
-    const { classes } = this.#known;
+    const { classes } = this.#inventory;
     this.#watch.setActive(classes.length > 0);
     this.#udev.setActive(classes.length > 0, asksUdev(classes));
     const actual = readNodes(runDir);
     this.#given = new Set([...actual.nodes.values()].flatMap(({ record }) => record?.identity ?? []));
     this.#readDevices(request);
-    const desired = desire(this.#known.taken);
+    const desired = desire(this.#inventory.matched);
     const step = plan(desired, actual);
     // One that is known by a process that has ended may have others: to leave it out would be to take its devices away.
-    if (request.allContainers || !this.#containers.areAlive()) this.#containers.lookAtAll();
+    if (request.allContainers || !this.#containers.areAlive()) this.#containers.refreshAll();
     for (const path of [...step.removedLinks, ...step.removedNodes.map((node) => node.path)]) removeEntry(runDir, path);
     // What was given for a device that has gone, or by a daemon that did not live to make the node, is taken back before its number is
     // given anew.
@@ -212,35 +208,35 @@ export class DeviceController {
     this.#grant(desired.nodes.values());
     // Also for classes without a device: pods mount them before one is plugged in.
     for (const name of ['', ...classes.map((one) => `/${one.name}`)]) ensureDirectory(runDir, `${DEVICES}${name}`);
-    this.#placement.carryOut(step, request.keys);
+    this.#applier.carryOut(step, request.keys);
     this.#desired = desired;
     this.#nodes = readNodes(runDir).nodes;
     this.#isFirst = false;
     this.#watch.setStarting([...this.#containers.known].some(({ isStarting }) => isStarting));
     // Those that are known were served at once; now whoever is not.
-    if (step.made.length > 0 && !request.allContainers) this.#lookAtContainers();
+    if (step.made.length > 0 && !request.allContainers) this.#resyncContainers();
   }
 
   #readDevices({ keys, allDevices, disks }: Request): void {
-    if (allDevices) this.#known.lookAtAll();
-    else for (const key of keys.keys()) this.#known.look(key);
-    if (disks && !allDevices) this.#known.lookAtDisks();
+    if (allDevices) this.#inventory.refreshAll();
+    else for (const key of keys.keys()) this.#inventory.refresh(key);
+    if (disks && !allDevices) this.#inventory.refreshDisks();
   }
 
   /** What earlier daemons have granted stays where it is still right. */
   #takeOver({ kept }: Plan): void {
-    this.#ledger.inherit(this.#options.grants.granted());
+    this.#audit.inherit(this.#options.grants.granted());
     this.#grant(kept.values());
   }
 
   #grant(nodes: Iterable<DesiredNode>): void {
     const { rules, grants } = desireGrants(this.#containers.known, nodes);
-    this.#ledger.update(grants, this.#options.grants.reconcile(rules));
+    this.#audit.update(grants, this.#options.grants.reconcile(rules));
   }
 
   /** Whether something is left undone that may be done at the next try, and has no event that would say when. */
   #isUnsettled(): boolean {
-    const isAwaited = this.#known.left.values().some(endsWithoutEvent);
-    return isAwaited || !this.#placement.isComplete || this.#ledger.isUnsettled || this.#udev.problem !== undefined;
+    const isAwaited = this.#inventory.rejected.values().some(endsWithoutEvent);
+    return isAwaited || !this.#applier.isComplete || this.#audit.isUnsettled || this.#udev.problem !== undefined;
   }
 }

@@ -2,6 +2,7 @@ import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { type Device, type DeviceKey, deviceKeys, readDevice } from '../../linux/device.ts';
 import type { UdevRecord } from '../../linux/udev-database.ts';
 import type { DeviceClass } from '../../policy/index.ts';
+import type { DiskClaims } from '../block/disk-claims.ts';
 import { type DiskUse, usageByNode, usageOfFamilyInContainers } from '../containers/disk-usage.ts';
 import type { Finding } from '../reasons.ts';
 import { type Classification, classify, type DeviceFacts, dependsOnUse } from './classify.ts';
@@ -16,8 +17,7 @@ export interface InventoryOptions {
   readonly udev: (key: DeviceKey) => UdevRecord;
   /** Whether the device of this identity has a node already: then containers may have it, and what they do with it is their business. */
   readonly isGiven: (identity: string) => boolean;
-  /** A disk that a class takes is still mounted by media. */
-  readonly onContested: (disk: string) => void;
+  readonly claims: DiskClaims;
 }
 
 /** A device that is in no class, or has no node, and why. */
@@ -30,7 +30,7 @@ interface Known {
   readonly links: readonly string[];
 }
 
-/** The devices that some class takes, or nearly does, as they were when they were looked at last. */
+/** The devices that some class takes, or nearly does, as they were when they were last read. */
 export class Inventory {
   readonly #options: InventoryOptions;
   readonly #known = new Map<DeviceKey, Known>();
@@ -41,25 +41,25 @@ export class Inventory {
     this.classes = classes;
   }
 
-  get taken(): MatchedDevice[] {
+  get matched(): MatchedDevice[] {
     return [...this.#known.values()].flatMap(({ device, classification, links }) =>
       classification.kind === 'matched' ? { device, classes: classification.classes, links } : [],
     );
   }
 
   /** Those that a class would take, if it were not for a reason. */
-  get left(): Map<DeviceKey, RejectedDevice> {
-    const left = new Map<DeviceKey, RejectedDevice>();
+  get rejected(): Map<DeviceKey, RejectedDevice> {
+    const rejected = new Map<DeviceKey, RejectedDevice>();
     for (const { device, classification } of this.#known.values()) {
       if (classification.kind === 'rejected' && classification.finding) {
-        left.set(device.key, { ...classification.finding, device: device.name });
+        rejected.set(device.key, { ...classification.finding, device: device.name });
       }
     }
-    return left;
+    return rejected;
   }
 
   /** The class that a disk is in, or the whole disk of which it is a partition; what it is used for now does not matter. */
-  rawClassOf(block: BlockDevice): string | undefined {
+  claimOn(block: BlockDevice): string | undefined {
     if (this.classes.length === 0) return undefined;
     const whole = block.isPartition ? readBlockDevice(block.disk) : undefined;
     for (const { device: number } of whole ? [block, whole] : [block]) {
@@ -70,19 +70,19 @@ export class Inventory {
     return undefined;
   }
 
-  lookAtAll(): void {
+  refreshAll(): void {
     this.#known.clear();
-    for (const key of deviceKeys()) this.look(key);
+    for (const key of deviceKeys()) this.refresh(key);
   }
 
-  /** Looks again at the disks that are taken, or in use: whether that is so turns on other disks, and on mounts. */
-  lookAtDisks(): void {
+  /** Reads the disks again that are matched, or in use: whether that is so depends on other disks, and on mounts. */
+  refreshDisks(): void {
     for (const { device, classification } of [...this.#known.values()]) {
-      if (device.block && dependsOnUse(classification)) this.look(device.key);
+      if (device.block && dependsOnUse(classification)) this.refresh(device.key);
     }
   }
 
-  look(key: DeviceKey): void {
+  refresh(key: DeviceKey): void {
     const device = this.#read(key);
     const record = device && this.#options.udev(key);
     const classification = device && record && this.#classify(device, record, () => this.#useOf(device));
@@ -101,11 +101,11 @@ export class Inventory {
 
   #useOf({ block, identity }: Device): DiskUse | 'unclear' | undefined {
     if (!block) return undefined;
-    const { runDir, isGiven, onContested } = this.#options;
+    const { runDir, isGiven, claims } = this.#options;
     const byNode = usageByNode(block);
-    if (byNode?.kind === 'mounted' && byNode.path.startsWith(`${runDir}/`)) onContested(byNode.device);
+    if (byNode?.kind === 'mounted' && byNode.path.startsWith(`${runDir}/`)) claims.requestRelease(byNode.device);
     if (byNode) return byNode;
-    // All other namespaces take their time: they are looked through before a device is given to anybody, and not each time after.
+    // All other namespaces take their time: they are searched before a device is given to anybody, and not each time after.
     if (isGiven(identity)) return undefined;
     const { use, complete } = usageOfFamilyInContainers(block);
     return use ?? (complete ? undefined : 'unclear');

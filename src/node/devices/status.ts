@@ -48,14 +48,14 @@ export interface DevicesStatus {
   readonly devices: readonly DeviceStatus[];
   /** Devices that a class matches and that containers do not get. */
   readonly devicesLeft: readonly DeviceLeft[];
-  /** Why devices are not looked after as they should be. */
+  /** Why devices are not managed as they should be. */
   readonly devicesProblem?: string;
 }
 
 /** How the devices of all classes stand now, sorted by the paths of their nodes; times are ISO 8601. */
-export function devicesStatus({ nodes, left, ledger, problem }: DeviceController, runDir: RunDir): DevicesStatus {
+export function devicesStatus({ nodes, rejected, audit, problem }: DeviceController, runDir: RunDir): DevicesStatus {
   const full = (path: string): string => `${runDir.path}/${DEVICES}/${path}`;
-  const grants = Map.groupBy(ledger.grants, ({ path }) => path);
+  const grants = Map.groupBy(audit.grants, ({ path }) => path);
   return {
     ...(problem === undefined ? {} : { devicesProblem: problem }),
     devices: nodes
@@ -82,7 +82,7 @@ export function devicesStatus({ nodes, left, ledger, problem }: DeviceController
         })),
       }))
       .sort((a, b) => a.path.localeCompare(b.path, 'en', { numeric: true })),
-    devicesLeft: [...left].map(([key, { device, kind, reason, message }]) => ({
+    devicesLeft: [...rejected].map(([key, { device, kind, reason, message }]) => ({
       device,
       number: numberOf(key),
       kind,

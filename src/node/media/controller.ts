@@ -4,6 +4,7 @@ import { errorCode } from '../../linux/errors.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
+import type { DiskClaims } from '../block/disk-claims.ts';
 import { Prober } from '../block/prober.ts';
 import { ContainerUsage, type DiskUse, usageByNode } from '../containers/disk-usage.ts';
 import { finding } from '../reasons.ts';
@@ -24,13 +25,12 @@ export interface MediaControllerOptions {
   readonly bootSequence: number;
   readonly classes: readonly MediaClass[];
   readonly log: Logger;
-  /** The device class that has a disk, or the one that it is a partition of. */
-  readonly rawClassOf?: (device: BlockDevice) => string | undefined;
+  readonly claims: DiskClaims;
   /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
   readonly onMounted?: (className: string, seconds: number) => void;
 }
 
-/** What was found out about a disk since the last look at it began. */
+/** What a probe has found out about a disk. */
 interface Known {
   /** What it was found out about: another one may have come by the same name. */
   readonly device: BlockDevice;
@@ -41,7 +41,7 @@ interface Known {
 /** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
 const MAX_STEPS = 12;
 
-/** Keeps the mounts of media what they should be, one disk after the other and all disks at once. */
+/** Keeps the mounts of media what they should be: all disks at once, and one step at a time for each. */
 export class MediaController {
   readonly #options: MediaControllerOptions;
   readonly #jobs = new KeyedQueue<string>((name) => this.#reconcile(name));
@@ -52,8 +52,8 @@ export class MediaController {
   readonly #stuck = new Map<string, Step['do'] | 'ask'>();
   /** What children are at work for, by disk. */
   readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
-  readonly #arrivals: Mounter;
-  readonly #departures: Unmounter;
+  readonly #mounter: Mounter;
+  readonly #unmounter: Unmounter;
   readonly #crashes = new CrashLog();
   readonly #prober = new Prober();
   readonly #containerUse = new ContainerUsage();
@@ -61,17 +61,18 @@ export class MediaController {
   constructor(options: MediaControllerOptions) {
     this.#options = options;
     this.#classes = options.classes;
-    this.#states = new MediaStates(options.log, (name) => this.look(name));
-    this.#arrivals = new Mounter(options);
-    this.#departures = new Unmounter(options);
+    this.#states = new MediaStates(options.log, (name) => this.enqueue(name));
+    this.#mounter = new Mounter(options);
+    this.#unmounter = new Unmounter(options);
+    options.claims.releaseBy((name) => this.enqueue(name));
     this.#prepare();
     makeClassDirectories(options.runDir, options.classes);
     this.#removeStrays(readMounted(options.runDir));
   }
 
   /** Disks that went lately, the last one first. */
-  get departures(): readonly UnmountReport[] {
-    return this.#departures.reports;
+  get unmounts(): readonly UnmountReport[] {
+    return this.#unmounter.reports;
   }
 
   get states(): ReadonlyMap<string, MediaState> {
@@ -82,22 +83,23 @@ export class MediaController {
   setClasses(classes: readonly MediaClass[]): void {
     this.#classes = classes;
     makeClassDirectories(this.#options.runDir, classes);
-    this.lookAtAll();
+    this.resync();
   }
 
   /** @param at when it was heard of, in ms since the epoch */
-  look(name: string, at = performance.timeOrigin + performance.now()): void {
+  enqueue(name: string, at = performance.timeOrigin + performance.now()): void {
     if (!this.#requestedAt.has(name)) this.#requestedAt.set(name, at);
     this.#jobs.request(name);
   }
 
-  lookAtAll(): void {
+  /** Every disk that is there, or that something is known of. */
+  resync(): void {
     const names = new Set([...blockDeviceNames(), ...this.states.keys()]);
     for (const { record } of readMounted(this.#options.runDir)) names.add(record.name);
-    for (const name of names) this.look(name);
+    for (const name of names) this.enqueue(name);
   }
 
-  /** Some mount has come or gone: looks at the disks whose state may have changed by that. */
+  /** Some mount has come or gone: enqueues the disks whose state may have changed by that. */
   mountsChanged(): void {
     const mounts = readMountinfo();
     const present = new Set(mounts.map(({ id }) => id));
@@ -112,12 +114,12 @@ export class MediaController {
         const { main, twin } = state.mounted;
         const intact = [...main, ...twin].every(({ id }) => present.has(id));
         const isAsBefore = intact && expected.get(name) === main.length + twin.length;
-        // That a FUSE program has died, no table tells and no event: it is asked when there is a reason to look at all.
-        if (!isAsBefore || isServed(state.mounted)) this.look(name);
-      } else if (state.reason === 'mounted_elsewhere') this.look(name);
+        // No table and no event tells that a FUSE program has died: it is asked at every opportunity.
+        if (!isAsBefore || isServed(state.mounted)) this.enqueue(name);
+      } else if (state.reason === 'mounted_elsewhere') this.enqueue(name);
       expected.delete(name);
     }
-    for (const name of expected.keys()) this.look(name);
+    for (const name of expected.keys()) this.enqueue(name);
   }
 
   /** Resolves when there is nothing more to do for now. */
@@ -167,7 +169,7 @@ export class MediaController {
   /** Has what the next disk needs wait for it. */
   #prepare(): void {
     this.#prober.prepare();
-    this.#arrivals.prepare();
+    this.#mounter.prepare();
   }
 
   /** Of a disk that is mounted by a FUSE program: whether that has died, or hangs. */
@@ -190,9 +192,9 @@ export class MediaController {
   }
 
   #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
-    const { runDir, bootSequence } = this.#options;
+    const { runDir, bootSequence, claims } = this.#options;
     const mounted = this.#mountsOf(name);
-    const rawClass = device && (() => this.#options.rawClassOf?.(device));
+    const rawClass = device && (() => claims.claimOn(device));
     // What happened with the last medium says nothing of the next.
     if (!device || device.size === 0) this.#crashes.forget(name);
     // Who uses the disk on the node is asked before it is probed; who does in a container, by the probe.
@@ -207,7 +209,7 @@ export class MediaController {
     });
   }
 
-  /** Looks what is on it, and meanwhile whether some container has it. */
+  /** Reads what is on it, and meanwhile finds out whether some container has it. */
   async #probe(device: BlockDevice): Promise<Known> {
     const [probe, use] = await Promise.all([this.#prober.probe(device), this.#containerUse.of(device)]);
     if (probe.outcome === 'hung') this.#awaitStuck(device.name, 'probe', probe.stuck);
@@ -235,15 +237,15 @@ export class MediaController {
   ): Promise<Attempt> {
     if (step.do === 'make-twin') return makeTwin(this.#options.runDir, step.mounted);
     if (step.do === 'mount') {
-      return device ? this.#arrivals.mount(device, step.desired, at) : { finding: undefined };
+      return device ? this.#mounter.mount(device, step.desired, at) : { finding: undefined };
     }
-    return this.#departures.unmount(name, step.mounted, step.gone);
+    return this.#unmounter.unmount(name, step.mounted, step.gone);
   }
 
   async #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>): Promise<void> {
     const wait = this.#crashes.of(name)?.wait;
-    if (wait !== undefined) setTimeout(() => this.look(name), wait).unref();
-    const left = outcome ? undefined : await this.#departures.detachAgain(name);
+    if (wait !== undefined) setTimeout(() => this.enqueue(name), wait).unref();
+    const left = outcome ? undefined : await this.#unmounter.detachAgain(name);
     if (left) this.#states.fail(name, left);
     else this.#states.rest(name, outcome);
   }
@@ -262,7 +264,7 @@ export class MediaController {
     this.#stuck.set(name, doing);
     void stuck.then(() => {
       this.#stuck.delete(name);
-      this.look(name);
+      this.enqueue(name);
     });
   }
 

@@ -4,8 +4,8 @@ import type { MediaClass, MediaMatch } from '../../policy/index.ts';
 import { is, isDisk, isHardware } from '../block/match.ts';
 
 /**
- * The first class that takes the disk. Without `fileSystem`, the first one that could: what is on a disk is only looked at where some
- * class might want it.
+ * The first class that takes the disk. Without `fileSystem`, the first one that could: what is on a disk is probed only where some
+ * class might take it.
  */
 export function classOf(
   classes: readonly MediaClass[],

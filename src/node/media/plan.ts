@@ -5,7 +5,7 @@ import type { Finding } from '../reasons.ts';
 import type { Mounted, MountRecord } from './actual.ts';
 import { type DesiredMount, desire, type MediaFacts } from './desired.ts';
 
-/** The next thing to do about one disk; after it, look again. */
+/** The next thing to do about one disk; after it, plan again. */
 export type Step =
   | { readonly do: 'probe' }
   | { readonly do: 'mount'; readonly desired: DesiredMount }

@@ -6,8 +6,8 @@ import type { Mounted } from './actual.ts';
 /** How one disk stands. */
 export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
 
-/** What no event of the disk ends. */
-const TRIED_AGAIN: ReadonlySet<NodeReason> = new Set([
+/** Failures retried on a timer: no event says when they end. */
+const RETRIED: ReadonlySet<NodeReason> = new Set([
   'run_dir_failed',
   'unexpected',
   'unmount_failed',
@@ -19,27 +19,27 @@ const TRIED_AGAIN: ReadonlySet<NodeReason> = new Set([
 /** ms */
 const RETRY = { first: 2000, last: 300_000 };
 
-/** How the disks stand, said once, and which of them are to be looked at again although nothing happens. */
+/** How the disks stand, each change logged once, and which of them are reconciled again on a timer. */
 export class MediaStates {
   readonly byDisk = new Map<string, MediaState>();
   readonly #log: Logger;
   readonly #unfinished = new Set<string>();
   readonly #retry: Retry;
 
-  /** @param look at that disk again */
-  constructor(log: Logger, look: (name: string) => void) {
+  /** @param enqueue reconciles that disk again */
+  constructor(log: Logger, enqueue: (name: string) => void) {
     this.#log = log;
     this.#retry = new Retry(() => {
-      for (const name of this.#unfinished) look(name);
+      for (const name of this.#unfinished) enqueue(name);
     }, RETRY);
   }
 
-  /** A look at the disk begins. */
+  /** Reconciling the disk begins. */
   begin(name: string): void {
     this.#unfinished.delete(name);
   }
 
-  /** The look has ended. */
+  /** Reconciling it has ended. */
   end(): void {
     this.#retry.set(this.#unfinished.size > 0);
   }
@@ -48,7 +48,7 @@ export class MediaStates {
   fail(name: string, failure: Finding): void {
     this.#tell(name, failure);
     this.byDisk.set(name, failure);
-    if (TRIED_AGAIN.has(failure.reason)) this.#unfinished.add(name);
+    if (RETRIED.has(failure.reason)) this.#unfinished.add(name);
   }
 
   /** There is nothing to do about it. @param outcome undefined: nor to say */

@@ -39,7 +39,7 @@ export async function unmountDisk(runDir: RunDir, mounted: Mounted, gone: boolea
 
   const { last, lost } = gone ? { last: await umount(mounts, ['-l']), lost: undefined } : await unmountGently(mounts);
   const remaining = stillThere(mounts);
-  // Who they are is worth knowing; that they are looked for must not keep the disk where it is.
+  // A failure of the search must not keep the disk mounted.
   const holders = await findHolders(before, device).catch((): Holder[] => []);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
