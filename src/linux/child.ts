@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
+import { Semaphore } from './semaphore.ts';
 import { type SpawnedChild, type SpawnOptions, spawnChild } from './spawn.ts';
-import { Turnstile } from './turnstile.ts';
 
 export interface ChildOptions {
   /** ms after which it is killed. */
@@ -35,16 +35,16 @@ const OUTPUT_LIMIT = 64 << 10;
  * @throws where it cannot be started
  */
 export async function runChild(command: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> {
-  const leave = await turnstile.enter();
+  const release = await semaphore.acquire();
   try {
     return await followChild(launchChild(command, args, options), command, options.deadline);
   } finally {
-    leave();
+    release();
   }
 }
 
-/** 64 disks at once would otherwise be 64 processes that take the time from one another. */
-const turnstile = new Turnstile(8, 500);
+/** Of 64 disks plugged in at once, 64 processes would compete for the processors, and all miss their deadlines. */
+const semaphore = new Semaphore(8, 500);
 
 /** Starts it, and no more. @throws where it cannot be started */
 export function launchChild(

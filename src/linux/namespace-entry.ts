@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { SystemCallError } from './errors.ts';
 import { type Mount, mountPointBytes } from './mountinfo.ts';
 import type { MountNamespace } from './namespaces.ts';
-import { Turnstile } from './turnstile.ts';
+import { Semaphore } from './semaphore.ts';
 
 export interface DetachRequest {
   readonly pid: number;
@@ -25,7 +25,7 @@ export interface DetachReply {
 const VISIT_DEADLINE = 2000;
 
 /** Each visit has a thread, of some 10 MB. */
-const turnstile = new Turnstile(2, VISIT_DEADLINE);
+const semaphore = new Semaphore(2, VISIT_DEADLINE);
 
 export interface Detached {
   /** What went wrong; empty where all was detached, and where that process is not there any more. */
@@ -39,7 +39,7 @@ export interface Detached {
  * reference to each is dropped by a child process: writing back to a disk that has gone can take for ever.
  */
 export async function detachIn(namespace: MountNamespace, mounts: readonly Mount[]): Promise<Detached> {
-  const leave = await turnstile.enter();
+  const release = await semaphore.acquire();
   try {
     const reply = await visit({
       pid: namespace.pid,
@@ -59,7 +59,7 @@ export async function detachIn(namespace: MountNamespace, mounts: readonly Mount
   } catch (error) {
     return { errors: [error as Error], hangs: false };
   } finally {
-    leave();
+    release();
   }
 }
 

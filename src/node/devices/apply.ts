@@ -2,9 +2,10 @@ import type { DeviceKey } from '../../linux/device.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
-import { adjustNode, DEVICES, placeLink, placeNode } from './actual.ts';
+import { DEVICES } from './actual.ts';
 import type { DesiredNode } from './desired.ts';
 import type { RejectedDevice } from './inventory.ts';
+import { adjustNode, placeLink, placeNode } from './nodes.ts';
 import { numberOf } from './numbers.ts';
 import type { Plan } from './plan.ts';
 

@@ -7,7 +7,7 @@ import type { DiskClaims } from '../block/disk-claims.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import { Retry } from '../reconcile/retry.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
-import { type ActualNode, DEVICES, readNodes, removeEntry } from './actual.ts';
+import { type ActualNode, DEVICES, readNodes } from './actual.ts';
 import { Applier } from './apply.ts';
 import { GrantAudit } from './audit.ts';
 import { endsWithoutEvent } from './classify.ts';
@@ -17,6 +17,7 @@ import { type Desired, type DesiredNode, desire, NOTHING_DESIRED } from './desir
 import { desireGrants } from './desired-grants.ts';
 import { Inventory, type RejectedDevice } from './inventory.ts';
 import { asksUdev } from './match.ts';
+import { removeEntry } from './nodes.ts';
 import { type Plan, plan } from './plan.ts';
 import { Udev } from './udev.ts';
 

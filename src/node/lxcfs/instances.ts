@@ -4,13 +4,13 @@ import type { Mount } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
-import { BackOff } from './back-off.ts';
 import { removeLeftCgroups } from './cgroups.ts';
 import { Installed, setupFor } from './installed.ts';
 import { Instance } from './instance.ts';
 import { instanceIds, mountedDevice } from './layout.ts';
 import { isAlive } from './probe.ts';
 import { adoptProcess, startProcess } from './process.ts';
+import { RestartBackOff } from './restart-back-off.ts';
 import type { Gap } from './status.ts';
 
 export interface InstancesOptions {
@@ -29,7 +29,7 @@ export interface InstancesOptions {
 export class Instances {
   readonly #options: InstancesOptions;
   readonly #instances = new Map<string, Instance>();
-  readonly #backOff = new BackOff();
+  readonly #backOff = new RestartBackOff();
   readonly #timers = new Timers();
   readonly installed: Installed;
   #views: readonly LxcfsView[];

@@ -1,3 +1,5 @@
+import { backOff } from '../reconcile/back-off.ts';
+
 /** What is said of a disk whose FUSE program keeps dying. */
 export interface Crashes {
   readonly times: number;
@@ -7,8 +9,8 @@ export interface Crashes {
 
 /** A program that served for as long was not killed by the disk. ms. */
 const STEADY = 60_000;
-const FIRST_WAIT = 2000;
-const MAX_WAIT = 300_000;
+/** ms */
+const WAITS = { first: 2000, last: 300_000 };
 
 /**
  * How often the FUSE programs of disks have died. After the first time a disk is mounted anew at once; after each further one it waits
@@ -27,8 +29,7 @@ export class CrashLog {
   died(disk: string, served: number): void {
     const before = served < STEADY ? (this.#disks.get(disk)?.times ?? 0) : 0;
     const times = before + 1;
-    const wait = before === 0 ? 0 : Math.min(MAX_WAIT, FIRST_WAIT * 2 ** (before - 1));
-    this.#disks.set(disk, { times, until: this.#now() + wait });
+    this.#disks.set(disk, { times, until: this.#now() + backOff(before, WAITS) });
   }
 
   /** Another medium, or none: what happened with the last one says nothing of the next. */

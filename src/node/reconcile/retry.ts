@@ -1,35 +1,30 @@
-/** Tries again what did not come to its end and has no event that would say when: ever more rarely, for as long as that is so. */
+import { type BackOffLimits, backOff } from './back-off.ts';
+
+/** Retries, on a timer and ever more rarely, what failed and has no event that would say when to try again. */
 export class Retry {
   readonly #action: () => void;
-  readonly #first: number;
-  readonly #last: number;
-  #delay: number;
+  readonly #limits: BackOffLimits;
+  #failures = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /**
-   * @param action calls {@link set} again when it is known what came of it
-   * @param first ms until the first try; each further one takes twice as long
-   * @param last ms, and not longer than this
-   */
-  constructor(action: () => void, { first, last }: { readonly first: number; readonly last: number }) {
+  /** @param action calls {@link set} again when its result is known */
+  constructor(action: () => void, limits: BackOffLimits) {
     this.#action = action;
-    this.#first = first;
-    this.#last = last;
-    this.#delay = first;
+    this.#limits = limits;
   }
 
-  /** @param isNeeded false: all is well, and the next failure starts anew; true: one that is due already stays as it is */
+  /** @param isNeeded true: schedules a try, unless one is scheduled already; false: cancels it, and the next failure starts anew */
   set(isNeeded: boolean): void {
     if (!isNeeded) {
       clearTimeout(this.#timer);
       this.#timer = undefined;
-      this.#delay = this.#first;
+      this.#failures = 0;
     } else if (!this.#timer) {
+      const delay = backOff(++this.#failures, this.#limits);
       this.#timer = setTimeout(() => {
         this.#timer = undefined;
         this.#action();
-      }, this.#delay).unref();
-      this.#delay = Math.min(this.#delay * 2, this.#last);
+      }, delay).unref();
     }
   }
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BackOff } from '../../../../src/node/lxcfs/back-off.ts';
 import { type InstanceState, plan, type Situation } from '../../../../src/node/lxcfs/plan.ts';
+import { RestartBackOff } from '../../../../src/node/lxcfs/restart-back-off.ts';
 
 const instance = (
   id: string,
@@ -144,7 +144,7 @@ describe('the next step', () => {
 describe('the back-off', () => {
   it('waits longer after each failure, up to half a minute, and not at all after a success', () => {
     let now = 0;
-    const backOff = new BackOff(() => now);
+    const backOff = new RestartBackOff(() => now);
     const waits: number[] = [];
     for (let i = 0; i < 12; i++) {
       backOff.failed();
@@ -161,7 +161,7 @@ describe('the back-off', () => {
 
   it('starts at once what worked and then died, unless that has become a habit', () => {
     let now = 0;
-    const backOff = new BackOff(() => now);
+    const backOff = new RestartBackOff(() => now);
     for (let i = 0; i < 60; i++) backOff.died();
     expect(backOff.wait).toBe(0);
     backOff.died();

@@ -1,8 +1,17 @@
+import { backOff } from '../reconcile/back-off.ts';
+
+/** ms after failed starts. */
+const START_LIMITS = { first: 100, last: 30_000 };
+/** So many deaths in so many ms are a habit, and then each restart waits for so long. */
+const DEATHS_ALLOWED = 60;
+const WINDOW = 60_000;
+const HABIT_WAIT = 2000;
+
 /**
- * When to try again. Starting that fails waits longer each time, up to half a minute. An instance that worked and then died is started
- * again at once, unless that has become a habit: containers are better served by a restart than by patience.
+ * When an lxcfs may be started again. Starting that fails waits longer each time. An instance that worked and then died is restarted
+ * at once, unless that has become a habit: containers are better served by a restart than by patience.
  */
-export class BackOff {
+export class RestartBackOff {
   readonly #now: () => number;
   #failures = 0;
   #deaths: number[] = [];
@@ -19,7 +28,7 @@ export class BackOff {
   }
 
   failed(): void {
-    this.#until = this.#now() + Math.min(MAX_WAIT, FIRST_WAIT * 2 ** this.#failures++);
+    this.#until = this.#now() + backOff(++this.#failures, START_LIMITS);
   }
 
   succeeded(): void {
@@ -32,9 +41,3 @@ export class BackOff {
     if (this.#deaths.length > DEATHS_ALLOWED) this.#until = Math.max(this.#until, now + HABIT_WAIT);
   }
 }
-
-const FIRST_WAIT = 100;
-const MAX_WAIT = 30_000;
-const WINDOW = 60_000;
-const DEATHS_ALLOWED = 60;
-const HABIT_WAIT = 2000;
