@@ -29,10 +29,15 @@ export async function connect({
     // A socket's address has 108 bytes at most, and a run dir may be longer.
     directory = openSync(runDir, 'r');
     const asked = request({ socketPath: `/proc/self/fd/${directory}/${socket}`, method, path });
-    asked.setTimeout(deadline, () => asked.destroy(new Error(`${whom} did not answer within ${deadline / 1000} s`)));
+    let answer: IncomingMessage | undefined;
+    asked.setTimeout(deadline, () =>
+      (answer ?? asked).destroy(new Error(`${whom} did not answer within ${deadline / 1000} s`)),
+    );
     asked.end();
-    const [response] = (await once(asked, 'response')) as [IncomingMessage];
-    return response;
+    [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    // Where the answer stalls, its reader gets the error, and the request gets it, too.
+    asked.on('error', () => {});
+    return answer;
   } catch (error) {
     // No socket; its process has ended; it ended just now.
     if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET'].includes(errorCode(error) ?? '')) return undefined;
