@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
@@ -94,7 +95,12 @@ it('closes although a client is silent, sends half a request, or has not finishe
   const raw = connectTcp(port, '127.0.0.1').on('error', () => {});
   onCleanup(() => raw.destroy());
   await new Promise((resolve) => raw.once('connect', resolve));
+  const closed = [...open, raw].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
   await rig.webhook.close();
+  await Promise.all(closed);
+  const late = connectTcp(port, '127.0.0.1');
+  onCleanup(() => late.destroy());
+  await expect(once(late, 'connect')).rejects.toThrow('ECONNREFUSED');
 });
 
 it('finishes what it is answering before it closes', async () => {

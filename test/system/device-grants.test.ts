@@ -6,6 +6,7 @@ import { DeviceGrants, type DeviceRule } from '../../src/linux/device-cgroup/ind
 import { programsOn, withDirectory } from '../../src/linux/device-cgroup/programs.ts';
 import { accessBits, deviceKey, uniteRules } from '../../src/linux/device-cgroup/rule.ts';
 import { getAttribute } from '../../src/linux/xattr.ts';
+import { describeUnless } from '../describe-unless.ts';
 import { Random } from '../random.ts';
 import { SEED } from '../settings.ts';
 import { type DeviceContainer, Pod, type SpecRule } from './device-cgroup/containers.ts';
@@ -84,7 +85,7 @@ function expected(
 const listOf = ({ cgroup: { version, path } }: DeviceContainer): string =>
   version === 1 ? readFileSync(`${path}/devices.list`, 'utf8') : '';
 
-/** CAP_SYS_RESOURCE, which crun cannot start a container without. A machine of CI may lack it: the lab has it. */
+/** CAP_SYS_RESOURCE, which crun cannot start a container without. */
 function mayRaiseLimits(): boolean {
   const capabilities = /CapEff:\s*(\w+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   return ((BigInt(`0x${capabilities}`) >> 24n) & 1n) === 1n;
@@ -92,8 +93,8 @@ function mayRaiseLimits(): boolean {
 
 describeSystem('device grants to containers of runc', ['runc', 'busybox'], () => suite('runc'));
 describeSystem('device grants to containers of crun', ['crun', 'busybox'], () => {
-  if (mayRaiseLimits()) suite('crun');
-  else it.skip('(skipped, because crun needs CAP_SYS_RESOURCE)', () => {});
+  const obstacle = mayRaiseLimits() ? undefined : 'CAP_SYS_RESOURCE is missing';
+  describeUnless(obstacle, 'with CAP_SYS_RESOURCE', () => suite('crun'), 'crun');
 });
 
 function suite(runtime: string): void {

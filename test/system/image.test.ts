@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fetchStatus } from '../../src/node/server.ts';
+import { describeUnless } from '../describe-unless.ts';
 import { freePorts } from '../ports.ts';
 import { LXCFS, podWith, reviewOf } from '../server/support.ts';
 import { REQUIRED } from '../settings.ts';
@@ -15,7 +16,7 @@ const BUILD_MS = 1_200_000;
 const TOOLS = ['runc', 'busybox', 'buildah', 'mmdebstrap', 'curl'];
 
 if (ASKED_FOR) describeSystem('the image', TOOLS, tests);
-else describe.skip('the image (skipped, because building it takes minutes: npm run test:image)', tests);
+else describeUnless('building it takes minutes: npm run test:image', 'the image', tests);
 
 function tests(): void {
   let rig: Rig;

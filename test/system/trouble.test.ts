@@ -138,7 +138,7 @@ describeSystem('trouble', ['addpart', 'mkswap'], () => {
     const disk = new LoopDisk(rig, { label: 'STICK' });
     const nothingLeft = (): Promise<true> =>
       until('nothing is left of it', async () => {
-        expect(await daemon.leftFor(disk.name, 'no_medium')).toBeTruthy();
+        expect(await daemon.leftFor(disk.name, 'no_medium')).toBe('there is no medium in it');
         expect([daemon.mountPoints(), readdirSync(`${daemon.runDir}/media/test`)]).toEqual([[], []]);
         return true as const;
       });
