@@ -34,8 +34,6 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: false,
           sequence: { groupOrder: 1 },
-          // Timing on a shared machine, with whatever else happens to its disks: what fails three times is wrong.
-          retry: 2,
           testTimeout: SOAK ? 1_800_000 : 120_000,
           hookTimeout: 120_000,
         },
@@ -49,8 +47,6 @@ export default defineConfig({
           isolate: false,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
-          // An emulated machine on a shared one: what fails three times is wrong.
-          retry: 2,
           testTimeout: SOAK ? 1_800_000 : 120_000,
           hookTimeout: 180_000,
         },

@@ -177,7 +177,7 @@ describeSystem('a view that the installed lxcfs does not serve', ['runc', 'lxcfs
     lxcfs.path = installation.path;
     await lxcfs.start();
     expect(await lxcfs.status()).toMatchObject({ missingViews: ['slabinfo'] });
-    expect(lxcfs.log).toMatch(/"views":\["slabinfo"\].*does not serve all views of the policy/);
+    await lxcfs.logged(/"views":\["slabinfo"\].*does not serve all views of the policy/);
     const files = ['/proc/meminfo', '/proc/slabinfo', '/sys/devices/system/cpu'];
     const container = new ReadingContainer(rig, { source: lxcfs.source, files }).start();
     const types = () => container.mounts().flatMap((m) => (files.includes(m.mountPoint) ? [m.fsType] : []));

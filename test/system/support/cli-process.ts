@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { until } from './rig.ts';
 
 export const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url));
 
@@ -23,6 +24,14 @@ export class CliProcess {
 
   get hasEnded(): boolean {
     return !this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /**
+   * Waits until its log says so: a line reaches the test a moment after what it is about, also after the end of the process.
+   * @param from index into the log: what was said before does not count
+   */
+  logged(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
+    return until(`the log says ${pattern}`, () => pattern.exec(this.log.slice(from)));
   }
 
   /** Waits until it has ended by itself. @returns its exit code */
