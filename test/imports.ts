@@ -32,7 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
   'node/reasons.ts': [],
   'node/reconcile': [],
-  'node/http': ['linux'],
+  'node/http': ['http', 'linux'],
   'node/run-dir': ['linux', 'observability', 'node/http'],
   'node/containers': ['linux', 'node/reconcile'],
   'node/block': ['linux', 'policy'],
