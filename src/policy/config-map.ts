@@ -1,7 +1,7 @@
 import { isMap, isScalar, type Scalar } from 'yaml';
 import { isObject } from '../contract/json.ts';
 import type { Problem, YamlText } from './document.ts';
-import { lineAt, lineStarts, lineText } from './lines.ts';
+import { countLines, lineText } from './lines.ts';
 
 /** The key of the ConfigMap under which the policy lies. */
 export const POLICY_KEY = 'policy.yaml';
@@ -26,12 +26,12 @@ export function policyInConfigMap(outer: string, yaml: YamlText): Embedded | { p
   const begin = yaml.locate(['data', POLICY_KEY]);
   const isLiteral = dataScalar(yaml)?.type === 'BLOCK_LITERAL';
   const toOuter = isLiteral ? literalBlock(outer, text, begin) : () => undefined;
-  const innerStarts = lineStarts(text);
+  const lines = countLines(text);
   const outward = ({ offset, path, message }: Problem): Problem => {
     const found = toOuter(offset);
     if (found !== undefined) return { offset: found, path, message };
     // A quoted or folded scalar has no lines of its own to point at.
-    return { offset: begin, path, message: `${message} (line ${lineAt(innerStarts, offset) + 1} of the policy)` };
+    return { offset: begin, path, message: `${message} (line ${lines.linePos(offset).line} of the policy)` };
   };
   return { text, outward };
 }
@@ -44,14 +44,14 @@ function dataScalar({ root }: YamlText): Scalar | undefined {
 
 /** A literal block keeps its lines: each is the outer one less the indentation, from the line after the `|` on. */
 function literalBlock(outer: string, inner: string, header: number): (offset: number) => number | undefined {
-  const outerStarts = lineStarts(outer);
-  const innerStarts = lineStarts(inner);
-  const first = lineAt(outerStarts, header) + 1;
+  const [outerLines, innerLines] = [countLines(outer), countLines(inner)];
+  // Lines count from 1, their starts from 0: this is the index of the line after the header.
+  const first = outerLines.linePos(header).line;
   return (offset) => {
     // The end of the text is that of its last line, not the beginning of whatever follows in the outer text.
     const inside = offset === inner.length && inner.endsWith('\n') ? offset - 1 : offset;
-    const line = lineAt(innerStarts, inside);
-    const [innerStart, outerStart] = [innerStarts[line], outerStarts[first + line]];
+    const line = innerLines.linePos(inside).line - 1;
+    const [innerStart, outerStart] = [innerLines.lineStarts[line], outerLines.lineStarts[first + line]];
     if (innerStart === undefined || outerStart === undefined) return undefined;
     const innerLine = lineText(inner, innerStart);
     const outerLine = lineText(outer, outerStart);

@@ -4,7 +4,7 @@ import { policyInConfigMap } from './config-map.ts';
 import { crossCheck } from './cross-checks.ts';
 import { type Problem, readYaml, type YamlText } from './document.ts';
 import { PolicyError, type PolicyIssue } from './error.ts';
-import { lineAt, lineStarts } from './lines.ts';
+import { countLines } from './lines.ts';
 import { describe, flatten, formatPath, type ShapeProblem } from './messages.ts';
 import type { Policy } from './policy.ts';
 import { policySchema } from './schema.ts';
@@ -62,12 +62,12 @@ const located = (yaml: YamlText, { path, message, at }: ShapeProblem): Problem =
 });
 
 function toIssues(text: string, problems: readonly Problem[]): readonly PolicyIssue[] {
-  const starts = lineStarts(text);
+  const lines = countLines(text);
   const inOrder = problems.toSorted((a, b) => a.offset - b.offset);
   const issues = inOrder.map(({ offset, path, message }) => {
-    const line = lineAt(starts, Math.min(offset, text.length));
+    const { line, col } = lines.linePos(offset);
     return {
-      ...issueAt(line + 1, offset - (starts[line] ?? 0) + 1, printable(message)),
+      ...issueAt(line, col, printable(message)),
       path: printable(formatPath(path)),
     };
   });
