@@ -1,4 +1,5 @@
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
+import { isUnreadableProcess } from '../../linux/errors.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { findMounts, type NamespaceMounts, namespaceOf } from '../../linux/namespaces.ts';
 import { swapDevices } from '../../linux/swaps.ts';
@@ -106,7 +107,8 @@ const names = (mount: Mount, device: BlockDevice): boolean =>
 function tableOf(pid: 'self' | 1): Mount[] {
   try {
     return readMountinfo(pid);
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return [];
   }
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isUnreadableProcess } from '../../linux/errors.ts';
 import type { Holder } from '../../linux/holders.ts';
 
 /** The container that a process runs in, as its cgroup's path tells; empty for a process of the node itself. */
@@ -30,8 +31,8 @@ export function reportHolder(holder: Holder): HolderReport {
   let text = '';
   try {
     text = readFileSync(`/proc/${holder.pid}/cgroup`, 'utf8');
-  } catch {
-    // It has ended since.
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
   }
   const paths = text
     .trim()

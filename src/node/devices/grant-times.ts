@@ -1,4 +1,4 @@
-import { errorCode } from '../../linux/errors.ts';
+import { errorCode, isErrno } from '../../linux/errors.ts';
 import { getAttribute, removeAttribute, setAttribute } from '../../linux/xattr.ts';
 
 /** On the cgroup itself, so that it ends with it, and the next daemon finds it. Containers can neither read nor write it. */
@@ -13,7 +13,9 @@ export type GrantTimes = Readonly<Record<string, string>>;
 export function readGrantTimes(cgroup: string): GrantTimes {
   try {
     return JSON.parse(getAttribute(cgroup, ATTRIBUTE) ?? '{}') as GrantTimes;
-  } catch {
+  } catch (error) {
+    // The cgroup has gone, or somebody else has written the attribute.
+    if (!(error instanceof SyntaxError) && !isErrno(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) throw error;
     return {};
   }
 }

@@ -1,6 +1,6 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errnoName } from '../../linux/errors.ts';
+import { errnoName, isUnreadableProcess } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
 import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
 import { type MountNamespace, mountNamespaces, namespaceOf, nodeNamespaces } from '../../linux/namespaces.ts';
@@ -286,7 +286,8 @@ class Pass implements AttachResult {
 function identify(pid: number): ContainerIdentity {
   try {
     return parseContainerCgroup(readFileSync(`/proc/${pid}/cgroup`, 'utf8'));
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return {};
   }
 }
@@ -294,7 +295,8 @@ function identify(pid: number): ContainerIdentity {
 function readTable(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return '';
   }
 }

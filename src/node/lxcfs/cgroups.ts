@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { errorCode } from '../../linux/errors.ts';
+import { errorCode, isErrno } from '../../linux/errors.ts';
 
 /**
  * The node's cgroup tree, also from inside a container that has a cgroup namespace of its own: the first process is the node's.
@@ -73,7 +73,9 @@ function remove(path: string): void {
 function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'latin1');
-  } catch {
+  } catch (error) {
+    // There is no such hierarchy, or not seen from here (EACCES: the first process is not ours to look through).
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'ESRCH', 'ENODEV')) throw error;
     return undefined;
   }
 }

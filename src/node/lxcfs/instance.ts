@@ -71,7 +71,7 @@ export class Instance {
         this.phase = 'ready';
         return undefined;
       } catch {
-        // Hung, since it was read from a moment ago.
+        // NamespaceHangs: it hung since it was read from a moment ago; or the supervisor is closing.
       }
     }
     return `lxcfs ${this.record.version} is not fit: ${'detail' in result ? result.detail : 'a reader had to wait for ever'}`;

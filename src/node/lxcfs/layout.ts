@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
+import { isErrno } from '../../linux/errors.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { detachMount } from '../../linux/mounts.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
@@ -95,7 +96,9 @@ export function removeInstance(runDir: RunDir, id: string): void {
 export function publishedId({ work }: RunDir): string | undefined {
   try {
     return new RegExp(`^${INSTANCES}/(\\d+)/`).exec(readlinkSync(`${work}/${PUBLISHED}`))?.[1];
-  } catch {
+  } catch (error) {
+    // EINVAL: it is no link.
+    if (!isErrno(error, 'ENOENT', 'EINVAL')) throw error;
     return undefined;
   }
 }

@@ -4,7 +4,7 @@ import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'nod
 import { Socket } from 'node:net';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorCode } from '../../linux/errors.ts';
+import { errorCode, isErrno, isUnreadableProcess } from '../../linux/errors.ts';
 import { abortFuse } from '../../linux/fuse.ts';
 import { check, libc } from '../../linux/libc.ts';
 import { openPidfd, signalPidfd, startTimeOf } from '../../linux/pidfd.ts';
@@ -217,7 +217,8 @@ const said = (output: readonly string[]): string => (output.length > 0 ? `: ${ou
 function protectFromOom(pid: number, log: Logger): void {
   try {
     writeFileSync(`/proc/${pid}/oom_score_adj`, OOM_SCORE);
-  } catch {
+  } catch (error) {
+    if (!isErrno(error, 'EACCES', 'EPERM', 'ENOENT', 'ESRCH')) throw error;
     log.warn(`lxcfs is not protected from the OOM killer: CAP_SYS_RESOURCE is missing (${readScore(pid)})`);
   }
 }
@@ -225,7 +226,8 @@ function protectFromOom(pid: number, log: Logger): void {
 function readScore(pid: number): string {
   try {
     return `oom_score_adj is ${readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim()}`;
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return 'it has ended';
   }
 }
@@ -250,6 +252,7 @@ function readLog(path: string, onLine: (line: string) => void): Socket | undefin
     socket.unref();
     return socket;
   } catch {
+    // ENOENT: it was removed meanwhile. Whatever else it is, an instance works without its log.
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { runChild } from '../../linux/child.ts';
-import { errorCode } from '../../linux/errors.ts';
+import { errorCode, isErrno } from '../../linux/errors.ts';
 
 /** The lxcfs of this machine, and what it can do. */
 export interface Program {
@@ -93,7 +93,8 @@ export const fingerprintNow = ({ path }: Program, earlier: string): string => {
 function target(path: string): string {
   try {
     return realpathSync(path);
-  } catch {
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
     return path;
   }
 }

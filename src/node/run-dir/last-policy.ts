@@ -1,4 +1,5 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { isErrno } from '../../linux/errors.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { findRunDir, type RunDir } from './run-dir.ts';
 
@@ -29,7 +30,7 @@ export function readLastPolicy(runDirPath: string, file: string): LastPolicy | u
       runDir.close();
     }
   } catch {
-    // Whoever opens the run dir will say what is the matter with it.
+    // Whatever it is, the start of the daemon meets it next, and says so.
     return undefined;
   }
 }
@@ -56,7 +57,9 @@ function read(runDir: RunDir, file: string): LastPolicy | undefined {
   try {
     const last = JSON.parse(readFileSync(`${runDir.work}/${NAME}`, 'utf8')) as LastPolicy;
     return last.file === file ? last : undefined;
-  } catch {
+  } catch (error) {
+    // There is none, or a daemon was killed while the node ran out of memory for it.
+    if (!(error instanceof SyntaxError) && !isErrno(error, 'ENOENT')) throw error;
     return undefined;
   }
 }
