@@ -27,7 +27,7 @@ RUN hotmount node --help && hotmount lxcfs --help \
     import('/hotmount/' + path).catch(() => {})" \
   && install -d -o 1000 -g 1000 .compile-cache \
   && setpriv --reuid=1000 --regid=1000 --clear-groups sh -ec "hotmount --version; hotmount webhook --help; \
-    node -e \"for (const name of ['admission/index', 'admission/issue', 'kubernetes/index']) import('/hotmount/src/' + name + '.ts'); import('@kubernetes/client-node')\"" \
+    node -e \"for (const name of ['admission/index', 'admission/certificates/issue', 'kubernetes/index']) import('/hotmount/src/' + name + '.ts'); import('@kubernetes/client-node')\"" \
   && chown -R 0:0 .compile-cache && chmod -R a+rX,go-w .compile-cache
 # The image's own unprivileged user, by number: kubelets check runAsNonRoot by it.
 USER 1000:1000

@@ -35,7 +35,7 @@ interface Row {
   readonly text: string;
 }
 
-/** The leaves: what has a description of its own, or no properties. The policy is one, and has its own document. */
+/** The leaves: what has no described properties. The policy is one, and has its own document. */
 function describeValues(schema: JsonObject, values: JsonObject, prefix = ''): Row[] {
   const properties = isObject(schema['properties']) ? schema['properties'] : {};
   return Object.entries(properties).flatMap(([name, property]): Row[] => {
@@ -44,12 +44,13 @@ function describeValues(schema: JsonObject, values: JsonObject, prefix = ''): Ro
     const value = values[name];
     const text = typeof property['description'] === 'string' ? property['description'] : '';
     if (key === 'policy') return [{ key, value: 'the built-in policy', text }];
-    const inner = key === 'certificates' || isObject(property['properties']);
-    if (inner && isObject(value) && name !== 'resources') {
-      return describeValues(property, value, `${key}.`);
-    }
+    if (isObject(value) && hasDescribedProperties(property)) return describeValues(property, value, `${key}.`);
     return [{ key, value, text }];
   });
 }
+
+const hasDescribedProperties = ({ properties }: JsonObject): boolean =>
+  isObject(properties) &&
+  Object.values(properties).some((each) => isObject(each) && (each['description'] || hasDescribedProperties(each)));
 
 if (import.meta.main) for (const [file, text] of generated()) writeFileSync(file, text);

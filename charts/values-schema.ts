@@ -17,27 +17,44 @@ const resources = z
     requests: z.record(z.string(), quantity).optional(),
     limits: z.record(z.string(), quantity).optional(),
   })
-  .describe('CPU and memory of each pod');
+  .describe('CPU and memory of each pod; null: none, for a vertical autoscaler to set');
 
+/** What is optional here can be taken away with null, for which helm leaves the key out. */
 const pods = {
-  resources,
-  priorityClassName: z.string().describe('empty: none'),
-  nodeSelector: labels.describe('which nodes'),
-  tolerations: objects.describe('of taints'),
-  affinity: object.describe('of the pods'),
-  podAnnotations: labels.describe('of the pods'),
-  podLabels: labels.describe('of the pods'),
+  resources: resources.optional(),
+  priorityClassName: z.string().describe('empty: none').optional(),
+  nodeSelector: labels.describe('which nodes').optional(),
+  tolerations: objects.describe('of taints').optional(),
+  affinity: object.describe('of the pods').optional(),
+  podAnnotations: labels.describe('of the pods').optional(),
+  podLabels: labels.describe('of the pods').optional(),
+  serviceAccount: z
+    .strictObject({
+      create: z.boolean(),
+      name: z.string(),
+      annotations: labels.optional(),
+    })
+    .describe('whether the chart makes one, its name (empty: the chart chooses), and annotations'),
+  updateStrategy: object.describe('empty: the new pod serves before the old one goes').optional(),
+  extraArgs: z.array(z.string()).describe('flags of the program').optional(),
+  extraEnv: objects.describe('environment variables').optional(),
+  extraVolumes: objects.describe('volumes of the pods').optional(),
+  extraVolumeMounts: objects.describe('of the container').optional(),
 };
+
+const port = z.int().min(1).max(65535);
+const failurePolicy = z.enum(['Fail', 'Ignore']);
 
 const logLevel = z.enum(LOG_LEVELS).describe('how much to log');
 
 export const valuesSchema = z.strictObject({
   image: z.strictObject({
-    repository: z.string().min(1).describe('the image, without its tag'),
-    tag: z.string().describe("empty: the chart's appVersion"),
+    repository: z.string().describe('required: the image, without its tag'),
+    tag: z.union([z.string(), z.int()]).describe("empty: the chart's appVersion"),
     digest: z.string().meta({ pattern: '^(sha256:[0-9a-f]{64})?$' }).describe('instead of the tag, such as sha256:…'),
     pullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).describe('when to pull it'),
     pullSecrets: z.array(z.strictObject({ name: z.string() })).describe('Secrets of the registry'),
+    architectures: z.array(z.string()).min(1).describe('that the image is made for: pods go to no other nodes'),
   }),
   nameOverride: z.string().describe("instead of the chart's name, in names and labels"),
   fullnameOverride: z.string().describe('instead of the release and chart names, in names'),
@@ -70,6 +87,26 @@ export const valuesSchema = z.strictObject({
       .max(3600)
       .describe('how long new connections are taken after it was told to stop; idle ones are waited for'),
     excludedNamespaces: z.array(z.string()).describe("besides the release's own: their pods never meet the webhook"),
+    failurePolicy: z
+      .strictObject({
+        pods: failurePolicy,
+        defaults: failurePolicy,
+        workloads: failurePolicy,
+        policy: failurePolicy,
+      })
+      .describe('of each entry of the webhook configurations: what becomes of objects while the webhook is away'),
+    timeoutSeconds: z.int().min(1).max(30).describe('how long API servers wait for an answer'),
+    namespaceSelector: object.describe(
+      'of the namespaces that the webhook is asked about, besides `excludedNamespaces`',
+    ),
+    objectSelector: object.describe('of the pods and workloads that the webhook is asked about').optional(),
+    hostNetwork: z.boolean().describe('where API servers cannot reach addresses of pods'),
+    dnsPolicy: z.string().describe('empty: as fits hostNetwork'),
+    ports: z
+      .strictObject({ https: port, metrics: port, health: port })
+      .describe('that the pods listen on; with hostNetwork, ports of the nodes'),
+    service: z.strictObject({ port, metricsPort: port, annotations: labels.optional() }).describe('of the Service'),
+    topologySpreadConstraints: objects.describe('empty: over the nodes, as far as there are any').optional(),
     clientCa: z.strictObject({
       secret: z
         .string()
@@ -79,11 +116,18 @@ export const valuesSchema = z.strictObject({
     podDisruptionBudget: z.boolean().describe('one replica at a time'),
     ...pods,
   }),
-  node: z.strictObject({ enabled: z.boolean().describe('media and devices'), logLevel, ...pods }),
+  node: z.strictObject({
+    enabled: z.boolean().describe('media and devices'),
+    logLevel,
+    ports: z.strictObject({ metrics: port }).describe('that the pods listen on'),
+    ...pods,
+  }),
   lxcfs: z.strictObject({ enabled: z.boolean().describe('a truthful /proc'), ...pods }),
   networkPolicy: z.strictObject({
     enabled: z.boolean().describe('limit who reaches the pods, and whom they reach'),
     metricsFrom: objects.describe('peers that may read the metrics; empty: everybody'),
+    apiServerPorts: z.array(port).min(1).describe('that the webhook reaches API servers on'),
+    apiServer: objects.describe('peers that are API servers; empty: any address'),
   }),
   monitoring: z.strictObject({
     serviceMonitor: z.boolean().describe("a ServiceMonitor and a PodMonitor, for Prometheus' operator"),
@@ -92,6 +136,13 @@ export const valuesSchema = z.strictObject({
     interval: z.string().describe('between scrapes'),
     labels: labels.describe('by which Prometheus selects monitors and rules'),
   }),
+  openshift: z.strictObject({ enabled: z.boolean().describe("binds OpenShift's security context constraints") }),
   cleanup: z.boolean().describe('before uninstalling: pods that take everything off the nodes, instead of the daemons'),
-  global: object.optional().describe('helm gives it to every chart; unused'),
+  global: z
+    .looseObject({
+      imageRegistry: z.string().nullable().optional(),
+      imagePullSecrets: z.array(z.union([z.string(), z.strictObject({ name: z.string() })])).optional(),
+    })
+    .optional()
+    .describe('of a parent chart: imageRegistry goes before image.repository'),
 });

@@ -12,7 +12,7 @@ import { defaultPolicy, parsePolicy } from '../../src/policy/index.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
 import { CHART } from './installation.ts';
 import { namespace } from './objects.ts';
-import { MATRIX, WITH_OPERATORS } from './values.ts';
+import { MATRIX, REQUIRED, WITH_OPERATORS } from './values.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: rendered objects, of which each test looks at a few fields
 type Rendered = any;
@@ -25,7 +25,7 @@ describeInCluster('the chart', (cluster) => {
 
   const render = async (values: JsonObject, ...args: string[]): Promise<string> => {
     const command = ['template', 'hotmount', CHART, '-n', 'rendered', '-f', '-', ...args];
-    const { code, stdout, stderr } = await cluster().tryHelm(command, JSON.stringify(values));
+    const { code, stdout, stderr } = await cluster().tryHelm(command, JSON.stringify({ ...REQUIRED, ...values }));
     expect(code, stderr).toBe(0);
     return stdout;
   };
@@ -77,9 +77,103 @@ describeInCluster('the chart', (cluster) => {
       "additional properties 'namespace' not allowed",
     ],
     ['an unknown class of values', { policy: { onViolation: 'explode' } }, '/policy/onViolation'],
+    [
+      'a time that API servers refuse',
+      { webhook: { timeoutSeconds: 31 } },
+      "'/webhook/timeoutSeconds': maximum: got 31, want 30",
+    ],
+    ['no image', { image: {} }, 'set image.repository=registry.example/hotmount'],
+    ['a name in capitals', { fullnameOverride: 'UPPER_case' }, 'such as "upper-case"'],
+    [
+      'a Secret without a name',
+      { certificates: { source: 'existingSecret' } },
+      'set certificates.existingSecret.name to the name of a Secret',
+    ],
+    [
+      'an issuer without a name',
+      { certificates: { source: 'certManager' } },
+      'set certificates.certManager.issuerRef.name',
+    ],
+    [
+      'a Secret that nothing uses',
+      { certificates: { existingSecret: { name: 'tls' } } },
+      'set certificates.source=existingSecret, or leave it out',
+    ],
+    ['names of clients without a CA', { webhook: { clientCa: { names: ['a'] } } }, 'needs webhook.clientCa.secret'],
+    ['one port twice', { webhook: { ports: { health: 8443 } } }, 'needs a port of its own'],
+    [
+      'no account',
+      { node: { serviceAccount: { create: false } } },
+      'set node.serviceAccount.name to the ServiceAccount that you made',
+    ],
   ])('is refused with %s', async (_, values, message) => {
-    const { code, stderr } = await cluster().tryHelm(['template', CHART, '-f', '-'], JSON.stringify(values));
+    const { code, stderr } = await cluster().tryHelm(
+      ['template', CHART, '-f', '-'],
+      JSON.stringify({ ...REQUIRED, ...values }),
+    );
     expect([code, stderr]).toEqual([1, expect.stringContaining(message)]);
+  });
+
+  test('says everything that is wrong at once', async () => {
+    const values = { certificates: { source: 'certManager' }, nameOverride: 'A' };
+    const { stderr } = await cluster().tryHelm(['template', CHART, '-f', '-'], JSON.stringify(values));
+    expect(stderr.match(/^- .*/gm)).toHaveLength(3);
+  });
+
+  test('takes images from where the values say', async () => {
+    const images = async (values: JsonObject) => {
+      const pods = (await objects(values)).flatMap(({ spec }) => spec?.template?.spec ?? []);
+      return [...new Set(pods.flatMap(({ containers }) => containers.map(({ image }: Rendered) => image)))];
+    };
+    const repository = 'registry.example/hotmount';
+    expect(await images({ image: { repository, tag: 5 } })).toEqual([`${repository}:5`]);
+    expect(await images({ image: { repository, tag: 20261129 } })).toEqual([`${repository}:20261129`]);
+    expect(await images({ image: { repository: 'a/b', tag: 'c' }, global: { imageRegistry: 'mirror/' } })).toEqual([
+      'mirror/a/b:c',
+    ]);
+  });
+
+  test('goes to no node that the image is not made for, whatever affinity the values have', async () => {
+    const term = { matchExpressions: [{ key: 'disk', operator: 'Exists' }] };
+    const affinity = {
+      nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [term, term] } },
+      podAntiAffinity: {},
+    };
+    const all = await objects({ webhook: { affinity }, node: { affinity: {} } });
+    const termsOf = (kind: string, name: string) =>
+      find(all, kind, name).spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution
+        .nodeSelectorTerms;
+    const ours = [
+      { key: 'kubernetes.io/os', operator: 'In', values: ['linux'] },
+      { key: 'kubernetes.io/arch', operator: 'In', values: ['amd64', 'arm64'] },
+    ];
+    const [disk] = term.matchExpressions;
+    expect(termsOf('Deployment', 'hotmount-webhook')).toEqual([
+      { matchExpressions: [disk, ...ours] },
+      { matchExpressions: [disk, ...ours] },
+    ]);
+    expect(termsOf('DaemonSet', 'hotmount-node')).toEqual([{ matchExpressions: ours }]);
+  });
+
+  test('has the ports, selectors and failure policies of the values', async () => {
+    const all = await objects(MATRIX['the network of the nodes'] ?? {});
+    const { spec } = find(all, 'Deployment', 'hotmount-webhook').spec.template;
+    expect(spec).toMatchObject({ hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' });
+    expect(spec.containers[0].args).toEqual(expect.arrayContaining(['--port=9443', '--health-port=9081']));
+    expect(spec.containers[0].ports.map(({ containerPort }: Rendered) => containerPort)).toEqual([9443, 9080, 9081]);
+    const { webhooks } = find(all, 'MutatingWebhookConfiguration', 'hotmount');
+    expect(webhooks[0].clientConfig.service.port).toBe(8443);
+
+    const others = await objects(MATRIX['other failure policies and selectors'] ?? {});
+    const changed = find(others, 'MutatingWebhookConfiguration', 'hotmount').webhooks;
+    expect(changed.map(({ failurePolicy }: Rendered) => failurePolicy)).toEqual(['Ignore', 'Ignore', 'Fail']);
+    expect(changed[1].namespaceSelector).toEqual({
+      matchLabels: { 'hotmount.io/defaults': 'enabled', hotmount: 'yes' },
+      matchExpressions: [
+        { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: ['kube-system', 'rendered'] },
+        { key: 'team', operator: 'Exists' },
+      ],
+    });
   });
 
   test('holds the built-in policy by default, as the program reads it', async () => {

@@ -8,7 +8,7 @@ import { goModules } from './go-modules.ts';
 import { CHART } from './installation.ts';
 import { MinorSchema } from './minor-schema.ts';
 import { namespace } from './objects.ts';
-import { MATRIX, WITH_OPERATORS } from './values.ts';
+import { MATRIX, REQUIRED, WITH_OPERATORS } from './values.ts';
 
 /** From the oldest that the chart claims to the one that the tests run. */
 const MINORS = (() => {
@@ -30,7 +30,7 @@ const CRDS: ReadonlyArray<readonly [module: string, file: string]> = [
 describeInCluster('what the chart renders', (cluster) => {
   const render = async (values: JsonObject): Promise<string> => {
     const command = ['template', 'hotmount', CHART, '-n', 'compatible', '-f', '-'];
-    const { code, stdout, stderr } = await cluster().tryHelm(command, JSON.stringify(values));
+    const { code, stdout, stderr } = await cluster().tryHelm(command, JSON.stringify({ ...REQUIRED, ...values }));
     expect(code, stderr).toBe(0);
     return stdout;
   };

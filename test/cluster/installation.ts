@@ -6,6 +6,7 @@ import { freePorts } from '../ports.ts';
 import type { Cluster } from './cluster.ts';
 import { FakeKubeProxy } from './fake-kube-proxy.ts';
 import { ServerProcess } from './server-process.ts';
+import { REQUIRED } from './values.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 export const CHART = join(CHECKOUT, 'charts/hotmount');
@@ -73,7 +74,7 @@ export class Installation {
   }
 
   async helm(...args: string[]): Promise<string> {
-    const values = JSON.stringify(this.#options.values ?? {});
+    const values = JSON.stringify({ ...REQUIRED, ...this.#options.values });
     const result = await this.#cluster.tryHelm([...args, '-n', this.namespace, '-f', '-'], values);
     if (result.code !== 0) throw new Error(result.stderr);
     return result.stdout;

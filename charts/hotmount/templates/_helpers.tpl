@@ -24,14 +24,19 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{/* A tag such as 5 or 20261129 is a number to YAML, and a large one a float. */}}
 {{- define "hotmount.image" -}}
 {{- with .Values.image -}}
-{{- if .digest -}}
-{{ .repository }}@{{ .digest }}
-{{- else -}}
-{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- $tag := .tag -}}
+{{- if kindIs "float64" $tag -}}{{- $tag = int64 $tag -}}{{- end -}}
+{{- with ($.Values.global | default dict).imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ $tag | default $.Chart.AppVersion }}{{ end }}
 {{- end -}}
 {{- end -}}
+
+{{/* The ServiceAccount of a component: `name` is the one that the chart makes, `values` are the component's. */}}
+{{- define "hotmount.account" -}}
+{{- .values.serviceAccount.name | default .name -}}
 {{- end -}}
 
 {{- define "hotmount.policyName" -}}
@@ -57,7 +62,7 @@ service:
   name: {{ include "hotmount.webhookName" .root }}
   namespace: {{ .root.Release.Namespace }}
   path: {{ .path }}
-  port: 443
+  port: {{ .root.Values.webhook.service.port }}
 {{- if and (eq .root.Values.certificates.source "existingSecret") .root.Values.certificates.existingSecret.caBundle }}
 caBundle: {{ .root.Values.certificates.existingSecret.caBundle }}
 {{- end }}
@@ -75,6 +80,17 @@ annotations:
 - key: kubernetes.io/metadata.name
   operator: NotIn
   values: {{ append .Values.webhook.excludedNamespaces .Release.Namespace | uniq | toJson }}
+{{- with .Values.webhook.namespaceSelector.matchExpressions }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Which namespaces an entry is for: `labels` are the entry's own. */}}
+{{- define "hotmount.namespaceSelector" -}}
+{{- with merge (dict) (.labels | default dict) (.root.Values.webhook.namespaceSelector.matchLabels | default dict) }}
+matchLabels: {{- toYaml . | nindent 2 }}
+{{- end }}
+matchExpressions: {{- include "hotmount.notExcluded" .root | nindent 2 }}
 {{- end -}}
 
 {{/*
@@ -99,6 +115,27 @@ has({{ . }}.annotations) && (size({{ . }}.annotations) > 2000 || {{ . }}.annotat
 )
 {{- end -}}
 
+{{/*
+The affinity of pods that run our image: the values', and no node of an architecture that the image is not made for. Terms are alternatives, so
+that each gets the requirement.
+*/}}
+{{- define "hotmount.affinity" -}}
+{{- $affinity := deepCopy (.values.affinity | default dict) -}}
+{{- $node := $affinity.nodeAffinity | default dict -}}
+{{- $required := $node.requiredDuringSchedulingIgnoredDuringExecution | default dict -}}
+{{- $ours := list
+  (dict "key" "kubernetes.io/os" "operator" "In" "values" (list "linux"))
+  (dict "key" "kubernetes.io/arch" "operator" "In" "values" .root.Values.image.architectures) -}}
+{{- $terms := list -}}
+{{- range $required.nodeSelectorTerms | default (list dict) -}}
+{{- $terms = append $terms (merge (dict "matchExpressions" (concat (.matchExpressions | default list) $ours)) .) -}}
+{{- end -}}
+{{- $_ := set $required "nodeSelectorTerms" $terms -}}
+{{- $_ := set $node "requiredDuringSchedulingIgnoredDuringExecution" $required -}}
+{{- $_ := set $affinity "nodeAffinity" $node -}}
+{{- toYaml $affinity -}}
+{{- end -}}
+
 {{/* What all pods have in common: `values` are those of one kind of them, `root` is the chart's whole context. */}}
 {{- define "hotmount.scheduling" -}}
 {{- with .values.priorityClassName }}
@@ -110,10 +147,11 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 {{- with .values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.image.pullSecrets }}
-imagePullSecrets: {{- toYaml . | nindent 2 }}
+affinity: {{- include "hotmount.affinity" . | nindent 2 }}
+{{- with concat .root.Values.image.pullSecrets ((.root.Values.global | default dict).imagePullSecrets | default list) }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name") }}
+  {{- end }}
 {{- end }}
 {{- end -}}
