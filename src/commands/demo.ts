@@ -12,7 +12,7 @@ import { SCENES, type Scene } from './demo/scenes.ts';
 import { type Screen, showScene } from './demo/show.ts';
 import { fail } from './fail.ts';
 import { BadInput } from './inject/bad-input.ts';
-import { readInputs } from './inject/inputs.ts';
+import { findInputs } from './inject/inputs.ts';
 import { parseManifests } from './inject/manifests.ts';
 import { namespaceLabelsIn } from './inject/objects.ts';
 
@@ -93,8 +93,10 @@ function start(policyFile: string, namespaceLabels: (namespace: string) => Label
 }
 
 async function read(file: string): Promise<JsonObject[]> {
-  const sources = await readInputs([file], { recursive: false, readStdin: async () => Buffer.of() });
-  return sources.flatMap((source) => parseManifests(source).manifests.flatMap(({ value }) => (value ? [value] : [])));
+  const inputs = await findInputs([file], { recursive: false, readStdin: async () => Buffer.of() });
+  return inputs.flatMap((input) =>
+    parseManifests(input.read()).manifests.flatMap(({ value }) => (value ? [value] : [])),
+  );
 }
 
 const introduction = ({ url }: Webhook): string =>

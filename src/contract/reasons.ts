@@ -136,7 +136,7 @@ export const REASONS = {
   },
   host_network_conflict: {
     kind: 'conflict',
-    sentence: 'the pod has {what}, which the API server refuses on the host network that {annotation} needs',
+    sentence: 'the pod has {what}, which does not go with the host network that {annotation} needs',
     remedy: 'remove it, or the annotation',
   },
 

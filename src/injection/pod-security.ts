@@ -10,6 +10,9 @@ const ENFORCE_LABEL = 'pod-security.kubernetes.io/enforce';
 /** The level that the namespace is known to enforce. Without the label, the cluster's default does, which nobody can tell us. */
 const enforced = (labels: Labels | undefined): string | undefined => labels?.[ENFORCE_LABEL];
 
+/** Whether the namespace is known to enforce a level. */
+export const isPodSecurityEnforced = (labels: Labels | undefined): boolean => enforced(labels) !== undefined;
+
 /** `restricted` forbids what `baseline` does, too. */
 const forbids = (level: string | undefined, exposure: Exposure): boolean =>
   level === 'restricted' || (level === 'baseline' && exposure.level === 'baseline');

@@ -8,8 +8,19 @@ import { quote } from '../contract/suggest.ts';
  */
 export class ObjectError extends Error {
   override name = 'ObjectError';
+  readonly #field: string;
+  readonly #expected: string;
+  readonly #found: unknown;
   constructor(field: string, expected: string, found: unknown) {
     super(`${field}: expected ${expected}, found ${quote(found)}`);
+    this.#field = field;
+    this.#expected = expected;
+    this.#found = found;
+  }
+
+  /** The same of an object that lies in another, in the field `parent`. */
+  in(parent: string): ObjectError {
+    return new ObjectError(join(parent, this.#field), this.#expected, this.#found);
   }
 }
 

@@ -93,8 +93,17 @@ export function injectManifest(object: JsonObject, context: Context, policy: Pol
   if (!path || !template) {
     return { object, warnings: [], denials: [], summary: { outcome: carried.outcome, entries: [], rules: [] } };
   }
-  const { pod, ...result } = inject(template, context, policy);
+  const { pod, ...result } = injectTemplate(template, path, context, policy);
   return { ...result, object: result.denials.length > 0 ? object : edit(carried.object, path, () => pod) };
+}
+
+/** As a pod. Throws ObjectError for fields of the workload. */
+function injectTemplate(template: JsonObject, path: Path, context: Context, policy: Policy): InjectResult {
+  try {
+    return inject(template, context, policy);
+  } catch (error) {
+    throw error instanceof ObjectError ? error.in(path.join('.')) : error;
+  }
 }
 
 /** What the workload's pods would get. Its template is not ours to reject: only what can be told is told. */
@@ -105,7 +114,7 @@ function preview(
 ): { result: InjectResult | undefined; warnings: readonly Finding[] } {
   const path = templatePath(workload);
   const template = path && at(workload, path);
-  if (!template) return { result: undefined, warnings: [] };
+  if (!path || !template) return { result: undefined, warnings: [] };
   try {
     const result = inject(template, context, policy);
     const kind = String(workload['kind']);

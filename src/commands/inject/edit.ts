@@ -13,25 +13,41 @@ const MAX_ROUNDS = 8;
  * value; where that fails, as with keys that are mappings, the document is written anew as a whole, without its comments.
  */
 export function editManifest(manifest: Manifest, after: JsonObject): string {
-  if (after === manifest.value) return manifest.text;
-  let { text } = manifest;
+  return after === manifest.value ? manifest.text : asWritten(manifest, edited(manifest, after));
+}
+
+function edited(manifest: Manifest, after: JsonObject): string {
+  let text = manifest.readable;
   let before: unknown = manifest.value;
   let tree = manifest.tree();
   const style = styleOf(tree, text);
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const edited = splice(text, tree, before, after, style);
-    const read = edited === undefined ? undefined : readDocument(edited);
-    if (edited === undefined || !read) break;
-    if (isDeepStrictEqual(read.value, after)) return edited;
-    text = edited;
+    const spliced = splice(text, tree, before, after, style);
+    const read = spliced === undefined ? undefined : readDocument(spliced);
+    if (spliced === undefined || !read) break;
+    if (isDeepStrictEqual(read.value, after)) return spliced;
+    text = spliced;
     before = read.value;
     tree = read.tree;
   }
   return rewrite(manifest, after);
 }
 
+/** Around what has changed, the text as it came rather than as it could be read; in it, the same line ends. */
+function asWritten({ text, readable }: Manifest, edited: string): string {
+  if (text === readable) return edited;
+  const shorter = Math.min(readable.length, edited.length);
+  let head = 0;
+  while (head < shorter && readable[head] === edited[head]) head += 1;
+  let tail = 0;
+  while (tail < shorter - head && readable.at(-1 - tail) === edited.at(-1 - tail)) tail += 1;
+  const changed = edited.slice(head, edited.length - tail);
+  const own = text.includes('\n') ? changed : changed.replaceAll('\n', '\r');
+  return text.slice(0, head) + own + text.slice(text.length - tail);
+}
+
 /** What stands around the object, comments and `---`, stays. */
-function rewrite({ text, format, tree }: Manifest, after: JsonObject): string {
+function rewrite({ readable: text, format, tree }: Manifest, after: JsonObject): string {
   const { root, base } = tree();
   const style = styleOf({ root, base }, text);
   const [start, end] = root?.range?.map((at) => at - base) ?? [text.indexOf('{'), text.trimEnd().length];

@@ -1,26 +1,20 @@
 import { PREFIX } from '../../contract/annotations.ts';
-import { isObject, type JsonObject, type Labels } from '../../contract/json.ts';
-import type { Finding } from '../../contract/reasons.ts';
+import { isObject, type Json, type JsonObject, type Labels } from '../../contract/json.ts';
+import { REASONS, type Reason } from '../../contract/reasons.ts';
+import { quote } from '../../contract/suggest.ts';
 import type { VolumeKind } from '../../contract/volumes.ts';
-import { injectManifest, ObjectError, type Summary, templatePath } from '../../injection/index.ts';
+import { type Entry, injectManifest, isPodSecurityEnforced, ObjectError, templatePath } from '../../injection/index.ts';
 import { NamespaceLabelsUnknownError, type Policy } from '../../policy/index.ts';
-import { BadInput } from './bad-input.ts';
 import type { Manifest } from './manifests.ts';
-import {
-  annotationKeys,
-  type Identity,
-  identify,
-  locate,
-  mapObjects,
-  namespaceLabelsIn,
-  objectsIn,
-} from './objects.ts';
+import { annotationKeys, type Identity, identify, locate, mapObjects, type Path } from './objects.ts';
 
 export interface Evaluated {
   readonly manifest: Manifest;
   /** The manifest's very own value where nothing changes; undefined for an empty document. */
   readonly value: JsonObject | undefined;
   readonly verdicts: readonly Verdict[];
+  /** Of items of lists that are no objects. */
+  readonly problems: readonly Remark[];
 }
 
 /** What becomes of one object. */
@@ -28,16 +22,23 @@ export interface Verdict {
   readonly identity: Identity;
   readonly before: JsonObject;
   readonly after: JsonObject;
-  readonly summary: Summary;
+  readonly entries: readonly Entry[];
+  /** Why nothing was added. undefined: it is of a kind that hotmount does not cover. */
+  readonly outcome: string | undefined;
   readonly remarks: readonly Remark[];
 }
 
-/** One line for the user. `denied`: the object, or the pods of it, would not be admitted; it stays as it came. */
+/**
+ * One line for the user. `denied`: the object, or the pods of it, would not be admitted; it stays as it came. `error`: it is no object
+ * that Kubernetes would take; it stays, too.
+ */
 export interface Remark {
-  readonly severity: 'denied' | 'warning' | 'note';
+  readonly severity: 'error' | 'denied' | 'warning' | 'note';
   /** `FILE:LINE:COLUMN` */
   readonly place: string;
   readonly message: string;
+  /** That of a namespace's Pod Security level: which is said once for all objects of the namespace. */
+  readonly podSecurity?: { readonly isEnforced: boolean };
 }
 
 export interface EvaluateOptions {
@@ -48,64 +49,109 @@ export interface EvaluateOptions {
   readonly namespaceLabels: Labels | undefined;
   /** undefined: csi. */
   readonly volumes: VolumeKind | undefined;
+  /** Those, by name. */
+  readonly known: ReadonlyMap<string, Labels>;
 }
 
-/** Injects all objects of all manifests. Throws BadInput for objects that are malformed, naming all of them. */
-export function evaluate(manifests: readonly Manifest[], options: EvaluateOptions): Evaluated[] {
-  const known = namespaceLabelsIn(manifests.flatMap(({ value }) => (value ? objectsIn(value) : [])));
-  const problems: string[] = [];
-  const evaluated = manifests.map((manifest): Evaluated => {
-    const verdicts: Verdict[] = [];
-    const value =
-      manifest.value &&
-      mapObjects(manifest.value, (object, path) => {
-        const place = (message: string) => locate(manifest, path, message);
-        try {
-          const verdict = evaluateObject(object, place, known, options);
-          verdicts.push(verdict);
-          return verdict.after;
-        } catch (error) {
-          if (!(error instanceof ObjectError)) throw error;
-          const { kind, namespace, name } = identify(object, options.namespace);
-          problems.push(`${place(error.message)}: ${kind} ${namespace}/${name}: ${error.message}`);
-          return object;
-        }
-      });
-    return { manifest, value, verdicts };
-  });
-  if (problems.length > 0) throw new BadInput(problems);
-  return evaluated;
+/** Injects all objects of a manifest. What is wrong with one is said of that one, which stays as it came; the others are injected. */
+export function evaluate(manifest: Manifest, options: EvaluateOptions): Evaluated {
+  const verdicts: Verdict[] = [];
+  const problems: Remark[] = [];
+  const placeAt = (path: Path) => (message: string) => locate(manifest, path, message);
+  const value =
+    manifest.value &&
+    mapObjects(
+      manifest.value,
+      (object, path) => {
+        const verdict = evaluateObject(object, placeAt(path), options);
+        verdicts.push(verdict);
+        return verdict.after;
+      },
+      (odd, path) => {
+        const expected = typeof path.at(-1) === 'number' ? 'an object' : 'a list';
+        const message = `${fieldOf(path)}: expected ${expected}, found ${quote(odd)}`;
+        problems.push({ severity: 'error', place: placeAt(path)(''), message });
+      },
+    );
+  return { manifest, value, verdicts, problems };
 }
 
-function evaluateObject(
-  object: JsonObject,
-  place: (message: string) => string,
-  known: ReadonlyMap<string, Labels>,
-  { policy, namespace: override, namespaceLabels, volumes }: EvaluateOptions,
-): Verdict {
-  const identity = identify(object, override);
+/** `items[3].items[0]` */
+const fieldOf = (path: Path): string =>
+  path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i > 0 ? '.' : ''}${key}`)).join('');
+
+function evaluateObject(object: JsonObject, place: (message: string) => string, options: EvaluateOptions): Verdict {
+  const identity = identify(object, options.namespace);
   const { namespace } = identity;
-  const labels = labelsFor(namespace, known.get(namespace), namespaceLabels);
-  const remark = (severity: Remark['severity']) => (message: string) => ({ severity, message, place: place(message) });
+  const labels = labelsFor(namespace, options.known.get(namespace), options.namespaceLabels);
+  const remark = (severity: Remark['severity'], message: string): Remark => ({
+    severity,
+    message,
+    place: place(message),
+  });
+  const leftAlone = (outcome: string, remarks: readonly Remark[]): Verdict => ({
+    identity,
+    before: object,
+    after: object,
+    entries: [],
+    outcome,
+    remarks,
+  });
+  const part = partOf(object);
+  if (part !== undefined) {
+    return leftAlone(part, annotationKeys(object).some(isOurs) ? [remark('warning', part)] : []);
+  }
   try {
-    const result = injectManifest(object, { namespace, namespaceLabels: labels, volumes }, policy);
+    const result = injectManifest(
+      object,
+      { namespace, namespaceLabels: labels, volumes: options.volumes },
+      options.policy,
+    );
+    const { entries, outcome } = result.summary;
     const remarks = [
-      ...messages(result.denials).map(remark('denied')),
-      ...messages(result.warnings).map(remark('warning')),
-      ...notCovered(object, identity).map(remark('note')),
+      ...result.denials.map(({ message }) => remark('denied', message)),
+      ...result.warnings.map(({ reason, message }) => ({
+        ...remark('warning', message),
+        ...(reason === 'pod_security' && { podSecurity: { isEnforced: isPodSecurityEnforced(labels) } }),
+      })),
+      ...notCovered(object, identity).map((message) => remark('note', message)),
+      ...misspelt(object).map((message) => remark('warning', message)),
     ];
-    return { identity, before: object, after: result.object, summary: result.summary, remarks };
+    return { identity, before: object, after: result.object, entries, outcome: sentenceOf(outcome), remarks };
   } catch (error) {
+    if (error instanceof ObjectError) return leftAlone(error.message, [remark('error', error.message)]);
     if (!(error instanceof NamespaceLabelsUnknownError)) throw error;
     const message =
       `${error.message}: give them with --namespace-labels (an empty value means none), ` +
       'or add the Namespace to the manifests';
-    const summary: Summary = { outcome: 'namespace_labels_unknown', entries: [], rules: [] };
-    return { identity, before: object, after: object, summary, remarks: [remark('denied')(message)] };
+    return leftAlone(message, [remark('denied', message)]);
   }
 }
 
-const messages = (findings: readonly Finding[]): readonly string[] => findings.map(({ message }) => message);
+const sentenceOf = (outcome: Reason): string | undefined =>
+  outcome === 'unexpected_kind' ? undefined : REASONS[outcome].sentence;
+
+/**
+ * That a pod or a workload has no containers, as in a patch of kustomize, and so nothing can be added to it. Undefined: it has, or it is
+ * none, or something else than a list of them is there, for the core to find.
+ */
+function partOf(object: JsonObject): string | undefined {
+  const isPod = object['kind'] === 'Pod' && object['apiVersion'] === 'v1';
+  const template = isPod ? [] : templatePath(object);
+  if (!template) return undefined;
+  const path = [...template, 'spec', 'containers'];
+  let value: Json = object;
+  for (const key of path) {
+    if (!isObject(value)) return undefined;
+    value = value[key] ?? null;
+    if (value === null || (key === 'containers' && Array.isArray(value) && value.length === 0)) {
+      return `it has no ${path.join('.')}, and goes through as it is: where it is a patch, inject what is built with it (kustomize build DIR | hotmount inject)`;
+    }
+  }
+  return undefined;
+}
+
+const isOurs = (key: string): boolean => key.startsWith(PREFIX);
 
 /** The API server gives each namespace its name as a label (apiserver, NamespaceDefaultLabelName). */
 function labelsFor(namespace: string, known: Labels | undefined, given: Labels | undefined): Labels | undefined {
@@ -118,11 +164,17 @@ function notCovered(object: JsonObject, { apiVersion, kind }: Identity): string[
   if (typeof object['kind'] !== 'string' || typeof object['apiVersion'] !== 'string') {
     return ['without apiVersion and kind it is no Kubernetes object, and goes through as it is'];
   }
-  const key = annotationKeys(object).find((name) => name.startsWith(PREFIX));
+  const key = annotationKeys(object).find(isOurs);
   if (isCovered || key === undefined || isControlled(object)) return [];
   return [
     `annotation ${key} is not acted upon: hotmount does not cover ${kind} of ${apiVersion}. On a pod template it takes effect when the webhook sees the pods`,
   ];
+}
+
+/** Of annotations whose prefix is ours but for the case: Kubernetes takes them for another's. */
+function misspelt(object: JsonObject): string[] {
+  const keys = annotationKeys(object).filter((key) => !isOurs(key) && isOurs(key.toLowerCase()));
+  return keys.map((key) => `annotation ${key} is not hotmount's: did you mean ${key.toLowerCase()}?`);
 }
 
 function isControlled({ metadata }: JsonObject): boolean {

@@ -1,28 +1,25 @@
 import {
-  type Alias,
   Composer,
-  type Document,
   type ErrorCode,
   isAlias,
   LineCounter,
   type Node,
-  type ParsedNode,
   Parser,
   parseDocument,
   visit,
+  type Document as YamlDocument,
 } from 'yaml';
 import { isObject, type JsonObject } from '../../contract/json.ts';
 import { quote } from '../../contract/suggest.ts';
+import { cut, type Document } from './documents.ts';
 import type { Source } from './inputs.ts';
 import { PARSE_OPTIONS, TO_JS_OPTIONS } from './yaml.ts';
+import { inPlainWords } from './yaml-problems.ts';
 
-/** One document of a file, with every byte up to the next one: the texts of all manifests of a file, joined, are the file. */
-export interface Manifest {
-  readonly source: Source;
-  /** Of `text` in the source. */
-  readonly offset: number;
-  readonly text: string;
-  readonly format: 'yaml' | 'json';
+/** A document that has been read. */
+export interface Manifest extends Document {
+  /** Of the same length as `text`: what the tree's offsets are in. */
+  readonly readable: string;
   /** undefined: an empty document, of comments or nothing. */
   readonly value: JsonObject | undefined;
   readonly tree: () => Tree;
@@ -43,17 +40,33 @@ export interface Parsed {
 
 const NO_TREE: Tree = { root: null, base: 0 };
 
-/** Splits and reads a file: YAML with any number of documents, or JSON, one object or several after each other as kubectl takes them. */
+/** Cuts a file and reads all its documents. */
 export function parseManifests(source: Source): Parsed {
-  const { text } = source;
-  const chunks = /^\s*\{/.test(text) ? splitJson(text) : undefined;
-  if (!chunks) return parseYaml(source, text, 0);
-  const parsed = chunks.map((chunk) => parseJson(source, chunk.text, chunk.offset));
+  const parsed = cut(source).map(readManifests);
   return {
     manifests: parsed.flatMap(({ manifests }) => manifests),
     problems: parsed.flatMap(({ problems }) => problems),
   };
 }
+
+/** Reads a document. What is one to those who cut may turn out to be several, or none where there is no text. */
+export function readManifests(document: Document): Parsed {
+  const { source, offset, text, format } = document;
+  if (source.unreadable !== undefined) {
+    return { manifests: [], problems: [`${placeOf(source, offset)}: ${source.unreadable}`] };
+  }
+  try {
+    return format === 'json' ? parseJson(source, text, offset) : parseYaml(source, text, offset);
+  } catch (error) {
+    if (!isTooDeep(error)) throw error;
+    return { manifests: [], problems: [`${placeOf(source, offset)}: ${TOO_DEEP}`] };
+  }
+}
+
+/** Whether recursion has run out of stack: a document, which may be hostile, is nested too deeply. The parser wraps such errors. */
+export const isTooDeep = (error: unknown): boolean =>
+  error instanceof Error && error.message.startsWith('Maximum call stack size');
+export const TOO_DEEP = 'it is nested too deeply to be read';
 
 /** `FILE:LINE:COLUMN` of an offset in a source, as editors count: from 1. */
 export function placeOf(source: Source, offset: number): string {
@@ -61,7 +74,7 @@ export function placeOf(source: Source, offset: number): string {
   if (!lines) {
     lines = new LineCounter();
     lines.addNewLine(0);
-    for (const { index } of source.text.matchAll(/\n/g)) lines.addNewLine(index + 1);
+    for (const { 0: end, index } of source.text.matchAll(/\r\n|\n|\r/g)) lines.addNewLine(index + end.length);
     lineCounters.set(source, lines);
   }
   const { line, col } = lines.linePos(offset);
@@ -79,53 +92,49 @@ export function readDocument(text: string): { tree: Tree; value: unknown } | und
 }
 
 function parseJson(source: Source, text: string, offset: number): Parsed {
+  let value: JsonObject;
   try {
-    const value = JSON.parse(text.replace(/^\uFEFF/, ''));
-    let cached: Tree | undefined;
-    const tree = () => (cached ??= readDocument(text)?.tree ?? NO_TREE);
-    return { manifests: [{ source, offset, text, format: 'json', value, tree }], problems: [] };
+    value = JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch {
     // With comments or trailing commas it is YAML all the same, and that parser says best what is wrong.
     return parseYaml(source, text, offset);
   }
+  let cached: Tree | undefined;
+  const tree = () => (cached ??= readDocument(text)?.tree ?? NO_TREE);
+  return { manifests: [{ source, offset, text, readable: text, format: 'json', value, tree }], problems: [] };
 }
 
-function parseYaml(source: Source, text: string, offset: number): Parsed {
+function parseYaml(source: Source, whole: string, offset: number): Parsed {
   const manifests: Manifest[] = [];
   const problems: string[] = [];
+  const text = readableYaml(whole);
   let start = 0;
+  const add = (end: number, value: JsonObject | undefined, tree: Tree) => {
+    const [own, readable] = [whole.slice(start, end), text.slice(start, end)];
+    manifests.push({ source, offset: offset + start, text: own, readable, format: 'yaml', value, tree: () => tree });
+    start = end;
+  };
   for (const item of new Composer(PARSE_OPTIONS).compose(new Parser().parse(text))) {
-    const document = item as Document.Parsed<ParsedNode>;
-    const end = endOfLine(text, document.range[2]);
+    const document = item as YamlDocument;
+    const end = endOfLine(text, document.range?.[2] ?? text.length);
     const result = objectOf(document);
     if ('problem' in result) {
       const hint = hintOf(result, text, text.slice(start, end));
       problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}${hint && ` (${hint})`}`);
     }
-    const tree = { root: document.contents, base: start };
-    manifests.push({
-      source,
-      offset: offset + start,
-      text: text.slice(start, end),
-      format: 'yaml',
-      value: 'problem' in result ? undefined : result.value,
-      tree: () => tree,
-    });
-    start = end;
+    add(end, 'problem' in result ? undefined : result.value, { root: document.contents as Node | null, base: start });
   }
   // What follows the last document, comments after its `...`, goes through too.
-  const rest = text.slice(start);
-  if (rest !== '') {
-    manifests.push({
-      source,
-      offset: offset + start,
-      text: rest,
-      format: 'yaml',
-      value: undefined,
-      tree: () => NO_TREE,
-    });
-  }
+  if (start < text.length) add(text.length, undefined, NO_TREE);
   return { manifests, problems };
+}
+
+/**
+ * The text as kubectl's parser takes it: a CR alone ends a line, and what follows `---` in its own word is nothing. Of the same length.
+ */
+function readableYaml(text: string): string {
+  const lines = text.includes('\r') ? text.replace(/\r(?!\n)/g, '\n') : text;
+  return lines.replace(/(?<![^\n\uFEFF])---\S[^\r\n]*/g, (line) => '---'.padEnd(line.length));
 }
 
 /** The range of a document that ends with nothing (`key:`, `---`) leaves that line's end out. */
@@ -147,62 +156,50 @@ function hintOf({ at, code }: Problem, text: string, document: string): string {
   return '';
 }
 
-function objectOf(document: Document.Parsed<ParsedNode>): { value: JsonObject | undefined } | Problem {
+function objectOf(document: YamlDocument): { value: JsonObject | undefined } | Problem {
   const result = contentsOf(document);
   if ('problem' in result) return result;
   const { value } = result;
   if (value === null || value === undefined) return { value: undefined };
   if (isObject(value)) return { value };
   const found = Array.isArray(value) ? 'a list' : quote(value);
-  return { at: document.contents?.range[0] ?? 0, problem: `expected a Kubernetes object, found ${found}` };
+  return { at: rangeStart(document), problem: `expected a Kubernetes object, found ${found}` };
 }
 
-function contentsOf(document: Document): { value: unknown } | Problem {
+const rangeStart = (document: YamlDocument): number => (document.contents as Node | null)?.range?.[0] ?? 0;
+
+function contentsOf(document: YamlDocument): { value: unknown } | Problem {
   const [error] = document.errors;
-  if (error) return { at: error.pos[0], problem: error.message, code: error.code };
+  if (error) return { at: error.pos[0], problem: isTooDeep(error) ? TOO_DEEP : inPlainWords(error), code: error.code };
+  const alias = wrongAlias(document);
+  if (alias) return alias;
   try {
     return { value: document.toJS(TO_JS_OPTIONS) };
   } catch (error) {
-    // An alias without its anchor, or aliases that expand to too much.
+    // Aliases that expand to too much.
     if (!(error instanceof ReferenceError)) throw error;
-    const alias = danglingAlias(document);
-    if (!alias) return { at: document.contents?.range?.[0] ?? 0, problem: error.message };
-    const problem = `the alias *${alias.source} has no anchor before it`;
-    return { at: alias.range?.[0] ?? 0, problem, code: 'BAD_ALIAS' };
+    return { at: rangeStart(document), problem: error.message };
   }
 }
 
-/** The first alias without an anchor of its name before it. */
-function danglingAlias(document: Document): Alias | undefined {
-  const anchors = new Set<string>();
-  let found: Alias | undefined;
+/** The first alias that has no anchor of its name before it, or is within what the anchor names. */
+function wrongAlias(document: YamlDocument): Problem | undefined {
+  const anchors = new Map<string, Node>();
+  let found: Problem | undefined;
   visit(document, {
-    Node(_, node) {
+    Node(_, node, path) {
       if (!isAlias(node)) {
-        if (node.anchor) anchors.add(node.anchor);
+        if (node.anchor) anchors.set(node.anchor, node);
         return undefined;
       }
-      if (anchors.has(node.source)) return undefined;
-      found = node;
+      const anchored = anchors.get(node.source);
+      if (anchored && !path.includes(anchored)) return undefined;
+      const at = node.range?.[0] ?? 0;
+      found = anchored
+        ? { at, problem: `the alias *${node.source} is inside what it stands for` }
+        : { at, problem: `the alias *${node.source} has no anchor before it`, code: 'BAD_ALIAS' };
       return visit.BREAK;
     },
   });
   return found;
-}
-
-/** Cuts a text that is one JSON object after another. undefined where anything else stands between them, or one is not closed. */
-function splitJson(text: string): { text: string; offset: number }[] | undefined {
-  const starts: number[] = [];
-  let depth = 0;
-  for (const { 0: token, index } of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]|[^\s"{}[\]]+|"/gs)) {
-    if (depth === 0) {
-      if (token !== '{') return undefined;
-      // What stands before the first object belongs to it.
-      starts.push(starts.length === 0 ? 0 : index);
-    }
-    if (token === '{' || token === '[') depth += 1;
-    if (token === '}' || token === ']') depth -= 1;
-  }
-  if (depth !== 0) return undefined;
-  return starts.map((offset, i) => ({ offset, text: text.slice(offset, starts[i + 1]) }));
 }

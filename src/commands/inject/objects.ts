@@ -1,23 +1,35 @@
 import { isMap, isNode, isScalar, type Node } from 'yaml';
 import { isObject, type Json, type JsonObject, type Labels } from '../../contract/json.ts';
+import { WORKLOAD_KINDS } from '../../injection/index.ts';
 import { type Manifest, placeOf } from './manifests.ts';
 
 export type Path = readonly (string | number)[];
 
 /**
  * The value with each object in it changed: the value itself, or what a List holds, however deep. Shares everything that stays the same.
- * The items of typed lists (PodList) may lack `kind`, which `change` gets to see all the same.
+ * The items of typed lists (PodList) may lack `kind`, which `change` gets to see all the same. What is no object in a list stays, and is
+ * told to `odd`, by its path.
  */
 export function mapObjects(
   value: JsonObject,
   change: (object: JsonObject, path: Path) => JsonObject,
+  odd: (value: Json, path: Path) => void = () => {},
   path: Path = [],
 ): JsonObject {
-  const items = itemsOf(value);
-  if (!items) return change(value, path);
-  const after = items.map((item, i) => {
+  if (!isList(value)) return change(value, path);
+  const items = value['items'] ?? [];
+  if (!Array.isArray(items)) {
+    odd(items, [...path, 'items']);
+    return value;
+  }
+  const after = (items as readonly Json[]).map((item, i) => {
+    const at = [...path, 'items', i];
+    if (!isObject(item)) {
+      odd(item, at);
+      return item;
+    }
     const typed = withKind(item, value);
-    const changed = mapObjects(typed, change, [...path, 'items', i]);
+    const changed = mapObjects(typed, change, odd, at);
     return changed === typed ? item : withoutAdded(changed, item);
   });
   return after.every((item, i) => item === items[i]) ? value : { ...value, items: after };
@@ -33,12 +45,15 @@ export function objectsIn(value: JsonObject): JsonObject[] {
   return objects;
 }
 
-/** A custom resource may be called AllowList: a list is what has a list of objects in `items`. */
-function itemsOf({ kind, items }: JsonObject): readonly JsonObject[] | undefined {
-  return typeof kind === 'string' && kind.endsWith('List') && Array.isArray(items) && items.every(isObject)
-    ? items
-    : undefined;
+/** A custom resource may be called AllowList: besides `List`, a list is what has nothing but objects in `items`. */
+function isList({ apiVersion, kind, items }: JsonObject): boolean {
+  if (typeof kind !== 'string' || !kind.endsWith('List')) return false;
+  const group = String(apiVersion).split('/')[0];
+  const isKnown = KNOWN_LISTS.has(group === 'v1' ? kind : `${group}/${kind}`);
+  return isKnown || (Array.isArray(items) && items.every(isObject));
 }
+
+const KNOWN_LISTS = new Set(['List', 'PodList', ...WORKLOAD_KINDS.map((kind) => `${kind}List`)]);
 
 function withKind(item: JsonObject, list: JsonObject): JsonObject {
   if (item['kind'] !== undefined || list['kind'] === 'List') return item;

@@ -1,51 +1,113 @@
-import { REASONS } from '../../contract/reasons.ts';
 import { printable } from '../../contract/text.ts';
 import type { Entry } from '../../injection/index.ts';
 import type { Paint } from './diff.ts';
 import type { Evaluated, Remark, Verdict } from './evaluate.ts';
 import { titleOf } from './output.ts';
 
+export interface ReportOptions {
+  /** Also a table for each container of what it has through hotmount and by which rule. */
+  readonly explained: boolean;
+  /** What cannot be read is not in the output either. */
+  readonly leavesOut: boolean;
+  readonly paint: Paint;
+}
+
 /**
- * For the person: warnings, denials and notes, a line each, and how many objects were denied. Explained: also, a table for each container
- * of what it has through hotmount and by which rule.
+ * For the person: errors, denials, warnings and notes, a line each, as they come, and how many there were at the end. That a namespace's
+ * Pod Security level rejects its pods is said once a namespace, unless explained.
  */
-export function renderReport(evaluated: readonly Evaluated[], explained: boolean, paint: Paint): string {
-  const verdicts = evaluated.flatMap((one) => one.verdicts);
-  const lines = verdicts.flatMap((verdict) => {
-    const remarks = verdict.remarks.map((remark) => remarkLine(verdict, remark, paint));
-    return explained && isCovered(verdict) ? [...explanation(verdict, paint), ...remarks, ''] : remarks;
-  });
-  const denied = verdicts.filter(isDenied).length;
-  if (denied > 0) {
-    const objects = denied === 1 ? '1 object would be denied and is' : `${denied} objects would be denied and are`;
-    lines.push(`hotmount inject: ${objects} left as ${denied === 1 ? 'it' : 'they'} came`);
+export class Report {
+  /** Documents that could not be read or converted, and objects that Kubernetes would not take. */
+  errors = 0;
+  /** Objects that would not be admitted, or the pods of them. */
+  denied = 0;
+  readonly #options: ReportOptions;
+  readonly #rejected = new Map<
+    string,
+    { readonly first: Verdict; readonly remark: Remark; last: Verdict; count: number }
+  >();
+
+  constructor(options: ReportOptions) {
+    this.#options = options;
+  }
+
+  /** What there is to say of a document that cannot be read or converted. Each problem begins with its place. */
+  problems(problems: readonly string[]): string {
+    this.errors += problems.length;
+    return problems.map((problem) => `${printable(problem)}\n`).join('');
+  }
+
+  evaluated({ verdicts, problems }: Evaluated): string {
+    this.errors += problems.length;
+    const odd = problems.map((problem) => remarkLine(problem, undefined, this.#options.paint));
+    return [...odd, ...verdicts.map((verdict) => this.#verdict(verdict))].join('');
+  }
+
+  #verdict(verdict: Verdict): string {
+    const { explained, paint } = this.#options;
+    if (has(verdict, 'error')) this.errors += 1;
+    if (has(verdict, 'denied')) this.denied += 1;
+    const told = explained ? verdict.remarks : verdict.remarks.filter((remark) => !this.#isForTheEnd(verdict, remark));
+    const lines = told.map((remark) => remarkLine(remark, titleOf(verdict), paint)).join('');
+    return explained && verdict.outcome !== undefined ? `${explanation(verdict, paint)}${lines}\n` : lines;
+  }
+
+  /** Where no level is known to be enforced, there is no end for it. */
+  #isForTheEnd(verdict: Verdict, remark: Remark): boolean {
+    if (remark.podSecurity?.isEnforced) {
+      const { namespace } = verdict.identity;
+      const rejected = this.#rejected.get(namespace) ?? { first: verdict, remark, last: verdict, count: 1 };
+      if (rejected.last !== verdict) rejected.count += 1;
+      rejected.last = verdict;
+      this.#rejected.set(namespace, rejected);
+    }
+    return remark.podSecurity !== undefined;
+  }
+
+  end(): string {
+    const { paint } = this.#options;
+    const rejected = [...this.#rejected.values()].map(({ first, remark, count }) => {
+      const more = count > 1 ? ` and ${count - 1} more in its namespace` : '';
+      return remarkLine(remark, titleOf(first) + more, paint);
+    });
+    return [...rejected, ...this.#sums().map((line) => `hotmount inject: ${line}\n`)].join('');
+  }
+
+  #sums(): string[] {
+    const { errors, denied } = this;
+    const sums: string[] = [];
+    if (errors > 0) {
+      const fate = this.#options.leavesOut ? 'left out' : 'written as it came';
+      sums.push(`${errors === 1 ? '1 error' : `${errors} errors`}: what cannot be read is ${fate}`);
+    }
+    if (denied > 0) {
+      sums.push(
+        denied === 1
+          ? '1 object would be denied and is left as it came'
+          : `${denied} objects would be denied and are left as they came`,
+      );
+    }
+    return sums;
+  }
+}
+
+const has = ({ remarks }: Verdict, severity: Remark['severity']): boolean =>
+  remarks.some((remark) => remark.severity === severity);
+
+function remarkLine({ severity, place, message }: Remark, title: string | undefined, paint: Paint): string {
+  const color = { error: paint.red, denied: paint.red, warning: paint.yellow, note: paint.cyan }[severity];
+  return `${printable(place)}: ${color(`${severity}:`)} ${title === undefined ? '' : `${title}: `}${printable(message)}\n`;
+}
+
+function explanation(verdict: Verdict, paint: Paint): string {
+  const { entries, outcome } = verdict;
+  const lines = [paint.bold(titleOf(verdict))];
+  if (has(verdict, 'error') || has(verdict, 'denied')) lines.push('  refused:');
+  else if (entries.length === 0) lines.push(`  nothing added: ${printable(outcome ?? '')}`);
+  for (const [name, own] of Map.groupBy(entries, ({ container }) => container)) {
+    lines.push(`  ${name ? `container ${printable(name)}` : 'pod'}`, ...table(own).map((row) => `    ${row}`));
   }
   return lines.map((line) => `${line}\n`).join('');
-}
-
-/** Whether an API server would refuse it. */
-export const isDenied = ({ remarks }: Verdict): boolean => remarks.some(({ severity }) => severity === 'denied');
-
-const isCovered = ({ summary }: Verdict): boolean => summary.outcome !== 'unexpected_kind';
-
-function remarkLine(verdict: Verdict, { severity, place, message }: Remark, paint: Paint): string {
-  const color = { denied: paint.red, warning: paint.yellow, note: paint.cyan }[severity];
-  return `${printable(place)}: ${color(`${severity}:`)} ${titleOf(verdict)}: ${printable(message)}`;
-}
-
-function explanation(verdict: Verdict, paint: Paint): string[] {
-  const { entries, outcome } = verdict.summary;
-  const title = paint.bold(titleOf(verdict));
-  if (isDenied(verdict)) return [title, '  refused:'];
-  if (entries.length === 0) return [title, `  nothing added: ${REASONS[outcome].sentence}`];
-  const containers = [...Map.groupBy(entries, ({ container }) => container)];
-  return [
-    title,
-    ...containers.flatMap(([name, own]) => [
-      `  ${name ? `container ${printable(name)}` : 'pod'}`,
-      ...table(own).map((row) => `    ${row}`),
-    ]),
-  ];
 }
 
 /** What came by the same rule for the same feature shares a row, as in the annotation. */

@@ -12,8 +12,8 @@ import {
 type YamlOptions = ParseOptions & DocumentOptions & SchemaOptions;
 
 /**
- * YAML as kubectl and the API server read it (sigs.k8s.io/yaml, on go-yaml v2): 1.2, with the booleans, the octal numbers and the merge
- * key of 1.1, but neither its timestamps nor its base 60.
+ * YAML as kubectl and the API server read it (sigs.k8s.io/yaml, on go-yaml v2): 1.2, with the booleans, the numbers (`0b11`, `0644`,
+ * `1_000`) and the merge key of 1.1, but neither its timestamps nor its base 60.
  */
 const BOOL = 'tag:yaml.org,2002:bool';
 const bool: ScalarTag = {
@@ -24,16 +24,29 @@ const bool: ScalarTag = {
   resolve: (text) => /^(?:[yt]|on)/i.test(text),
   stringify: ({ value }) => String(value),
 };
-const octal: ScalarTag = {
+/** Go's strconv.ParseInt with base 0, after go-yaml has taken the underscores out; `08`, no octal number, is then a float. */
+const int: ScalarTag = {
   tag: 'tag:yaml.org,2002:int',
   default: true,
   identify: () => false,
-  test: /^[-+]?0[0-7]+$/,
-  resolve: (text) => Number.parseInt(text, 8),
+  test: /^(?=[-+.\d])[-+]?_*(?:0_*(?:[bB][01_]*[01]_*|[oO]?[0-7_]*[0-7]_*|[xX][\da-fA-F_]*[\da-fA-F]_*)|[1-9][\d_]*_[\d_]*)$/,
+  resolve: (text) => readInt(text.replaceAll('_', '')),
 };
+const float: ScalarTag = {
+  tag: 'tag:yaml.org,2002:float',
+  default: true,
+  identify: () => false,
+  test: /^(?=[-+\d][^_]*_)[-+]?(?:\.[\d_]*\d_*|\d[\d_]*(?:\.[\d_]*)?)(?:[eE][-+]?[\d_]*\d_*)?$/,
+  resolve: (text) => Number(text.replaceAll('_', '')),
+};
+function readInt(text: string): number {
+  const [, sign, digits = ''] = /^([-+]?)(.*)$/.exec(text) ?? [];
+  const number = Number(digits.replace(/^0(?=[0-7])/, '0o'));
+  return sign === '-' ? -number : number;
+}
 const tags: SchemaOptions = {
   merge: true,
-  customTags: (core) => [octal, bool, ...core.filter((tag) => typeof tag === 'string' || tag.tag !== BOOL)],
+  customTags: (core) => [int, float, bool, ...core.filter((tag) => typeof tag === 'string' || tag.tag !== BOOL)],
 };
 /** One for all documents: to make one takes as long as to read a small document. */
 const READ = new Schema(tags);

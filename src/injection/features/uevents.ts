@@ -50,8 +50,12 @@ function addHostNetwork(draft: PodDraft, annotation: string): void {
   if (dns === 'ClusterFirst') draft.setPodField('dnsPolicy', 'ClusterFirstWithHostNet');
 }
 
-/** What of the pod, as it came, the API server refuses together with hostNetwork (pkg/apis/core/validation). */
+/**
+ * What of the pod, as it came, speaks against hostNetwork: a `false` of the user's own, which only manifests show (API servers leave it
+ * out), and what the API server refuses together with it (pkg/apis/core/validation).
+ */
 function hostNetworkProblem({ spec, containers }: PodDraft): string | undefined {
+  if (spec['hostNetwork'] === false) return 'hostNetwork: false';
   if (spec['hostnameOverride'] !== undefined && spec['hostnameOverride'] !== null) return 'a hostnameOverride';
   const security = objectIn(spec, 'securityContext', 'spec') ?? {};
   for (const sysctl of objectsIn(security, 'sysctls', 'spec.securityContext')) {

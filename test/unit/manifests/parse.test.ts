@@ -26,15 +26,18 @@ describe('parseManifests', () => {
   it('reads YAML as kubectl does: 1.2 with the booleans, octal numbers and merge keys of 1.1', () => {
     expect(
       values(
-        'yes: [yes, On, n, true]\noctal: [0644, 0o644, 08, 0x1f]\nstrings: [22:22, 2024-01-01, 1_0, ., e1, nginx:1.25]\n',
+        'yes: [yes, On, n, true]\noctal: [0644, 0o644, 08, 0x1f]\nstrings: [22:22, 2024-01-01, _1, ., e1, nginx:1.25]\n',
       ),
     ).toEqual([
       {
         yes: [true, true, false, true],
         octal: [420, 420, 8, 31],
-        strings: ['22:22', '2024-01-01', '1_0', '.', 'e1', 'nginx:1.25'],
+        strings: ['22:22', '2024-01-01', '_1', '.', 'e1', 'nginx:1.25'],
       },
     ]);
+    expect(
+      values('ints: [1_000, 0b11, -0b1_1, 0B1, 0X1F, -0x1f, +0o17, -017, 0O7, 08_0]\nfloats: [1_000.5, -1_0e1_0]\n'),
+    ).toEqual([{ ints: [1000, 3, -3, 1, 31, -31, 15, -15, 7, 80], floats: [1000.5, -10e10] }]);
     expect(values('a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\n')).toEqual([{ a: { x: 1, y: 2 }, b: { x: 1, y: 3 } }]);
   });
 
@@ -52,8 +55,8 @@ describe('parseManifests', () => {
 
   it.each([
     ['a: 1\nb: [\n', 'web.yaml:3:1: '],
-    ['a: 1\n---\nx: y: z\n', 'web.yaml:3:4: Nested mappings are not allowed in compact mappings'],
-    ['a: 1\na: 2\n', 'web.yaml:2:1: Map keys must be unique'],
+    ['a: 1\n---\nx: y: z\n', 'web.yaml:3:4: a second "key:" in one line'],
+    ['a: 1\na: 2\n', 'web.yaml:2:1: the key is there twice'],
     ['a: *b\n', 'web.yaml:1:4: the alias *b has no anchor before it'],
     ['a: &b 1\nb: *b\nc: [*c]\n', 'web.yaml:3:5: the alias *c has'],
     ['a: 1\n---\n- b\n', 'web.yaml:3:1: expected a Kubernetes object, found a list'],
@@ -90,6 +93,23 @@ describe('parseManifests', () => {
     expect(parse(`l0: &l0 [x]\n${levels.join('\n')}\n`).problems).toEqual([
       expect.stringContaining('Excessive alias count'),
     ]);
+  });
+
+  it('reads lines that end with a CR alone, and marks that have more than --- in their line, as kubectl does', () => {
+    expect(values('a: 1\rb:\r  c: "x\r    y"\r---\rd: 2\r')).toEqual([{ a: 1, b: { c: 'x y' } }, { d: 2 }]);
+    expect(values('a: 1\n----- next\nb: 2\n---c: 3\nd: 4\n')).toEqual([{ a: 1 }, { b: 2 }, { d: 4 }]);
+    expect(values('# head\n%YAML 1.2\n---\na: 1\n')).toEqual([{ a: 1 }]);
+  });
+
+  it('refuses an alias inside of what it stands for', () => {
+    expect(parse('a: &a\n  b: *a\n').problems).toEqual(['web.yaml:2:6: the alias *a is inside what it stands for']);
+  });
+
+  it.each([
+    ['YAML', `a: ${'['.repeat(20_000)}${']'.repeat(20_000)}\n`],
+    ['block YAML', Array.from({ length: 5_000 }, (_, i) => `${' '.repeat(i)}a:\n`).join('')],
+  ])('says of %s that it is nested too deeply', (_, text) => {
+    expect(parse(text).problems).toEqual([expect.stringMatching(/^web\.yaml:\d+:\d+: it is nested too deeply/)]);
   });
 
   it('counts lines and columns from 1', () => {
