@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { CORE_SCHEMA, load } from 'js-yaml';
 import type { JsonObject } from '../../contract/json.ts';
 import { type Manifest, readDocument } from './manifests.ts';
 import { splice } from './splice.ts';
@@ -23,6 +24,7 @@ function edited(manifest: Manifest, after: JsonObject): string {
   const style = styleOf(tree, text);
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const spliced = splice(text, tree, before, after, style);
+    if (spliced !== undefined && readsAs(spliced, manifest.format, after)) return spliced;
     const read = spliced === undefined ? undefined : readDocument(spliced);
     if (spliced === undefined || !read) break;
     if (isDeepStrictEqual(read.value, after)) return spliced;
@@ -32,6 +34,19 @@ function edited(manifest: Manifest, after: JsonObject): string {
   }
   return rewrite(manifest, after);
 }
+
+/**
+ * Whether another parser, many times as fast, reads that value there. Where it does not, because it goes by YAML 1.2 in all (`yes` is a
+ * text to it) or will not read the text at all, the one that knows what kubectl reads has to tell.
+ */
+function readsAs(text: string, format: Manifest['format'], value: JsonObject): boolean {
+  try {
+    return isDeepStrictEqual(format === 'json' ? JSON.parse(text.replace(/^\uFEFF/, '')) : load(text, OPTIONS), value);
+  } catch {
+    return false;
+  }
+}
+const OPTIONS = { schema: CORE_SCHEMA };
 
 /** Around what has changed, the text as it came rather than as it could be read; in it, the same line ends. */
 function asWritten({ text, readable }: Manifest, edited: string): string {

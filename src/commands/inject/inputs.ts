@@ -31,7 +31,7 @@ export interface InputOptions {
 const STDIN = '-';
 const EXTENSIONS = ['.yaml', '.yml', '.json'];
 /** Characters of small files that are kept, so that they need not be read twice. */
-const KEPT = 32 * 1024 * 1024;
+const KEPT = 8 * 1024 * 1024;
 
 /** Finds files, the manifests in directories (sorted by name), and `-`, in the order given. Throws BadInput with all problems at once. */
 export async function findInputs(paths: readonly string[], options: InputOptions): Promise<InputFile[]> {

@@ -87,7 +87,7 @@ const lineCounters = new WeakMap<Source, LineCounter>();
 /** One document's tree and value. undefined where the text is not one readable document. */
 export function readDocument(text: string): { tree: Tree; value: unknown } | undefined {
   const document = parseDocument(text, PARSE_OPTIONS);
-  const result = contentsOf(document);
+  const result = contentsOf(document, text);
   return 'problem' in result ? undefined : { tree: { root: document.contents, base: 0 }, value: result.value };
 }
 
@@ -117,7 +117,7 @@ function parseYaml(source: Source, whole: string, offset: number): Parsed {
   for (const item of new Composer(PARSE_OPTIONS).compose(new Parser().parse(text))) {
     const document = item as YamlDocument;
     const end = endOfLine(text, document.range?.[2] ?? text.length);
-    const result = objectOf(document);
+    const result = objectOf(document, text);
     if ('problem' in result) {
       const hint = hintOf(result, text, text.slice(start, end));
       problems.push(`${placeOf(source, offset + result.at)}: ${result.problem}${hint && ` (${hint})`}`);
@@ -156,8 +156,8 @@ function hintOf({ at, code }: Problem, text: string, document: string): string {
   return '';
 }
 
-function objectOf(document: YamlDocument): { value: JsonObject | undefined } | Problem {
-  const result = contentsOf(document);
+function objectOf(document: YamlDocument, text: string): { value: JsonObject | undefined } | Problem {
+  const result = contentsOf(document, text);
   if ('problem' in result) return result;
   const { value } = result;
   if (value === null || value === undefined) return { value: undefined };
@@ -168,10 +168,10 @@ function objectOf(document: YamlDocument): { value: JsonObject | undefined } | P
 
 const rangeStart = (document: YamlDocument): number => (document.contents as Node | null)?.range?.[0] ?? 0;
 
-function contentsOf(document: YamlDocument): { value: unknown } | Problem {
+function contentsOf(document: YamlDocument, text: string): { value: unknown } | Problem {
   const [error] = document.errors;
   if (error) return { at: error.pos[0], problem: isTooDeep(error) ? TOO_DEEP : inPlainWords(error), code: error.code };
-  const alias = wrongAlias(document);
+  const alias = text.includes('*') ? wrongAlias(document) : undefined;
   if (alias) return alias;
   try {
     return { value: document.toJS(TO_JS_OPTIONS) };

@@ -161,9 +161,19 @@ function flow(sheet: Sheet, value: unknown, indent: string): string {
 }
 
 function block({ style }: Sheet, value: unknown, column: number): string {
+  const key = JSON.stringify([value, style, column]);
+  const known = blocks.get(key);
+  if (known !== undefined) return known;
   const lines = renderBlock(value, style).split('\n');
-  return lines.map((line) => (line === '' ? '' : ' '.repeat(column) + line)).join(style.eol);
+  const text = lines.map((line) => (line === '' ? '' : ' '.repeat(column) + line)).join(style.eol);
+  if (blocks.size >= MAX_BLOCKS) blocks.clear();
+  blocks.set(key, text);
+  return text;
 }
+
+/** The same is added to many manifests, and to render it takes as long as to read one. */
+const blocks = new Map<string, string>();
+const MAX_BLOCKS = 200;
 
 function put(sheet: Sheet, start: number, end: number, text: string): true {
   sheet.edits.push({ start, end, text });
