@@ -1,5 +1,9 @@
+import { getSystemErrorMessage } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
+
+/** The exit code where the output cannot be written: 1 and 2 are the commands' own. */
+const UNWRITABLE = 3;
 
 /** Imported only when they run: `hotmount inject` does not wait for the web server's modules to load. */
 const COMMANDS: Readonly<Record<string, { description: string; load: () => Promise<Command> }>> = {
@@ -37,13 +41,14 @@ const COMMANDS: Readonly<Record<string, { description: string; load: () => Promi
   },
 };
 
-// A reader that has seen enough, such as `head`, is no error.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit();
-  });
-}
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A reader that has seen enough, such as `head`, is no error.
+  if (error.code === 'EPIPE') process.exit();
+  process.stderr.write(`hotmount: the output cannot be written: ${reasonOf(error)}\n`);
+  process.exit(UNWRITABLE);
+});
+// There is nobody left to tell.
+process.stderr.on('error', () => {});
 
 try {
   await run(process.argv.slice(2));
@@ -52,6 +57,9 @@ try {
     const text = error instanceof Error ? (process.env['HOTMOUNT_DEBUG'] ? error.stack : error.message) : String(error);
     process.stderr.write(`hotmount: unexpected error: ${text} (HOTMOUNT_DEBUG=1 shows where)\n`);
   }
+  process.exitCode = exitCodeOf(error);
+  // What cannot be written is told of only now.
+  await new Promise((resolve) => setImmediate(resolve));
   // What it has begun, such as servers that listen, must not keep a process alive that does not do its job.
   process.exit(exitCodeOf(error));
 }
@@ -64,10 +72,22 @@ async function run(args: readonly string[]): Promise<void> {
   const words = args.filter((arg) => !arg.startsWith('-'));
   const named = words[0] === 'help' ? words[1] : words[0];
   for (const [name, { description, load }] of Object.entries(COMMANDS)) {
-    if (name === named) program.addCommand((await load()).copyInheritedSettings(program));
+    if (name === named) program.addCommand(withSettingsOf(program, await load()));
     else program.command(name).description(description);
   }
   await program.parseAsync(args, { from: 'user' });
+}
+
+/** For the commands of commands, too: without them, commander ends the process itself, with 1. */
+function withSettingsOf(parent: Command, command: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const child of command.commands) withSettingsOf(command, child);
+  return command;
+}
+
+/** `no space left on device (ENOSPC)` */
+function reasonOf({ errno, code, message }: NodeJS.ErrnoException): string {
+  return errno === undefined ? message : `${getSystemErrorMessage(errno)} (${code})`;
 }
 
 /** `command.error()` gives its own; everything else that commander stops for is wrong usage, or help that was asked for. */

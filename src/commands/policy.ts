@@ -29,7 +29,7 @@ export function policyCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async (file: string | undefined, _flags: unknown, command: Command) => {
       try {
-        process.stderr.write(describe(await readPolicy(file)));
+        process.stdout.write(describe(await readPolicy(file)));
       } catch (error) {
         await fail(command, error);
       }
@@ -37,9 +37,8 @@ export function policyCommand(): Command {
   return policy;
 }
 
-/** For a person, and so for stderr. */
 function describe({ name, policy }: NamedPolicy): string {
-  const colors = picocolors.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
+  const colors = picocolors.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR']);
   const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${printable(warning)}\n`);
   return `${colors.green(`${printable(name)} is valid`)}\n${summarize(policy)}${warnings.join('')}`;
 }

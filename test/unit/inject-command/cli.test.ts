@@ -1,6 +1,6 @@
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -9,6 +9,8 @@ import packageJson from '../../../package.json' with { type: 'json' };
 const COMMANDS = ['webhook', 'inject', 'node', 'lxcfs', 'status', 'monitor', 'policy', 'demo'];
 const MISSING = '/nowhere/missing.yaml';
 const CLI = join(import.meta.dirname, '../../../src/cli.ts');
+const EXAMPLES = join(import.meta.dirname, '../../../examples');
+const EXAMPLE = join(EXAMPLES, 'cronjob.yaml');
 const hotmount = (args: readonly string[], input = ''): SpawnSyncReturns<string> =>
   spawnSync(process.execPath, [CLI, ...args], { input, encoding: 'utf8' });
 
@@ -38,6 +40,13 @@ describe('hotmount', { timeout: 60_000 }, () => {
     [['inject', '--bogus'], "unknown option '--bogus'"],
     [['inject', '-o', 'xml'], 'Allowed choices are yaml, json, diff'],
     [['inject', '--namespace-labels', 'a'], 'Expected key=value pairs'],
+    [['inject', '--namespace-labels', 'a b=c'], 'cannot be a label of a namespace'],
+    [['inject', '-n', 'BAD NS'], 'Expected the name of a namespace'],
+    [['inject', '-n', ''], 'Expected the name of a namespace'],
+    [['policy', 'check', 'a', 'b'], 'too many arguments'],
+    [['policy', 'check', '--bogus'], "unknown option '--bogus'"],
+    [['policy', 'chekc'], 'Did you mean check?'],
+    [['policy'], 'Usage: hotmount policy'],
   ])('exits with 2 for %j, saying why on stderr', (args, message) => {
     const { status, stdout, stderr } = hotmount(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
@@ -77,6 +86,42 @@ describe('hotmount', { timeout: 60_000 }, () => {
       });
     },
   );
+
+  it.each([
+    [['--help']],
+    [['--version']],
+    [['help', 'node']],
+    [['inject', EXAMPLE]],
+    [['inject', '-o', 'json', EXAMPLE]],
+    [['inject', '-o', 'diff', EXAMPLE]],
+    [['policy', 'check']],
+    [['policy', 'check', '--help']],
+    [['demo', '--no-node']],
+  ])('says that a full disk takes no output of %j, and exits with 3', (args) => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [CLI, ...args], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect({ status, stderr }).toEqual({
+      status: 3,
+      stderr: expect.stringMatching(
+        /^(?:.*: (?:warning|note): .*\n)*hotmount: the output cannot be written: no space left on device \(ENOSPC\)\n$/,
+      ),
+    });
+  });
+
+  it('does its work where nobody can be told of it', () => {
+    const full = openSync('/dev/full', 'w');
+    const denied = join(EXAMPLES, 'denied.yaml');
+    const { status, stdout } = spawnSync(process.execPath, [CLI, 'inject', denied], {
+      stdio: ['ignore', 'pipe', full],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: readFileSync(denied, 'utf8') });
+  });
 
   it('says of a node without a daemon that there is none', () => {
     const { status, stderr } = hotmount(['status', '--run-dir', '/nowhere/run']);

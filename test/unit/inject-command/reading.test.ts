@@ -237,7 +237,8 @@ spec: {jobTemplate: {spec: {template: {metadata: {annotations: {hotmount.io/lxcf
 });
 
 describe('hotmount inject: Pod Security', () => {
-  const restricted = { namespaceLabels: { 'pod-security.kubernetes.io/enforce': 'restricted' } };
+  const hostPath = { volumes: 'hostPath' } as const;
+  const restricted = { ...hostPath, namespaceLabels: { 'pod-security.kubernetes.io/enforce': 'restricted' } };
   const pods = Array.from({ length: 20 }, (_, i) => pod(`web-${i}`)).join('---\n');
 
   it('is said once a namespace, however many objects', async () => {
@@ -253,9 +254,9 @@ describe('hotmount inject: Pod Security', () => {
   });
 
   it('is not said where no level is known to be enforced, unless asked', async () => {
-    expect((await run([], {}, pods)).stderr).toBe('');
-    expect((await run([], { namespaceLabels: { a: 'b' } }, pods)).stderr).toBe('');
-    const { stderr } = await run([], { explain: true }, pods);
+    expect((await run([], hostPath, pods)).stderr).toBe('');
+    expect((await run([], { ...hostPath, namespaceLabels: { a: 'b' } }, pods)).stderr).toBe('');
+    const { stderr } = await run([], { ...hostPath, explain: true }, pods);
     expect(stderr.match(/warning: .*a namespace or cluster that enforces it rejects the pod/g)).toHaveLength(20);
   });
 });

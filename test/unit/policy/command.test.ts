@@ -35,38 +35,38 @@ rules:
 describe('hotmount policy check', { timeout: 30_000 }, () => {
   it('says what a valid policy amounts to, on standard error alone', async () => {
     const { code, stdout, stderr } = await check(['-'], VALID);
-    expect([code, stdout]).toEqual([0, '']);
-    expect(stderr).toContain('stdin is valid');
-    expect(stderr).toMatch(
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('stdin is valid');
+    expect(stdout).toMatch(
       /rule edge .*namespaces edge-\*; service accounts copier \| allows capabilities NET_RAW; lxcfs/,
     );
-    expect(stderr).toContain('defaults lxcfs="true"');
-    expect(stderr).not.toContain('warning');
+    expect(stdout).toContain('defaults lxcfs="true"');
+    expect(stdout).not.toContain('warning');
   });
 
   it('shows what a terminal would obey as what it is', async () => {
     const policy = VALID.replace('edge-*', 'edge\\ec\\u202e').replace('[copier]', '["copier\\u009b2J"]');
-    const { code, stderr } = await check(['-'], policy);
-    expect(code, stderr).toBe(0);
-    expect(stderr).toMatch(/namespaces edge.+; service accounts copier.+ \| allows/);
+    const { code, stdout } = await check(['-'], policy);
+    expect(code, stdout).toBe(0);
+    expect(stdout).toMatch(/namespaces edge.+; service accounts copier.+ \| allows/);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what it is about
-    expect(stderr).not.toMatch(/[\x1b\x9b\u202e]/);
+    expect(stdout).not.toMatch(/[\x1b\x9b\u202e]/);
   });
 
   it('without a file looks at the built-in policy', async () => {
-    const { code, stderr } = await check([]);
+    const { code, stdout } = await check([]);
     expect(code).toBe(0);
-    expect(stderr).toContain('the built-in policy is valid');
-    expect(stderr).toMatch(/rule everyone +namespaces \* \| allows lxcfs\n/);
+    expect(stdout).toContain('the built-in policy is valid');
+    expect(stdout).toMatch(/rule everyone +namespaces \* \| allows lxcfs\n/);
   });
 
   it('warns of what is valid and hardly meant', async () => {
-    const { code, stderr } = await check(
+    const { code, stdout } = await check(
       ['-'],
       VALID.replace('edge-*', '*').replace(/serviceAccounts.*\n {4}allow: { lxcfs/, 'allow: { privileged: true, lxcfs'),
     );
     expect(code).toBe(0);
-    expect(stderr).toContain('warning: rule "edge": it allows privileged');
+    expect(stdout).toContain('warning: rule "edge": it allows privileged');
   });
 
   it('shows every error with its line and a caret under the column, and ends with 2', async () => {
