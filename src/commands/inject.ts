@@ -133,7 +133,10 @@ export async function runInject(files: readonly string[], flags: InjectFlags, te
     for (const document of documents) {
       const { chunks, said } = injectDocument(document, injector);
       for (const chunk of chunks) await out.write(chunk);
-      if (said !== '') await stderr.write(said);
+      if (said === '') continue;
+      // On a terminal, what is said of a document comes after it.
+      await out.flush();
+      await stderr.write(said);
     }
   }
   await out.write(injector.output.end());
