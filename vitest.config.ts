@@ -4,7 +4,8 @@ import { SOAK } from './test/settings.ts';
 /**
  * unit, golden and server run without root, together. After them, so that nothing else competes for the machine, system: it needs root,
  * and runs one file after the other. Then lab runs in a virtual machine (test/lab/README.md): all its files in one process, since they share one boot.
- * Last, cluster runs with a Kubernetes control plane (test/cluster/README.md), of which its files share one, too.
+ * cluster runs with a Kubernetes control plane (test/cluster/README.md), of which its files share one, too. Last, node runs with a whole
+ * cluster of one node (test/node/README.md), shared as well.
  */
 export default defineConfig({
   test: {
@@ -62,6 +63,19 @@ export default defineConfig({
           sequence: { groupOrder: 3 },
           testTimeout: SOAK ? 1_800_000 : 120_000,
           hookTimeout: 180_000,
+        },
+      },
+      {
+        test: {
+          name: 'node',
+          include: ['test/node/**/*.test.ts'],
+          globalSetup: 'test/node/global-setup.ts',
+          pool: 'forks',
+          isolate: false,
+          fileParallelism: false,
+          sequence: { groupOrder: 4 },
+          testTimeout: SOAK ? 1_800_000 : 120_000,
+          hookTimeout: 300_000,
         },
       },
     ],

@@ -4,11 +4,11 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
-import { stringify } from 'yaml';
 import { freePorts } from '../ports.ts';
 import { ApiClient } from './api-client.ts';
 import type { Binaries } from './binaries.ts';
 import { Commands } from './commands.ts';
+import { kubeconfigFor } from './kubeconfig.ts';
 import { ServerProcess } from './server-process.ts';
 
 /**
@@ -121,16 +121,7 @@ export class Cluster extends Commands {
 
   /** A kubeconfig by which the bearer of a token reaches the API server. */
   async writeKubeconfig(file: string, token: string): Promise<void> {
-    const named = (key: string, value: object) => [{ name: 'test', [key]: value }];
-    const kubeconfig = {
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'test',
-      clusters: named('cluster', { server: this.url, 'certificate-authority': this.caFile }),
-      users: named('user', { token }),
-      contexts: named('context', { cluster: 'test', user: 'test' }),
-    };
-    await writeFile(file, stringify(kubeconfig), { mode: 0o600 });
+    await writeFile(file, kubeconfigFor(this.url, this.caFile, token), { mode: 0o600 });
   }
 
   /** A kubeconfig with the rights of a service account, and no others. Returns its path. */

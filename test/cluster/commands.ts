@@ -1,22 +1,24 @@
-import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '../../src/contract/json.ts';
+import { execute, type Result } from '../execute.ts';
 
-/** What a program said and how it ended. */
-export interface Result {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+export type { Result } from '../execute.ts';
 
 /** kubectl and helm, as an admin of one cluster uses them. */
 export class Commands {
   readonly kubeconfig: string;
   readonly #tools: { readonly kubectl: string; readonly helm: string };
+  readonly #prefix: readonly string[];
 
-  constructor(tools: { readonly kubectl: string; readonly helm: string }, kubeconfig: string) {
+  /** @param prefix what has them run elsewhere, as nsenter does */
+  constructor(
+    tools: { readonly kubectl: string; readonly helm: string },
+    kubeconfig: string,
+    prefix: readonly string[] = [],
+  ) {
     this.#tools = tools;
     this.kubeconfig = kubeconfig;
+    this.#prefix = prefix;
   }
 
   /** Standard output. Rejects with what kubectl said where it failed. */
@@ -66,16 +68,9 @@ export class Commands {
     }
   }
 
-  #run(command: string, args: readonly string[], input: string): Promise<Result> {
-    return new Promise((resolve) => {
-      const env = { ...process.env, KUBECONFIG: this.kubeconfig, HELM_NO_PLUGINS: '1' };
-      const child = execFile(command, args, { env, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
-        resolve({ code, stdout, stderr: stderr || (error && code === 1 && !stdout ? error.message : '') });
-      });
-      child.stdin?.on('error', () => {});
-      child.stdin?.end(input);
-    });
+  #run(tool: string, args: readonly string[], input: string): Promise<Result> {
+    const env = { ...process.env, KUBECONFIG: this.kubeconfig, HELM_NO_PLUGINS: '1' };
+    return execute([...this.#prefix, tool, ...args], input, env);
   }
 }
 

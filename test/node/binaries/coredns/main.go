@@ -1,0 +1,16 @@
+// CoreDNS with what a cluster's DNS takes, and without the plugins for clouds that its own main has.
+package main
+
+import (
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/coremain"
+
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/ready"
+)
+
+func main() {
+	dnsserver.Directives = []string{"errors", "ready", "kubernetes"}
+	coremain.Run()
+}

@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import type { JsonObject } from '../../src/contract/json.ts';
+import type { Rig } from '../system/support/rig.ts';
+import { HOTMOUNT_IMAGE } from './hotmount-image.ts';
+import type { Node } from './node.ts';
+import { policyFor } from './policy.ts';
+
+export const CHART = join(import.meta.dirname, '../../charts/hotmount');
+
+/** As docs/install.md has it. */
+export const NAMESPACE = 'hotmount-system';
+export const RELEASE = 'hotmount';
+
+/** Installs the chart of the checkout, or upgrades it, and waits until everything is ready. @returns what helm printed */
+export async function install(node: Node, args: readonly string[] = [], values: JsonObject = {}): Promise<string> {
+  await node.apply({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: NAMESPACE, labels: { 'pod-security.kubernetes.io/enforce': 'privileged' } },
+  });
+  const helm = ['upgrade', '--install', RELEASE, CHART, '--namespace', NAMESPACE, '--wait', '--timeout', '3m'];
+  const all = { image: HOTMOUNT_IMAGE, ...values };
+  const result = await node.tryHelm([...helm, '--values', '-', ...args], JSON.stringify(all));
+  if (result.code === 0) return result.stdout;
+  const pods = await node.kubectl('describe', 'pods', '-n', NAMESPACE);
+  throw new Error(`helm ${helm.join(' ')}: ${result.stderr}\n${pods.slice(-8_000)}`);
+}
+
+/** The release `hotmount`, as the tests leave it to one another. */
+export class Installation {
+  readonly #node: Node;
+  readonly #rig: Rig;
+  #isAsMeant = false;
+
+  constructor(node: Node, rig: Rig) {
+    this.#node = node;
+    this.#rig = rig;
+  }
+
+  get policy(): JsonObject {
+    return policyFor(`${this.#rig.uuidPrefix}-*`);
+  }
+
+  /** Installs it where it is not as all files expect it. */
+  async install(): Promise<void> {
+    if (this.#isAsMeant) return;
+    await this.upgrade();
+    this.#isAsMeant = true;
+  }
+
+  /** `helm upgrade --install --wait` with other values. The next file gets the usual ones again. @returns what helm printed */
+  async upgrade(values: JsonObject = {}): Promise<string> {
+    this.#isAsMeant = false;
+    const usual = { editedPolicy: 'overwrite', policy: this.policy };
+    return install(this.#node, ['--force-conflicts'], { ...usual, ...values });
+  }
+
+  /** For tests that have taken it away. */
+  isGone(): void {
+    this.#isAsMeant = false;
+  }
+
+  /** What the node daemon has to say about itself: `hotmount status -o json`. */
+  // biome-ignore lint/suspicious/noExplicitAny: foreign JSON, of which each test looks at a few fields
+  async status(): Promise<any> {
+    const args = ['exec', '-n', NAMESPACE, 'daemonset/hotmount-node', '--', 'hotmount', 'status', '-o', 'json'];
+    return JSON.parse(await this.#node.kubectl(...args));
+  }
+}

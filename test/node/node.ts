@@ -1,0 +1,174 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Commands } from '../cluster/commands.ts';
+import { kubeconfigFor } from '../cluster/kubeconfig.ts';
+import { succeed } from '../execute.ts';
+import type { NodeBinaries } from './binaries.ts';
+import {
+  API_SERVER,
+  argumentsOf,
+  CONTAINERD_SOCKET,
+  configurationFiles,
+  DNS_SERVICE,
+  type Files,
+  NODE_ADDRESS,
+  NODE_NAME,
+} from './configuration.ts';
+import { writeImages } from './images.ts';
+import { CGROUP, Machine } from './machine.ts';
+
+/** One node a machine: it has the cgroups. */
+export const DIRECTORY = join(tmpdir(), 'hotmount-node');
+
+/** ms. What one waits for in vain. */
+const PATIENCE = 120_000;
+
+/** A cluster of one node: a control plane, containerd and a kubelet on a machine of their own, as an admin sees it. */
+export class Node extends Commands {
+  readonly machine: Machine;
+  readonly #binaries: NodeBinaries;
+  readonly #files: Files;
+
+  private constructor(machine: Machine, binaries: NodeBinaries) {
+    const files = filesIn(machine.directory);
+    super(binaries, files.admin, machine.enter);
+    this.machine = machine;
+    this.#binaries = binaries;
+    this.#files = files;
+  }
+
+  /** @param attached whether it ends with this process @throws with what its programs said */
+  static async start(binaries: NodeBinaries, attached: boolean): Promise<Node> {
+    const machine = await Machine.start({ directory: DIRECTORY, address: NODE_ADDRESS, attached });
+    try {
+      const node = new Node(machine, binaries);
+      await node.#start();
+      return node;
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
+  }
+
+  /** The one that has been started, and stays. */
+  static async find(binaries: NodeBinaries): Promise<Node | undefined> {
+    const found = await Machine.find(DIRECTORY);
+    return found?.machine.isRunning ? new Node(found.machine, binaries) : undefined;
+  }
+
+  /** Runs a command in a container of a pod. `pod`: its name, or `deployment/NAME`. @throws with what it said where it failed */
+  async exec(namespace: string, pod: string, ...command: string[]): Promise<string> {
+    return (await this.kubectl('exec', '-n', namespace, pod, '--', ...command)).trimEnd();
+  }
+
+  /** containerd's own command line, among the kubelet's containers and images. */
+  ctr(...args: string[]): Promise<string> {
+    const ctr = join(this.#binaries.containerd, 'ctr');
+    return succeed([...this.machine.enter, ctr, '-a', CONTAINERD_SOCKET, '-n', 'k8s.io', ...args]);
+  }
+
+  /** Imports an archive of images. */
+  async importImages(archive: string): Promise<void> {
+    await this.ctr('images', 'import', '--local', '--discard-unpacked-layers', archive);
+  }
+
+  /** A program of the node ends by a signal and is started again, as systemd does it. Resolves when it serves. */
+  async restart(program: 'kubelet' | 'containerd' | 'kube-apiserver', signal = 'TERM'): Promise<void> {
+    await this.machine.signal(program, signal);
+    await this.eventually(() => this.machine.sh('! pidof "$1"', program), PATIENCE);
+    this.#serve(program);
+    await this.#ready(program);
+  }
+
+  /** Waits until the node is Ready, or `false`: until it is not. */
+  async untilNodeReady(ready = true): Promise<void> {
+    const condition = `--for=condition=Ready=${ready ? 'true' : 'unknown'}`;
+    await this.eventually(() => this.kubectl('wait', condition, `node/${NODE_NAME}`, '--timeout=1s'), PATIENCE);
+  }
+
+  async stop(): Promise<void> {
+    await this.machine.stop();
+  }
+
+  async #start(): Promise<void> {
+    const { directory } = this.machine;
+    await this.#writeFiles();
+    const images = join(directory, 'pods.tar');
+    this.#serve('etcd');
+    this.#serve('kube-apiserver');
+    this.#serve('containerd');
+    await Promise.all([writeImages(images), this.#ready('containerd')]);
+    await this.importImages(images);
+    await this.#ready('kube-apiserver');
+    for (const program of ['kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'coredns']) {
+      this.#serve(program);
+    }
+    await this.eventually(() => this.apply(DNS_SERVICE), PATIENCE);
+    await this.eventually(() => this.kubectl('get', 'serviceaccount', 'default', '-n', 'default'), PATIENCE);
+    await this.untilNodeReady().catch(async (error: Error) => {
+      throw new Error(`${error.message}\n${await this.machine.log('kubelet')}`);
+    });
+  }
+
+  #serve(program: string): void {
+    const { servers, kubelet, containerd, coredns } = this.#binaries;
+    const file = [servers, kubelet, containerd, coredns].map((place) => join(place, program)).find(existsSync);
+    if (file === undefined) throw new Error(`${program} is not among what has been built`);
+    // containerd looks for its shim there.
+    const PATH = `${containerd}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+    this.machine.serve(program, [file, ...(argumentsOf(this.#files)[program] ?? [])], { PATH, HOME: '/root' });
+  }
+
+  async #ready(program: 'kubelet' | 'containerd' | 'kube-apiserver'): Promise<void> {
+    const check = {
+      'kube-apiserver': () => this.kubectl('get', '--raw', '/readyz'),
+      containerd: () => this.ctr('version'),
+      kubelet: () => this.kubectl('get', '--raw', `/api/v1/nodes/${NODE_NAME}/proxy/healthz`),
+    }[program];
+    try {
+      await this.eventually(check, PATIENCE);
+    } catch (error) {
+      throw new Error(`${program} does not serve: ${(error as Error).message}\n${await this.machine.log(program)}`);
+    }
+  }
+
+  async #writeFiles(): Promise<void> {
+    const { directory, admin, node, ca } = this.#files;
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const [adminToken, nodeToken] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
+    const runc = (await succeed(['sh', '-c', 'command -v runc'])).trim();
+    const files = {
+      ...configurationFiles(this.#files, { runc, systemd: false }),
+      'service-account.key': privateKey.export({ type: 'pkcs8', format: 'pem' }),
+      'service-account.pub': publicKey.export({ type: 'spki', format: 'pem' }),
+      'tokens.csv': `${adminToken},admin,admin,system:masters\n${nodeToken},system:node:${NODE_NAME},node,system:nodes\n`,
+    };
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(dirname(join(directory, name)), { recursive: true });
+      await writeFile(join(directory, name), text, { mode: 0o600 });
+    }
+    await writeFile(admin, kubeconfigFor(API_SERVER, ca, adminToken), { mode: 0o600 });
+    await writeFile(node, kubeconfigFor(API_SERVER, ca, nodeToken), { mode: 0o600 });
+    await makeCgroups();
+  }
+}
+
+const filesIn = (directory: string): Files => ({
+  directory,
+  admin: join(directory, 'admin.kubeconfig'),
+  node: join(directory, 'node.kubeconfig'),
+  ca: join(directory, 'certificates/apiserver.crt'),
+});
+
+/** The kubelet makes its own below this one. */
+async function makeCgroups(): Promise<void> {
+  const top = '/sys/fs/cgroup';
+  const isV2 = existsSync(join(top, 'cgroup.controllers'));
+  const hierarchies = isV2 ? [''] : await readdir(top);
+  for (const name of hierarchies) {
+    if (isV2 || existsSync(join(top, name, 'cgroup.procs'))) await mkdir(join(top, name, CGROUP), { recursive: true });
+  }
+}
