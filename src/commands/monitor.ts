@@ -58,9 +58,10 @@ async function monitor({ policy: file, subsystem, output }: Flags): Promise<void
 
 /** What the daemon would do, as far as can be told without probing the disk, which takes root. */
 async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | undefined> {
-  const [{ readBlockDevice }, { desire }, deviceMeaning] = await Promise.all([
+  const [{ readBlockDevice }, { desire }, { unclaimed }, deviceMeaning] = await Promise.all([
     import('../linux/block.ts'),
     import('../node/media/desired.ts'),
+    import('../node/block/hardware-words.ts'),
     deviceMeaningTo(policy),
   ]);
   return (event) => {
@@ -71,7 +72,10 @@ async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | un
     const device = readBlockDevice(devpath.slice(devpath.lastIndexOf('/') + 1));
     if (!device) return 'gone again';
     const desired = desire(device, undefined, { classes: policy.mediaClasses, bootSequence: 0 });
-    if (desired.kind === 'leave') return `left alone: ${desired.finding.message}`;
+    if (desired.kind === 'leave') {
+      const { reason, message } = desired.finding;
+      return `left alone: ${reason === 'no_class' ? unclaimed(device, {}) : message}`;
+    }
     const candidates = policy.mediaClasses.map(({ name }) => name).join(', ');
     return `looked into: a media class (of ${candidates}) may take it, depending on what is on it`;
   };
@@ -79,18 +83,24 @@ async function meaningTo(policy: Policy): Promise<(event: Uevent) => string | un
 
 /** The same for raw devices; undefined where no device class has to do with it. */
 async function deviceMeaningTo({ deviceClasses }: Policy): Promise<(event: Uevent) => string | undefined> {
-  const [{ eventKey, readDevice }, { isOfInterest }, { classify }, { findUdevDatabase, readUdevRecord }] =
-    await Promise.all([
-      import('../linux/device.ts'),
-      import('../node/devices/match.ts'),
-      import('../node/devices/classify.ts'),
-      import('../linux/udev-database.ts'),
-    ]);
+  const [{ eventKey, readDevice }, { isOfInterest }, { classify }, udevDatabase, words] = await Promise.all([
+    import('../linux/device.ts'),
+    import('../node/devices/match.ts'),
+    import('../node/devices/classify.ts'),
+    import('../linux/udev-database.ts'),
+    import('../node/block/hardware-words.ts'),
+  ]);
+  const { findUdevDatabase, readUdevRecord } = udevDatabase;
+  const { hardwareWords, unclaimed } = words;
   const udev = findUdevDatabase();
   return (event) => {
     const key = eventKey(event);
     const { action, subsystem, env } = event;
-    if (!key || !isOfInterest(deviceClasses, { subsystem, name: env['DEVNAME'] ?? '' })) return undefined;
+    if (!key) return undefined;
+    if (!isOfInterest(deviceClasses, { subsystem, name: env['DEVNAME'] ?? '' })) {
+      const device = subsystem !== 'block' && action !== 'remove' ? readDevice(key) : undefined;
+      return device?.usb ? `left alone: ${unclaimed(device, { subsystem })}` : undefined;
+    }
     if (action === 'remove')
       return subsystem === 'block' ? undefined : 'its nodes are removed, and access is taken back';
     const device = readDevice(key);
@@ -101,9 +111,12 @@ async function deviceMeaningTo({ deviceClasses }: Policy): Promise<(event: Ueven
       properties: udev === undefined ? new Map() : readUdevRecord(udev, key).properties,
       use: () => undefined,
     });
-    if (result.kind === 'rejected') return result.finding && `left alone: ${result.finding.message}`;
+    if (result.kind === 'rejected') {
+      if (result.finding) return `left alone: ${result.finding.message}`;
+      return subsystem === 'block' ? undefined : `left alone: ${unclaimed(device, { subsystem })}`;
+    }
     const classes = result.classes.map(({ name, access }) => `${name} (${access})`).join(', ');
-    return `a raw device for the containers of device class ${classes}`;
+    return `a raw device for the containers of device class ${classes} (${hardwareWords(device)})`;
   };
 }
 

@@ -86,6 +86,7 @@ export function formatStatus(status: NodeStatus, now: Date): string {
     failed.map(({ disk, reason, message }) => [disk, reason, message]),
   );
   section('LEFT ALONE', alike(skipped));
+  section('IN NO CLASS', unclaimedRows(status.unclaimed));
   if (status.lxcfs) lines.push('', pc.bold('LXCFS'), ...formatLxcfs(status.lxcfs, now));
   section(
     'GONE, STILL HELD OPEN',
@@ -155,8 +156,19 @@ function mountedRows(mounted: readonly MountedStatus[], now: Date): string[][] {
 function deviceRows(devices: readonly DeviceStatus[], now: Date): string[][] {
   if (devices.length === 0) return [];
   return [
-    ['DEVICE', 'NUMBER', 'CLASS', 'ACCESS', 'VENDOR', 'MODEL', 'SINCE', 'PATH'],
-    ...devices.map((d) => [d.device, d.number, d.class, d.access, d.vendor, d.model, ago(d.since, now), d.path]),
+    ['DEVICE', 'NUMBER', 'CLASS', 'ACCESS', 'USB', 'VENDOR', 'MODEL', 'SERIAL', 'PORT', 'SINCE', 'PATH'],
+    ...devices.map((d) => [
+      ...[d.device, d.number, d.class, d.access, d.usb, d.vendor, d.model, d.serial, d.port],
+      ...[ago(d.since, now), d.path],
+    ]),
+  ];
+}
+
+function unclaimedRows(unclaimed: NodeStatus['unclaimed']): string[][] {
+  if (unclaimed.length === 0) return [];
+  return [
+    ['DEVICE', 'USB', 'VENDOR', 'MODEL', 'PORT', 'TO MATCH IT IN A CLASS'],
+    ...unclaimed.map((d) => [d.device, d.usb, d.vendor, d.model, d.path, d.match]),
   ];
 }
 

@@ -46,6 +46,19 @@ export const deviceKeys = (sysfs = '/sys'): DeviceKey[] =>
     entries(join(sysfs, 'dev', type)).map((number) => `${type === 'char' ? 'c' : 'b'}${number}` as DeviceKey),
   );
 
+/** The keys of the devices that hang on USB, told by their places in sysfs alone. */
+export const usbDeviceKeys = (sysfs = '/sys'): DeviceKey[] =>
+  deviceKeys(sysfs).filter((key) => /\/usb\d+\//.test(placeOf(linkOf(key, sysfs))));
+
+function placeOf(link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch {
+    // ENOENT: unplugged meanwhile.
+    return '';
+  }
+}
+
 /**
  * Undefined where there is no such device, or no longer.
  * @param isOfInterest asked before all is read, which takes ten times as long: most devices of a node are of no interest

@@ -18,7 +18,7 @@ import { keepLastPolicy } from './run-dir/last-policy.ts';
 import { checkPropagation } from './run-dir/propagation-check.ts';
 import { openRunDir } from './run-dir/run-dir.ts';
 import { startNodeServer } from './server.ts';
-import { mediaStatus, type NodeStatus } from './status.ts';
+import { mediaStatus, type NodeStatus, unclaimedStatus } from './status.ts';
 
 export interface NodeOptions {
   readonly runDir: string;
@@ -92,6 +92,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     },
     ...mediaStatus(media, runDir),
     ...devicesStatus(devices, runDir),
+    unclaimed: unclaimedStatus(media, devices),
     ...(await lxcfsStatus()),
   });
   const sequence = bootSequence(runDir);

@@ -1,6 +1,8 @@
 import { readBlockDevice } from '../linux/block.ts';
 import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/namespaces.ts';
+import type { DeviceController } from './devices/controller.ts';
 import { type DevicesStatus, leftNodes } from './devices/status.ts';
+import { type UnclaimedDevice, unclaimedDevices } from './devices/unclaimed.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { MediaController } from './media/controller.ts';
@@ -29,6 +31,8 @@ export interface NodeStatus extends DevicesStatus {
   };
   readonly mounted: readonly MountedStatus[];
   readonly notMounted: readonly NotMountedStatus[];
+  /** What hangs on USB and is in no class. */
+  readonly unclaimed: readonly UnclaimedDevice[];
   /** Undefined where none is wanted; `problem` alone where no supervisor of it answers. */
   readonly lxcfs?: LxcfsStatus | { readonly problem: string };
   /** What a child process is at work for; where that takes long, the disk is slow, or hangs. */
@@ -100,6 +104,22 @@ export function mediaStatus(
   const working = [...media.working].map(([disk, work]) => ({ disk, ...work }));
   return { mounted, notMounted, working, departed: media.unmounts };
 }
+
+/** Reads sysfs: some ms. */
+export function unclaimedStatus(media: MediaController, devices: DeviceController): readonly UnclaimedDevice[] {
+  const inDeviceClass = new Set([
+    ...devices.nodes.map(({ desired }) => desired.device.key),
+    ...devices.rejected.keys(),
+  ]);
+  const inMediaClass = (name: string): boolean => {
+    const state = media.states.get(name);
+    return state !== undefined && !(state.kind === 'skipped' && NOBODYS.includes(state.reason));
+  };
+  return unclaimedDevices((key, name) => inDeviceClass.has(key) || inMediaClass(name));
+}
+
+/** Of disks that no class has to do with. */
+const NOBODYS = ['no_class'];
 
 /** Of btrfs, the mount has a number that is not the disk's. */
 const deviceOf = ({ main, record }: Mounted): string => main[0]?.device ?? record.device;

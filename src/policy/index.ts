@@ -12,7 +12,7 @@ export {
   NamespaceLabelsUnknownError,
   type Subject,
 } from './evaluate.ts';
-export { literalOf, matchesGlobs, matchesGlobsOfAny } from './globs.ts';
+export { escapeGlob, literalOf, matchesGlobs, matchesGlobsOfAny } from './globs.ts';
 export { whoMay } from './hints.ts';
 export { lint, rulesOnNamespaceLabels } from './lint.ts';
 export { mountOptions } from './mount-options.ts';

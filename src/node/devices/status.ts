@@ -16,9 +16,13 @@ export interface DeviceStatus {
   /** Its link by id, where the device says anything of itself. */
   readonly byId?: string;
   readonly bus: string;
+  /** `vendor:product`, as lsusb prints it; empty for others. */
+  readonly usb: string;
   readonly vendor: string;
   readonly model: string;
   readonly serial: string;
+  /** The port, as udev has it in ID_PATH. */
+  readonly port: string;
   readonly since: string;
   /** The containers that mount the class. */
   readonly containers: readonly DeviceContainer[];
@@ -67,9 +71,11 @@ export function devicesStatus({ nodes, rejected, audit, problem }: DeviceControl
         path: full(path),
         ...(link ? { byId: full(link) } : {}),
         bus: device.bus,
+        usb: device.usb,
         vendor: device.vendor,
         model: device.model,
         serial: device.serial,
+        port: device.path,
         since: actual.record?.since ?? '',
         containers: (grants.get(path) ?? []).map(({ cgroup, podUid, containerId, state, since, reason, message }) => ({
           cgroup,
