@@ -1,6 +1,7 @@
 import { getSystemErrorMessage } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
+import { flushLogs } from './observability/last-words.ts';
 
 /** The exit code where the output cannot be written: 1 and 2 are the commands' own. */
 const UNWRITABLE = 3;
@@ -50,11 +51,21 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // There is nobody left to tell.
 process.stderr.on('error', () => {});
 
+// A defect. Whoever starts a daemon again has one that looks at everything once more; one that goes on after this may do harm.
+process.on('uncaughtException', (error) => {
+  flushLogs();
+  const text = error instanceof Error ? error.message : String(error);
+  const stack = error instanceof Error && error.stack ? `${error.stack}\n` : '';
+  process.stderr.write(`${stack}hotmount: unexpected error: ${text}\n`);
+  process.exit(1);
+});
+
 try {
   await run(process.argv.slice(2));
 } catch (error) {
   if (!(error instanceof CommanderError)) {
     const text = error instanceof Error ? (process.env['HOTMOUNT_DEBUG'] ? error.stack : error.message) : String(error);
+    flushLogs();
     process.stderr.write(`hotmount: unexpected error: ${text} (HOTMOUNT_DEBUG=1 shows where)\n`);
   }
   process.exitCode = exitCodeOf(error);

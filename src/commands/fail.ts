@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import picocolors from 'picocolors';
+import { flushLogs } from '../observability/last-words.ts';
 import type { PolicyError } from '../policy/index.ts';
 
 /** Wrong flags; the message says which, and what is right. */
@@ -23,6 +24,7 @@ const EXIT_CODES: Readonly<Record<string, 1 | 2>> = {
  * is given, it is one to be told and to end with, too.
  */
 export async function fail(command: Command, error: unknown, otherwise?: 1): Promise<never> {
+  flushLogs();
   const { name, message } = error as Error;
   const exitCode = EXIT_CODES[name] ?? otherwise;
   if (exitCode === undefined) throw error;

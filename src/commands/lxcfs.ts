@@ -45,14 +45,23 @@ function readSeconds(text: string): number {
 
 async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promise<void> {
   const signalled = firstSignal();
-  const [{ createLogger }, { VERSION }, { openPolicy }, { readLastPolicy }, { startLxcfsService }] = await Promise.all([
+  const [
+    { createLogger },
+    { exitWithoutThreads },
+    { VERSION },
+    { openPolicy },
+    { readLastPolicy },
+    { startLxcfsService },
+  ] = await Promise.all([
     import('../observability/logger.ts'),
+    import('../linux/exit.ts'),
     import('../observability/version.ts'),
     import('./open-policy.ts'),
     import('../node/run-dir/last-policy.ts'),
     import('../node/lxcfs/service.ts'),
   ]);
   const log = createLogger(logLevel);
+  exitWithoutThreads();
   let service: LxcfsService | undefined;
   const source = openPolicy(flags.policy, log, { onChange: (policy) => service?.setViews(policy.lxcfs.views) }, () =>
     readLastPolicy(flags.runDir, resolve(flags.policy ?? '')),
@@ -61,15 +70,23 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   process.on('SIGHUP', () => {});
   hurry(log);
   const initial = source.current();
-  service = await startLxcfsService({
-    runDir: flags.runDir,
-    views: initial.lxcfs.views,
-    version: VERSION,
-    log,
-    checkEvery,
-    policySource: flags.policy ?? 'built-in',
-    isDetached: flags.detached === true,
-  });
+  const started = await Promise.race([
+    startLxcfsService({
+      runDir: flags.runDir,
+      views: initial.lxcfs.views,
+      version: VERSION,
+      log,
+      checkEvery,
+      policySource: flags.policy ?? 'built-in',
+      isDetached: flags.detached === true,
+    }),
+    signalled,
+  ]);
+  if (typeof started === 'string') {
+    log.info({ signal: started }, 'ending in the midst of the start; every lxcfs goes on running');
+    process.exit();
+  }
+  service = started;
   // Taking over from another one takes its time.
   if (source.current() !== initial) service.setViews(source.current().lxcfs.views);
   const signal = await Promise.race([signalled, service.ended.then(() => undefined)]);
@@ -78,6 +95,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   setTimeout(() => process.exit(), 1000).unref();
   source.close();
   await service.close();
+  process.exit();
 }
 
 /** While another container's supervisor is still the one that answers, this one's is not ready. @throws Error which says what is missing */

@@ -78,16 +78,25 @@ async function run(
   startSavingMemory();
   // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
   const signalled = firstSignal();
-  const [{ createLogger }, { VERSION }, { openPolicy }, { startNode }, { readLastPolicy }, { acquireLeaderLock }] =
-    await Promise.all([
-      import('../observability/logger.ts'),
-      import('../observability/version.ts'),
-      import('./open-policy.ts'),
-      import('../node/daemon.ts'),
-      import('../node/run-dir/last-policy.ts'),
-      import('../node/run-dir/leader-lock.ts'),
-    ]);
+  const [
+    { createLogger },
+    { exitWithoutThreads },
+    { VERSION },
+    { openPolicy },
+    { startNode },
+    { readLastPolicy },
+    { acquireLeaderLock },
+  ] = await Promise.all([
+    import('../observability/logger.ts'),
+    import('../linux/exit.ts'),
+    import('../observability/version.ts'),
+    import('./open-policy.ts'),
+    import('../node/daemon.ts'),
+    import('../node/run-dir/last-policy.ts'),
+    import('../node/run-dir/leader-lock.ts'),
+  ]);
   const log = createLogger(logLevel);
+  exitWithoutThreads();
   const policyFile = flags.policy === undefined ? undefined : resolve(flags.policy);
   let daemon: NodeDaemon | undefined;
   let broken: Error | undefined;
@@ -112,19 +121,28 @@ async function run(
     process.exit();
   }
   const initial = source.current();
-  daemon = await startNode({
-    runDir: flags.runDir,
-    policy: initial,
-    policyText: source.text(),
-    policySource: flags.policy ?? 'built-in',
-    policyFile,
-    lxcfs,
-    host: flags.host,
-    port,
-    receiveBuffer,
-    version: VERSION,
-    log,
-  });
+  // Whatever a start was in the midst of, the next one finds and completes.
+  const started = await Promise.race([
+    startNode({
+      runDir: flags.runDir,
+      policy: initial,
+      policyText: source.text(),
+      policySource: flags.policy ?? 'built-in',
+      policyFile,
+      lxcfs,
+      host: flags.host,
+      port,
+      receiveBuffer,
+      version: VERSION,
+      log,
+    }),
+    signalled,
+  ]);
+  if (typeof started === 'string') {
+    log.info({ signal: started }, 'ending in the midst of the start');
+    process.exit();
+  }
+  daemon = started;
   if (source.current() !== initial) daemon.setPolicy(source.current(), source.text());
   if (broken) daemon.policyFailed(broken);
   log.info({ metricsPort: daemon.port, policy: flags.policy ?? 'built-in', version: VERSION }, 'serving');
@@ -139,11 +157,14 @@ async function run(
 }
 
 async function cleanUp(runDir: string, logLevel: LogLevel): Promise<void> {
-  const [{ createLogger }, cleanup] = await Promise.all([
+  const [{ createLogger }, { exitWithoutThreads }, cleanup] = await Promise.all([
     import('../observability/logger.ts'),
+    import('../linux/exit.ts'),
     import('../node/cleanup.ts'),
   ]);
-  if (!(await cleanup.cleanUp(runDir, createLogger(logLevel)))) process.exitCode = 1;
+  const log = createLogger(logLevel);
+  exitWithoutThreads();
+  process.exit((await cleanup.cleanUp(runDir, log)) ? 0 : 1);
 }
 
 function readLxcfsMode(text: string): LxcfsMode {

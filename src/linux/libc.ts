@@ -48,6 +48,7 @@ export const libc = {
   statx: lib.func('int statx(int, const void *, int, uint, _Out_ void *)'),
   open: lib.func('int open(const void *, int, ...)'),
   close: lib.func('int close(int)'),
+  _exit: lib.func('void _exit(int)'),
   pipe2: lib.func('int pipe2(int *, int)'),
   waitpid: lib.func('int waitpid(int, _Out_ int *, int)'),
   posix_spawn_file_actions_init: lib.func('int posix_spawn_file_actions_init(void *)'),

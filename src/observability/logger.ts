@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { flushBeforeLastWords } from './last-words.ts';
 import type { LogLevel } from './log-levels.ts';
 
 export type { Logger };
@@ -25,6 +26,7 @@ export function createLogger(level: LogLevel): Logger {
 }
 
 function batched(destination: ReturnType<typeof pino.destination>): DestinationStream {
+  flushBeforeLastWords(() => destination.flushSync());
   let waiting = false;
   let again = false;
   const flush = () => {
