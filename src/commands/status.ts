@@ -68,6 +68,7 @@ export function formatStatus(status: NodeStatus, now: Date): string {
       ? [pc.red(`the policy in force is an older one, of ${ago(policy.since, now)} ago: ${policy.problem}`)]
       : []),
   ];
+  for (const failing of daemon.failing ?? []) lines.push(pc.red(`tried again: ${printable(failing)}`));
   if (status.devicesProblem)
     lines.push(pc.red(`devices are not looked after as they should be: ${printable(status.devicesProblem)}`));
   const section = (title: string, rows: readonly (readonly string[])[]): void => {

@@ -13,6 +13,7 @@ import { concernedBy, listenToDevices } from './events.ts';
 import { connectToLxcfs } from './lxcfs/client.ts';
 import { MediaController } from './media/controller.ts';
 import { createNodeMetrics } from './metrics.ts';
+import { Attempts } from './reconcile/attempts.ts';
 import { bootSequence } from './run-dir/boot-sequence.ts';
 import { keepLastPolicy } from './run-dir/last-policy.ts';
 import { checkPropagation } from './run-dir/propagation-check.ts';
@@ -62,6 +63,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const runDir = openRunDir(options.runDir);
   prepareRenameMounted();
   const metrics = createNodeMetrics(version);
+  const attempts = new Attempts(log);
   let { policy } = options;
   const keepPolicy = (text: string): string =>
     options.policyFile === undefined ? startedAt : keepLastPolicy(runDir, options.policyFile, text, log);
@@ -81,7 +83,14 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     return status ? { lxcfs: status } : {};
   };
   const status = async (): Promise<NodeStatus> => ({
-    daemon: { version, pid: process.pid, startedAt, ready: problem === undefined, ...(problem ? { problem } : {}) },
+    daemon: {
+      version,
+      pid: process.pid,
+      startedAt,
+      ready: problem === undefined,
+      ...(problem ? { problem } : {}),
+      ...(attempts.problems.length > 0 ? { failing: attempts.problems } : {}),
+    },
     runDir: runDir.path,
     policy: {
       source: options.policySource,
@@ -120,7 +129,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     notReady: () => problem,
     detail: async () => {
       const problem = (await lxcfs.status())?.problem;
-      return problem === undefined ? undefined : `lxcfs: ${problem}`;
+      const lines = [...attempts.problems, ...(problem === undefined ? [] : [`lxcfs: ${problem}`])];
+      return lines.length > 0 ? lines.join('\n') : undefined;
     },
     metrics: async () => `${await metrics.registry.metrics()}${await lxcfs.metrics()}`,
     status,
@@ -128,6 +138,10 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
 
   // Listening comes before the first resync: nothing in between is missed.
   let settle: NodeJS.Timeout | undefined;
+  const resync = (): void => {
+    attempts.run('the resync of devices', () => devices.resync());
+    attempts.run('the resync of disks', () => media.resync());
+  };
   const onBatch = ({ events, overflow, receivedAt }: UeventBatch): void => {
     for (const event of events) {
       const { disks, devices: keys } = concernedBy(event);
@@ -137,15 +151,16 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     if (overflow) {
       metrics.overflow();
       log.warn('the kernel had to drop events: resync of all disks and devices');
-      devices.resync();
-      media.resync();
+      resync();
     }
   };
   const onMountsChanged = (): void => {
     settle ??= setTimeout(() => {
       settle = undefined;
-      media.mountsChanged();
-      devices.mountsChanged();
+      attempts.run('following the mount table', () => {
+        media.mountsChanged();
+        devices.mountsChanged();
+      });
     }, MOUNTS_SETTLE);
   };
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
@@ -153,7 +168,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   failed.catch(() => {});
   const listener = listenToDevices(policy, {
     receiveBuffer: options.receiveBuffer,
-    onBatch,
+    onBatch: (batch) => attempts.run('kernel events', () => onBatch(batch), resync),
     onFollowed: () => devices.resync(),
     onFailure: (error) => fail(new Error(`kernel events are not heard any more: ${error.message}`, { cause: error })),
   });
@@ -163,7 +178,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const propagation = await checkPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
   devices.resync();
-  media.resync();
+  attempts.run('the media classes', () => media.setClasses(policy.mediaClasses));
   const synced = Promise.all([devices.idle(), media.idle()]);
   await Promise.race([synced, sleep(FIRST_SYNC_PATIENCE, undefined, { ref: false })]);
   for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
@@ -179,8 +194,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       policyProblem = undefined;
       metrics.policyReload('success');
       listener.follow(next);
-      devices.setClasses(next.deviceClasses);
-      media.setClasses(next.mediaClasses);
+      attempts.run('the device classes', () => devices.setClasses(next.deviceClasses));
+      attempts.run('the media classes', () => media.setClasses(next.mediaClasses));
     },
     policyFailed(error) {
       policyProblem = error.message;
@@ -188,6 +203,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     },
     async close() {
       clearTimeout(settle);
+      attempts.close();
       lxcfs.close();
       listener.close();
       unwatchMounts();

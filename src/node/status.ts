@@ -18,6 +18,8 @@ export interface NodeStatus extends DevicesStatus {
     readonly startedAt: string;
     readonly ready: boolean;
     readonly problem?: string;
+    /** What could not be done, and is tried again; all else goes on. */
+    readonly failing?: readonly string[];
   };
   readonly runDir: string;
   readonly policy: {

@@ -1,3 +1,4 @@
+import { errorCode } from '../../linux/errors.ts';
 import { tryLock } from '../../linux/file-lock.ts';
 import { MountReplacer } from '../../linux/mount-replacer.ts';
 import type { Logger } from '../../observability/logger.ts';
@@ -7,14 +8,25 @@ import { Attacher } from './attach.ts';
 import { instanceIds, lockPath, prepareDirectories } from './layout.ts';
 import { adoptProcess } from './process.ts';
 
+/** @returns undefined where a supervisor has it */
+function lock(runDir: RunDir): (() => void) | undefined {
+  try {
+    prepareDirectories(runDir);
+  } catch (error) {
+    // The run dir is full: a supervisor cannot start, either.
+    if (errorCode(error) === 'ENOSPC') return () => {};
+    throw error;
+  }
+  return tryLock(lockPath(runDir));
+}
+
 /**
  * Takes the files of lxcfs out of all containers, which then read the node's, and ends every lxcfs of ours.
  * @returns false where a container kept some; the log says which
  * @throws Error where a supervisor is running, whether or not it answers; none can start meanwhile
  */
 export async function cleanUpLxcfs(runDir: RunDir, log: Logger): Promise<boolean> {
-  prepareDirectories(runDir);
-  const unlock = tryLock(lockPath(runDir));
+  const unlock = lock(runDir);
   if (!unlock) {
     const supervisor = (await fetchLxcfsStatus(runDir.path).catch(() => undefined))?.supervisor;
     const which = supervisor ? `process ${supervisor.pid}` : 'its process id is in /proc/locks';

@@ -66,7 +66,6 @@ export class MediaController {
     this.#unmounter = new Unmounter(options);
     options.claims.releaseBy((name) => this.enqueue(name));
     this.#prepare();
-    makeClassDirectories(options.runDir, options.classes);
     this.#removeStrays(readMounted(options.runDir));
   }
 
@@ -79,11 +78,14 @@ export class MediaController {
     return this.#states.byDisk;
   }
 
-  /** New classes: what they change is done at once. */
+  /** New classes: what they change is done at once. @throws Node's error where their directories cannot be made; all else is done */
   setClasses(classes: readonly MediaClass[]): void {
     this.#classes = classes;
-    makeClassDirectories(this.#options.runDir, classes);
-    this.resync();
+    try {
+      makeClassDirectories(this.#options.runDir, classes);
+    } finally {
+      this.resync();
+    }
   }
 
   /** @param at when it was heard of, in ms since the epoch */

@@ -58,7 +58,8 @@ export class Attempts {
       attempt.problem = undefined;
     } catch (error) {
       const problem = `${what}: ${(error as Error).message}`;
-      if (attempt.problem !== problem) this.#log.error({ err: error }, `${problem}; it is tried again, within a minute`);
+      if (attempt.problem !== problem)
+        this.#log.error({ err: error }, `${problem}; it is tried again, within a minute`);
       attempt.problem = problem;
     }
     attempt.retry.set(attempt.problem !== undefined);
