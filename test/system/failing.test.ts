@@ -22,12 +22,12 @@ describeSystem('a daemon that cannot do its job', [], () => {
   it('ends, with exit code 1, where it fails in the middle of its start', async () => {
     const daemon = new Daemon(rig);
     const runDir = openRunDir(daemon.runDir);
-    writeFileSync(`${runDir.work}/media`, 'no directory');
+    writeFileSync(`${runDir.work}/.self-test`, 'no directory');
     daemon.spawn();
     expect(await daemon.ended()).toBe(1);
-    await daemon.logged(/error: E(EXIST|NOTDIR).*media/);
+    await daemon.logged(/error: E(EXIST|NOTDIR).*\.self-test/);
 
-    rmSync(`${runDir.work}/media`);
+    rmSync(`${runDir.work}/.self-test`);
     runDir.close();
     await daemon.start();
   });

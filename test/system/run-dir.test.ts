@@ -23,7 +23,7 @@ describeSystem('the run dir', ['gcc'], () => {
     mkdirSync(runDir);
     const unlock = tryLock(runDir) as () => void;
     const script = `
-      import { openRunDir } from ${JSON.stringify(source('node/run-dir.ts'))};
+      import { openRunDir } from ${JSON.stringify(source('node/run-dir/run-dir.ts'))};
       process.stdout.write('waits,');
       process.stdout.write(openRunDir(${JSON.stringify(runDir)}).path);`;
     const openers = Array.from({ length: 4 }, () => {

@@ -25,8 +25,8 @@ describeSystem('the self-test of mount propagation', ['unshare'], () => {
     const script = `
       import fs from 'node:fs';
       import { syncBuiltinESMExports } from 'node:module';
-      import { openRunDir } from ${JSON.stringify(source('node/run-dir.ts'))};
-      import { checkPropagation } from ${JSON.stringify(source('node/self-test.ts'))};
+      import { openRunDir } from ${JSON.stringify(source('node/run-dir/run-dir.ts'))};
+      import { checkPropagation } from ${JSON.stringify(source('node/run-dir/propagation-check.ts'))};
       const runDir = openRunDir(${JSON.stringify(runDir)});
       ${before}
       console.log(await checkPropagation(runDir) ?? 'pods see it');`;
