@@ -20,6 +20,7 @@ export const libc = {
   lgetxattr: lib.func('long lgetxattr(str, str, _Out_ void *, size_t)'),
   lremovexattr: lib.func('int lremovexattr(str, str)'),
   openat: lib.func('int openat(int, str, int, ...)'),
+  write: lib.func('long write(int, const void *, size_t)'),
   read: lib.func('long read(int, _Out_ void *, size_t)'),
   flock: lib.func('int flock(int, int)'),
   mkfifo: lib.func('int mkfifo(str, uint)'),

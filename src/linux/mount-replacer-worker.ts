@@ -13,6 +13,8 @@ import {
   SYS,
   UMOUNT_NOFOLLOW,
 } from './constants.ts';
+import { errnoName } from './errors.ts';
+import { abort } from './exit.ts';
 import { check, errno, libc } from './libc.ts';
 import type {
   OpenRequest,
@@ -51,10 +53,12 @@ const { isAbandoned } = workerData as { isAbandoned: Int32Array };
 
 parentPort?.on('message', (request: ReplaceRequest | OpenRequest) => {
   // Another has done it by now, and the descriptors may be of other files.
-  if (Atomics.load(isAbandoned, 0) === 1) return;
+  if (isGivenUp()) return;
   if (request.type === 'open') parentPort?.postMessage({ id: request.id, descriptors: request.paths.map(openPath) });
   else parentPort?.postMessage(replaceAll(request));
 });
+
+const isGivenUp = (): boolean => Atomics.load(isAbandoned, 0) === 1;
 
 /** A descriptor that only names the file; -1 where there is none. */
 function openPath(path: string): number {
@@ -80,8 +84,13 @@ function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
     const failure = { syscall: 'setns', errno: errno() };
     for (const _ of targets) results.push({ attached: false, detached: 0, locked: [], failure });
   } else {
-    for (const [i, target] of targets.entries()) results.push(replace(target, trees[i] as Tree, cover));
-    check(libc.setns(home, CLONE_NEWNS), 'setns');
+    for (const [i, target] of targets.entries()) {
+      // Whoever asked for it has been told that it hangs, and another does it by now.
+      if (isGivenUp()) break;
+      results.push(replace(target, trees[i] as Tree, cover));
+    }
+    if (libc.setns(home, CLONE_NEWNS) < 0)
+      abort(`a thread cannot come back to its own mount namespace: ${errnoName(errno())}`);
   }
   for (const tree of [...trees, cover?.tree]) if (typeof tree === 'number') libc.close(tree);
   closeSync(namespace);

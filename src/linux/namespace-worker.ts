@@ -1,6 +1,8 @@
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { CLONE_FS, CLONE_NEWNS, MNT_DETACH, O_CLOEXEC, O_NOFOLLOW, O_PATH, UMOUNT_NOFOLLOW } from './constants.ts';
+import { errnoName } from './errors.ts';
+import { abort } from './exit.ts';
 import { check, errno, libc } from './libc.ts';
 import type { DetachReply, DetachRequest } from './namespace-entry.ts';
 
@@ -33,7 +35,8 @@ function detach({ pid, namespace: wanted, paths }: DetachRequest): DetachReply {
       if (fd >= 0) held.push(fd);
       if (libc.umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0) errors.push(errno());
     }
-    check(libc.setns(home, CLONE_NEWNS), 'setns');
+    if (libc.setns(home, CLONE_NEWNS) < 0)
+      abort(`a thread cannot come back to its own mount namespace: ${errnoName(errno())}`);
   }
   closeSync(namespace);
   return { held, errors };

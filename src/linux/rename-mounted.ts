@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { CLONE_FS, CLONE_NEWNS, MNT_DETACH, O_DIRECTORY, O_PATH, UMOUNT_NOFOLLOW } from './constants.ts';
+import { abort } from './exit.ts';
 import { check, libc } from './libc.ts';
 import { mountPointBytes, parseMountinfo, topMount } from './mountinfo.ts';
 import { setMountAttributes } from './mounts.ts';
@@ -62,11 +63,15 @@ function makeNowhere(): Nowhere {
   const home = openSync('/proc/self/ns/mnt', 'r');
   const [root, cwd] = ['/', '.'].map((path) => openSync(path, O_PATH | O_DIRECTORY)) as [number, number];
   const goHome = (): void => {
-    check(libc.setns(home, CLONE_NEWNS), 'setns');
-    // setns(2) leads to the namespace's root: not what this process had, where that is another.
-    check(libc.fchdir(root), 'fchdir');
-    check(libc.chroot('.'), 'chroot');
-    check(libc.fchdir(cwd), 'fchdir');
+    try {
+      check(libc.setns(home, CLONE_NEWNS), 'setns');
+      // setns(2) leads to the namespace's root: not what this process had, where that is another.
+      check(libc.fchdir(root), 'fchdir');
+      check(libc.chroot('.'), 'chroot');
+      check(libc.fchdir(cwd), 'fchdir');
+    } catch (error) {
+      abort(`this process cannot come back to its own mount namespace: ${(error as Error).message}`);
+    }
   };
   check(libc.unshare(CLONE_NEWNS), 'unshare');
   try {

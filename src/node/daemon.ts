@@ -128,9 +128,13 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const server = await startNodeServer(runDir, options.port, options.host, {
     notReady: () => problem,
     detail: async () => {
-      const problem = (await lxcfs.status())?.problem;
-      const lines = [...attempts.problems, ...(problem === undefined ? [] : [`lxcfs: ${problem}`])];
-      return lines.length > 0 ? lines.join('\n') : undefined;
+      const lxcfsProblem = (await lxcfs.status())?.problem;
+      const lines = [
+        ...attempts.problems,
+        devices.problem ?? [],
+        lxcfsProblem === undefined ? [] : `lxcfs: ${lxcfsProblem}`,
+      ];
+      return lines.flat().join('\n') || undefined;
     },
     metrics: async () => `${await metrics.registry.metrics()}${await lxcfs.metrics()}`,
     status,

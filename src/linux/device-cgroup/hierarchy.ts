@@ -1,6 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { CLONE_NEWCGROUP } from '../constants.ts';
 import { isErrno, isUnreadableProcess } from '../errors.ts';
+import { abort } from '../exit.ts';
 import { check, libc } from '../libc.ts';
 import { type Mount, parseMountinfo } from '../mountinfo.ts';
 import { runProgram } from './bpf.ts';
@@ -135,7 +136,7 @@ function readAsNode(path: string): string {
     try {
       return readFileSync(path, 'latin1');
     } finally {
-      check(libc.setns(own, CLONE_NEWCGROUP), 'setns', '/proc/self/ns/cgroup');
+      if (libc.setns(own, CLONE_NEWCGROUP) < 0) abort('this process cannot come back to its own cgroup namespace');
     }
   } finally {
     closeSync(other);

@@ -1,6 +1,7 @@
 import { findHierarchies } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { StartWatcher } from '../containers/start-watcher.ts';
+import { Debounce } from '../reconcile/debounce.ts';
 import { Retry } from '../reconcile/retry.ts';
 
 /** ms after the last start or end of a container at which all containers are read again. */
@@ -23,7 +24,7 @@ export class ContainerWatch {
   readonly #log: Logger;
   readonly #events: ContainerEvents;
   #starts: StartWatcher[] = [];
-  #timers: NodeJS.Timeout[] = [];
+  readonly #refresh: Debounce;
   readonly #retry: Retry;
   #problem: string | undefined;
 
@@ -31,11 +32,12 @@ export class ContainerWatch {
     this.#log = log;
     this.#events = events;
     this.#retry = new Retry(events.onChange, RETRY);
+    this.#refresh = new Debounce(REFRESH_AFTER, events.onChange);
   }
 
-  /** Why no container can be given anything. */
+  /** Why no container can be given anything, or later than it should be. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.#problem ?? this.#starts.find(({ problem }) => problem !== undefined)?.problem;
   }
 
   /** May be called at any time. @throws Error where the system has not got what watching takes */
@@ -50,8 +52,9 @@ export class ContainerWatch {
       return;
     }
     this.#problem = undefined;
-    const refreshSoon = (): void => this.#refreshSoon();
-    this.#starts = roots.map((root) => new StartWatcher(root, refreshSoon, this.#events.onMounts, refreshSoon));
+    const onChange = (): void => this.#refresh.ask();
+    const events = { onStart: onChange, onMounts: this.#events.onMounts, onEnd: onChange };
+    this.#starts = roots.map((root) => new StartWatcher(root, events, this.#log));
   }
 
   /** Whether a runtime is still at work on some container that mounts a class. */
@@ -62,13 +65,8 @@ export class ContainerWatch {
   close(): void {
     this.#retry.set(false);
     this.#problem = undefined;
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#refresh.clear();
     for (const starts of this.#starts) starts.close();
     this.#starts = [];
-  }
-
-  #refreshSoon(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers = REFRESH_AFTER.map((delay) => setTimeout(() => this.#events.onChange(), delay).unref());
   }
 }

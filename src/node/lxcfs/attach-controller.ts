@@ -1,7 +1,7 @@
 import { type MountReplacer, NamespaceHangs } from '../../linux/mount-replacer.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { StartWatcher } from '../containers/start-watcher.ts';
-import { Timers } from '../reconcile/timers.ts';
+import { Debounce } from '../reconcile/debounce.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { type AttachedCount, Attacher, type AttachFailure, type AttachResult } from './attach.ts';
 import type { Sources } from './attach-plan.ts';
@@ -26,7 +26,7 @@ export interface AttachControllerOptions {
 export class AttachController {
   readonly #options: AttachControllerOptions;
   readonly #attacher: Attacher;
-  readonly #timers = new Timers();
+  readonly #resyncs = new Debounce(RESYNC_AFTER_START, () => void this.resync());
   #starts: StartWatcher | undefined;
   #source: Instance | undefined;
   #running = 0;
@@ -49,6 +49,11 @@ export class AttachController {
   }
   get failures(): readonly AttachFailure[] {
     return this.#attacher.failures;
+  }
+
+  /** Why containers may be attached later than they start. */
+  get problem(): string | undefined {
+    return this.#starts?.problem;
   }
 
   /** Every file of this device gives errors from now on. */
@@ -121,22 +126,22 @@ export class AttachController {
   watchStarts(cgroups: Cgroups): void {
     this.#starts ??= new StartWatcher(
       cgroups.memory,
-      () => {
-        this.#timers.clear();
-        for (const delay of RESYNC_AFTER_START) this.#timers.after(delay, () => void this.resync());
+      {
+        onStart: () => this.#resyncs.ask(),
+        onMounts: (pid) =>
+          void this.#attacher.attachProcess(pid).then(
+            (result) => this.#report(result),
+            (error) => this.#failed(error),
+          ),
       },
-      (pid) =>
-        void this.#attacher.attachProcess(pid).then(
-          (result) => this.#report(result),
-          (error) => this.#failed(error),
-        ),
+      this.#options.log,
     );
   }
 
   close(): void {
     this.#isClosed = true;
     this.#starts?.close();
-    this.#timers.clear();
+    this.#resyncs.clear();
     this.#attacher.close();
   }
 

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -58,11 +58,16 @@ export class LxcfsProcess {
     this.device = device;
     this.mountPoint = instancePath(runDir, id);
     this.#pidfd = pidfd;
-    this.#unwatch = watchReadiness(this.#pidfd, 'readable', () => {
-      if (this.#isDead) return;
-      this.#isDead = true;
-      onDeath();
-    });
+    try {
+      this.#unwatch = watchReadiness(this.#pidfd, 'readable', () => {
+        if (this.#isDead) return;
+        this.#isDead = true;
+        onDeath();
+      });
+    } catch (error) {
+      closeSync(pidfd);
+      throw error;
+    }
     this.#log = readLog(instanceWork(runDir, id, 'log'), (line) => log.debug({ instance: id }, `lxcfs: ${line}`));
   }
 
@@ -139,29 +144,17 @@ export async function startProcess(
 ): Promise<LxcfsProcess> {
   const id = makeInstanceDirectory(runDir);
   const output: string[] = [];
-  const work = openSync(instanceWork(runDir, id, '.'), constants.O_RDONLY | constants.O_DIRECTORY);
-  const logPath = instanceWork(runDir, id, 'log');
-  check(libc.mkfifo(logPath, 0o600), 'mkfifo', logPath);
-  const pipe = openSync(logPath, constants.O_RDWR | constants.O_NONBLOCK);
-  const reader = readLog(logPath, (line) => output.push(line));
-  const args = argumentsFor(program, {
-    loadavg,
-    pidfile: '/proc/self/fd/3/pid',
-    runtimeDir: instancePath(runDir, id, 'run'),
-  });
-  // libuv makes descriptors 0 to 2 blocking; the shell takes the pipe from 4, as it is.
-  const command = 'exec "$0" "$@" >&4 2>&4 4>&-';
-  const child = spawn('sh', ['-c', command, program.path, ...args, instancePath(runDir, id)], {
-    detached: true,
-    stdio: ['ignore', 'ignore', 'ignore', work, pipe],
-    cwd: '/',
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-  });
-  child.unref();
-  // The supervisor may run at a higher one; what containers ask for is no reason to.
-  if (child.pid !== undefined) setPriority(child.pid, 0);
-  closeSync(work);
-  closeSync(pipe);
+  let child: ChildProcess;
+  let reader: Socket | undefined;
+  try {
+    const log = makeLog(runDir, id);
+    reader = readLog(log, (line) => output.push(line));
+    child = launch(runDir, id, program, loadavg, log);
+  } catch (error) {
+    reader?.destroy();
+    removeInstance(runDir, id);
+    throw error;
+  }
   const ended = Promise.race([once(child, 'exit').then(([code, signal]) => code ?? signal), once(child, 'error')]);
   let end: unknown;
   void ended.then(
@@ -205,6 +198,49 @@ export async function startProcess(
     const pidfd = pidfdOf(record);
     if (pidfd === undefined) throw new Error(`${program.path} ended as soon as it was mounted${said(output)}`);
     return new LxcfsProcess(runDir, id, record, device, pidfd, log, onDeath);
+  }
+}
+
+/** The pipe that an instance writes to. @returns its path @throws SystemCallError */
+function makeLog(runDir: RunDir, id: string): string {
+  const path = instanceWork(runDir, id, 'log');
+  check(libc.mkfifo(path, 0o600), 'mkfifo', path);
+  return path;
+}
+
+/** @throws Node's error where there is no process or no descriptor left for it */
+function launch(runDir: RunDir, id: string, program: Program, loadavg: boolean, log: string): ChildProcess {
+  const inherited: number[] = [];
+  try {
+    inherited.push(openSync(instanceWork(runDir, id, '.'), constants.O_RDONLY | constants.O_DIRECTORY));
+    inherited.push(openSync(log, constants.O_RDWR | constants.O_NONBLOCK));
+    const args = argumentsFor(program, {
+      loadavg,
+      pidfile: '/proc/self/fd/3/pid',
+      runtimeDir: instancePath(runDir, id, 'run'),
+    });
+    // libuv makes descriptors 0 to 2 blocking; the shell takes the pipe from 4, as it is.
+    const command = 'exec "$0" "$@" >&4 2>&4 4>&-';
+    const child = spawn('sh', ['-c', command, program.path, ...args, instancePath(runDir, id)], {
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore', ...inherited],
+      cwd: '/',
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+    });
+    child.unref();
+    // The supervisor may run at a higher one; what containers ask for is no reason to.
+    if (child.pid !== undefined) setUsualPriority(child.pid);
+    return child;
+  } finally {
+    for (const fd of inherited) closeSync(fd);
+  }
+}
+
+function setUsualPriority(pid: number): void {
+  try {
+    setPriority(pid, 0);
+  } catch {
+    // ESRCH: it has ended, which whoever waits for it is told.
   }
 }
 

@@ -114,11 +114,12 @@ export class Supervisor {
     const { version, policySource } = this.#options;
     const active = this.#active;
     const { program } = this.#instances.installed;
+    const problem = this.#problem ?? this.#attachments.problem;
     return {
       supervisor: { version, policy: policySource, pid: process.pid, startedAt: this.#startedAt },
       ready: active !== undefined,
       settled: !this.#attachments.isAttaching && isSettled(this.#instances, active),
-      ...(this.#problem === undefined ? {} : { problem: this.#problem }),
+      ...(problem === undefined ? {} : { problem }),
       ...(program ? { program: { path: program.path, version: program.version } } : {}),
       views: active?.views ?? [],
       missingViews: this.#views.filter((view) => active?.missingViews.includes(view)),
