@@ -25,6 +25,8 @@ const MODULES = [
 /** All else (ext4, vfat, exfat, xfs, zram, …) the guest's kernel asks modprobe for, as on any machine. */
 export interface InitrdSettings {
   kernel: Kernel;
+  /** A static busybox of the guest's architecture. */
+  busybox: string;
   /** Directory for the finished file and for scratch space. */
   directory: string;
   /** Shell variables for the guest's init. */
@@ -32,12 +34,12 @@ export interface InitrdSettings {
 }
 
 /** Builds the initrd for one boot (some 3 MB, in a fraction of a second) and gives its path. */
-export async function buildInitrd({ kernel, directory, variables }: InitrdSettings): Promise<string> {
+export async function buildInitrd({ kernel, busybox, directory, variables }: InitrdSettings): Promise<string> {
   const root = await mkdtemp(join(directory, 'initrd-'));
   try {
     for (const name of ['bin', 'proc', 'sys', 'dev', 'host', 'overlay', 'new', 'lib']) await mkdir(join(root, name));
     await copyFile(new URL('guest/initrd-init.sh', import.meta.url), join(root, 'init'));
-    await copyFile('/bin/busybox', join(root, 'bin/busybox'));
+    await copyFile(busybox, join(root, 'bin/busybox'));
     await chmod(join(root, 'init'), 0o755);
     await chmod(join(root, 'bin/busybox'), 0o755);
     const modules = await modulesInOrder(kernel);

@@ -8,7 +8,7 @@ import { hostCommand } from './host-command.ts';
 export interface Kernel {
   /** As `uname -r` says it, e.g. `6.1.0-56-amd64`. */
   version: string;
-  /** The uncompressed kernel, which qemu starts by its PVH entry. */
+  /** The uncompressed kernel, which qemu starts directly. */
   image: string;
   /** What holds `<version>/`: the guest's `/lib/modules`. */
   modules: string;

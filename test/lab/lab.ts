@@ -1,11 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { type CommandOptions, GuestAgent } from './guest-agent.ts';
 import type { Exit, GuestProcess } from './guest-process.ts';
+import { CHECKOUT, type GuestSystem, prepareArm64, thisMachine } from './guest-system.ts';
 import { buildInitrd } from './initrd.ts';
-import { prepareKernel } from './kernel.ts';
 import { connected, Qmp } from './qmp.ts';
 import { whyLabCannotRun } from './requirements.ts';
 import { makeStickImage, type StickSpec } from './stick-image.ts';
@@ -13,6 +12,8 @@ import { UsbBus, type UsbSerial, type UsbStick, type UsbStickOptions } from './u
 import { makeLabDirectory, VirtualMachine } from './virtual-machine.ts';
 
 export interface LabOptions {
+  /** Default: this machine's own, with its files. `arm64`: Debian's packages for it, under emulation. */
+  architecture?: 'amd64' | 'arm64';
   /** The guest's first program: a shell that only starts the agent (default), or the machine's own systemd (some seconds more). */
   init?: 'shell' | 'systemd';
   /** Default 2048. What the guest writes anywhere is kept in here too. */
@@ -37,7 +38,6 @@ export interface RunResult extends Exit {
   stderr: string;
 }
 
-const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 const CONSOLE_TAIL_LINES = 40;
 
 /**
@@ -170,19 +170,30 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const progress = options.progress ?? ((line: string) => process.stderr.write(`lab: ${line}\n`));
   const obstacle = whyLabCannotRun();
   if (obstacle) throw new Error(obstacle);
-  const kernel = await prepareKernel(progress);
+  const { kernel, root, busybox, node, koffi, hardware }: GuestSystem =
+    options.architecture === 'arm64' ? await prepareArm64(progress) : await thisMachine(progress);
   const directory = await makeLabDirectory();
   let machine: VirtualMachine | undefined;
   try {
     const variables = {
-      MODULES: kernel.modules,
+      MODULES: kernel.modules.slice(root === '/' ? 0 : root.length),
       CHECKOUT,
       INIT: init,
-      LAB_NODE: join(CHECKOUT, 'node_modules/.bin/node'),
+      LAB_NODE: node,
+      ...(koffi === undefined ? {} : { LAB_KOFFI: koffi }),
       LAB_AGENT: join(CHECKOUT, 'test/lab/guest/agent.ts'),
     };
-    const initrd = await buildInitrd({ kernel, directory, variables });
-    machine = new VirtualMachine({ directory, kernelImage: kernel.image, initrd, memoryMiB, cpus });
+    const initrd = await buildInitrd({ kernel, busybox, directory, variables });
+    machine = new VirtualMachine({
+      directory,
+      hardware,
+      root,
+      checkout: CHECKOUT,
+      kernelImage: kernel.image,
+      initrd,
+      memoryMiB,
+      cpus,
+    });
     return await connectLab(directory, machine, bootTimeoutMs);
   } catch (error) {
     await machine?.stop();

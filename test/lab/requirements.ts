@@ -4,6 +4,9 @@ import { delimiter, join } from 'node:path';
 /** Programs the lab runs on the host, and the Debian package each is in. */
 const PROGRAMS: Record<string, string> = {
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
+  mmdebstrap: 'mmdebstrap',
+  npm: 'npm',
   busybox: 'busybox-static',
   cpio: 'cpio',
   depmod: 'kmod',

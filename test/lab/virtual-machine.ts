@@ -7,8 +7,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PORT_NAME } from './messages.ts';
 import { SEARCH_PATH } from './requirements.ts';
 
+/** What qemu emulates: no more differs between the guests than this. */
+export interface Hardware {
+  qemu: string;
+  arguments: string[];
+  console: string;
+}
+
+export const PC: Hardware = { qemu: 'qemu-system-x86_64', arguments: ['-cpu', 'max'], console: 'ttyS0' };
+export const ARM64: Hardware = {
+  qemu: 'qemu-system-aarch64',
+  arguments: ['-machine', 'virt', '-cpu', 'cortex-a72'],
+  console: 'ttyAMA0',
+};
+
 export interface MachineSettings {
   directory: string;
+  hardware: Hardware;
+  /** The directory on the host that is the guest's root file system. */
+  root: string;
+  checkout: string;
   kernelImage: string;
   initrd: string;
   memoryMiB: number;
@@ -30,7 +48,7 @@ export class VirtualMachine {
     const log = openSync(join(settings.directory, 'qemu.log'), 'a');
     const qemu: ChildProcess = spawn(
       'setpriv',
-      ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(settings)],
+      ['--pdeathsig', 'KILL', settings.hardware.qemu, ...qemuArguments(settings)],
       {
         stdio: ['ignore', log, log],
         env: { ...process.env, PATH: SEARCH_PATH },
@@ -94,19 +112,26 @@ export async function removeLeftovers(): Promise<void> {
   }
 }
 
-function qemuArguments({ directory, kernelImage, initrd, memoryMiB, cpus }: MachineSettings): string[] {
+function qemuArguments(settings: MachineSettings): string[] {
+  const { directory, hardware, root, checkout, kernelImage, initrd, memoryMiB, cpus } = settings;
   const socket = (id: string) => `socket,id=${id},path=${join(directory, id)},server=on,wait=off`;
   return [
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', `${cpus}`, '-m', `${memoryMiB}`],
+    ...['-accel', 'tcg,thread=multi', ...hardware.arguments, '-smp', `${cpus}`, '-m', `${memoryMiB}`],
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ...['-kernel', kernelImage, '-initrd', initrd],
     // mitigations=off: they slow emulation down and protect nobody here.
-    ...['-append', 'console=ttyS0 quiet panic=-1 mitigations=off'],
+    ...['-append', `console=${hardware.console} quiet panic=-1 mitigations=off`],
     ...['-serial', `file:${join(directory, 'console.log')}`],
-    ...['-virtfs', 'local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap'],
+    ...share('host', root),
+    ...share('checkout', checkout),
     ...['-chardev', socket('qmp'), '-mon', 'chardev=qmp,mode=control'],
     ...['-device', 'virtio-serial-pci', '-chardev', socket('agent')],
     ...['-device', `virtserialport,chardev=agent,name=${PORT_NAME}`],
     ...['-device', 'qemu-xhci,id=xhci,p2=15,p3=15'],
   ];
 }
+
+const share = (tag: string, path: string): string[] => [
+  '-virtfs',
+  `local,path=${path},mount_tag=${tag},security_model=none,readonly=on,multidevs=remap`,
+];

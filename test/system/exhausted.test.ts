@@ -66,7 +66,7 @@ describeSystem('a daemon that runs out of something', ['prlimit'], () => {
     first.plug();
     await daemon.mounted(first.name);
     await until('it is idle', async () => (await daemon.status())?.working.length === 0);
-    const limit = (count: number) => run('prlimit', '--pid', String(daemon.pid), `--nofile=${count}:65536`);
+    const limit = (count: number) => run('prlimit', '--pid', String(daemon.pid), `--nofile=${count}:`);
     limit(readdirSync(`/proc/${daemon.pid}/fd`).length - 5);
 
     const second = new LoopDisk(rig, { label: 'SECOND' });
@@ -77,7 +77,7 @@ describeSystem('a daemon that runs out of something', ['prlimit'], () => {
     await sleep(500);
     expect(daemon.hasEnded).toBe(false);
 
-    limit(65_536);
+    limit(4096);
     await until(
       'the state is right',
       () => daemon.mountPoints().join() === 'media-ro/test/SECOND,media/test/SECOND',
@@ -92,10 +92,10 @@ describeSystem('a daemon that runs out of something', ['prlimit'], () => {
     for (let moment = 1; moment <= moments; moment++) {
       for (const program of [new LxcfsService(rig), new Daemon(rig)]) {
         program.spawn();
-        // Before, Node's own default ends it.
         await until('it runs', () => program.hasEnded || program.log.length > 0 || hasHandler(program.pid));
         await sleep((moment / moments) * 1500);
-        expect(await Promise.race([program.stop(), sleep(10_000, 'it has not ended')])).toBe(0);
+        // null: before it caught signals, or between its two starts.
+        expect([0, null]).toContain(await Promise.race([program.stop(), sleep(10_000, 'it has not ended')]));
       }
     }
   }, 600_000);

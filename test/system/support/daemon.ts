@@ -10,6 +10,8 @@ export interface DaemonOptions {
   /** Relative to the rig. */
   readonly runDir?: string;
   readonly args?: readonly string[];
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** `hotmount node`, as it is started on a node, on a run dir of the test's own. */
@@ -18,13 +20,15 @@ export class Daemon extends CliProcess {
   readonly runDir: string;
   readonly policyFile: string;
   readonly #args: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
 
-  constructor(rig: Rig, { policy = rig.policy(), runDir = 'run', args = [] }: DaemonOptions = {}) {
+  constructor(rig: Rig, { policy = rig.policy(), runDir = 'run', args = [], env = {} }: DaemonOptions = {}) {
     super();
     this.rig = rig;
     this.runDir = rig.path(runDir);
     this.policyFile = rig.path(`${runDir}-policy.yaml`);
     this.#args = args;
+    this.#env = env;
     mkdirSync(this.runDir, { recursive: true });
     this.setPolicy(policy);
     rig.onClose('process', () => this.kill());
@@ -42,7 +46,10 @@ export class Daemon extends CliProcess {
       '--lxcfs',
       'off',
     ];
-    this.launch([...args, '--host', '127.0.0.1', '--log-level', 'debug', ...this.#args]);
+    this.launch([...args, '--host', '127.0.0.1', '--log-level', 'debug', ...this.#args], {
+      ...process.env,
+      ...this.#env,
+    });
   }
 
   /** Resolves when it has looked at every disk once and says that it is ready. */
