@@ -77,9 +77,14 @@ describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g
     }).start();
     const disk = new LoopDisk(rig, { fsType: 'ntfs', label: 'HM-CRASHES', size: 16 });
     await daemon.mounted(disk.plug());
+    let killed = 0;
     for (const death of [1, 2]) {
-      const server = await until('it is served', () => Number(run('pgrep', '-f', `^ntfs-3g .* ${disk.device} `)));
-      process.kill(server, 'SIGKILL');
+      // One that is killed while it mounts has never served: that is a mount that failed.
+      killed = await until('it is served, and its twin is there', () => {
+        const server = Number(run('pgrep', '-f', `^ntfs-3g .* ${disk.device} `));
+        return server !== killed && daemon.mountPoints().length === 2 ? server : undefined;
+      });
+      process.kill(killed, 'SIGKILL');
       const seen = (): number => daemon.log.split('has died').length - 1;
       await until('that is seen', () => {
         writeFileSync(`/sys/block/${disk.name}/uevent`, 'change');
