@@ -1,6 +1,6 @@
 // Makes one call of a libc function fail, once, in the program that it is preloaded into (ld.so(8)); not in what that starts.
 //   LD_PRELOAD=faults.so FAULTS=FILE FAULTS_PROGRAM=node PROGRAM …
-// FILE is struct control. Whoever sets `countdown` says which call of `function` fails, and with which errno. koffi looks functions up in
+// FILE is struct control. Whoever sets `countdown` says which call of `function` fails, -1 for each of them, and with which errno. koffi looks functions up in
 // libc itself, where preloading does not reach: so it is given this library in libc's place, and libc is behind it.
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -61,8 +61,8 @@ static int is_node(void *address) {
 static int fault(enum function function) {
   if (!control) return 0;
   atomic_fetch_add(&control->calls[function], 1);
-  if (atomic_load(&control->function) != (int)function || atomic_load(&control->countdown) <= 0) return 0;
-  if (atomic_fetch_sub(&control->countdown, 1) != 1) return 0;
+  if (atomic_load(&control->function) != (int)function || atomic_load(&control->countdown) == 0) return 0;
+  if (atomic_load(&control->countdown) > 0 && atomic_fetch_sub(&control->countdown, 1) != 1) return 0;
   atomic_store(&control->fired, 1);
   return atomic_load(&control->error);
 }

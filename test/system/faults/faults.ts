@@ -34,13 +34,13 @@ export class Faults {
     this.env = { LD_PRELOAD: library, FAULTS: file, FAULTS_PROGRAM: 'node' };
   }
 
-  /** The nth call from now on fails, and no other. */
-  arm(name: (typeof FUNCTIONS)[number], n: number, error: (typeof ERRORS)[number]): void {
+  /** The nth call from now on fails, and no other; or each of them. */
+  arm(name: (typeof FUNCTIONS)[number], n: number | 'each', error: (typeof ERRORS)[number]): void {
     this.#write(COUNTDOWN, 0);
     this.#write(FIRED, 0);
     this.#write(FUNCTION, FUNCTIONS.indexOf(name));
     this.#write(ERROR, constants.errno[error]);
-    this.#write(COUNTDOWN, n);
+    this.#write(COUNTDOWN, n === 'each' ? -1 : n);
   }
 
   disarm(): void {

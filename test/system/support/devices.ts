@@ -21,7 +21,12 @@ export const devicePolicy = (rig: Rig, classes: string): string =>
   `${rig.policy('- {name: none, match: [{devname: [none]}]}')}deviceClasses:${classes ? `\n${classes.replace(/^/gm, '  ')}` : ' []'}\n`;
 
 /** A container that mounts device classes as the webhook has the kubelet do it, below `/devices`. */
-export const devicePod = (rig: Rig, daemon: Daemon, classes: readonly string[], options: ContainerOptions = {}) =>
+export const devicePod = (
+  rig: Rig,
+  daemon: Pick<Daemon, 'runDir'>,
+  classes: readonly string[],
+  options: ContainerOptions = {},
+) =>
   new Container(rig, {
     mounts: classes.map((name) => ({
       source: `${daemon.runDir}/devices/${name}`,
