@@ -60,7 +60,11 @@ describeSystem('any call that fails once', ['gcc', 'runc', 'busybox', 'zram'], (
       await revive();
       return ask();
     };
-    await until(what, isReached, PATIENCE);
+    try {
+      await until(what, isReached, PATIENCE);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${daemon.log}`);
+    }
   };
   /** The same for what waits by itself, and for less long. */
   const untilReached = async (wait: () => Promise<unknown>): Promise<void> => {
