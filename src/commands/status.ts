@@ -117,7 +117,7 @@ function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string
     `views: ${views.join(', ') || 'none'}${missingViews.length > 0 ? `; not served, though the policy names them: ${missingViews.join(', ')}` : ''}`,
     `${attached.files} files in ${attached.containers} containers; ${restarts} restarts`,
     ...(attached.nodeFiles > 0
-      ? [pc.yellow(`${attached.nodeFiles} files more show the node’s values, for want of an lxcfs that serves them`)]
+      ? [pc.yellow(`${attached.nodeFiles} files more show the node’s values: no lxcfs serves them`)]
       : []),
     ...(lastGap
       ? [

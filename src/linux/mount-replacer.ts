@@ -5,7 +5,7 @@ import type { MountNamespace } from './namespaces.ts';
 
 export interface StackedMount {
   readonly id: number;
-  /** The one that ought to be there. */
+  /** The mount that should be there. */
   readonly isLive: boolean;
   /** Whoever reads it gets an error, so it does no harm where it shows for a moment. */
   readonly isDead: boolean;
@@ -77,7 +77,7 @@ const DEADLINE = 2000;
 /** A call of the worker's has not come back: it waits for a file system that does not answer. Its thread is lost until that does. */
 export class NamespaceHangs extends Error {
   override readonly name = 'NamespaceHangs';
-  /** Resolves when it hangs no more, if ever. */
+  /** Resolves when it no longer hangs, if ever. */
   readonly returned: Promise<void>;
 
   constructor(message: string, returned: Promise<void>) {
@@ -210,7 +210,7 @@ export class MountReplacer {
 
   async #start(): Promise<Worker> {
     if (this.#worker) return this.#worker;
-    // libuv's pool starts with its first job. Were that made while the worker is abroad, the pool's threads would be born there.
+    // libuv's pool starts with its first job. If that ran while the worker is in another namespace, the pool's threads would inherit it.
     await stat('/');
     if (this.#isClosed) throw new Error(CLOSED);
     if (this.#worker) return this.#worker;

@@ -65,7 +65,7 @@ export async function detachIn(namespace: MountNamespace, mounts: readonly Mount
 
 /** Undefined where it takes too long; should it come back later, what it holds is let go then. */
 async function visit(request: DetachRequest): Promise<DetachReply | undefined> {
-  // libuv's pool starts with its first job. Were that made while the worker is abroad, the pool's threads would be born there.
+  // libuv's pool starts with its first job. If that ran while the worker is in another namespace, the pool's threads would inherit it.
   await stat('/');
   const worker = new Worker(new URL('./namespace-worker.ts', import.meta.url), {
     name: 'namespaces',

@@ -168,7 +168,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     }, MOUNTS_SETTLE);
   };
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
-  // Whoever started it hears of that when it has started.
+  // Handled by whoever awaits `failed`, once this function has returned.
   failed.catch(() => {});
   const listener = listenToDevices(policy, {
     receiveBuffer: options.receiveBuffer,

@@ -39,7 +39,7 @@ export interface ListenOptions {
 }
 
 /**
- * Hears of the devices that the policy's classes may take: which subsystems these are may change with the policy.
+ * Listens for events of the devices that the policy's classes may take. Their subsystems may change with the policy.
  * @throws SystemCallError where the socket cannot be had
  */
 export function listenToDevices(

@@ -1,10 +1,10 @@
 import type { BlockDevice } from '../../linux/block.ts';
 
 /**
- * What binds media and devices: a disk that a device class claims is given to containers raw, and so must not be mounted. Whoever may
- * write to a disk raw can make of its file system what they like, while the kernel trusts what it has read of it.
+ * What ties media and devices together: a disk that a device class claims is given to containers raw, and so must not be mounted. Whoever may
+ * write to a disk raw can turn its file system into anything, while the kernel trusts what it has read.
  *
- * The device controller makes the claims, the media controller keeps to them, and neither knows the other.
+ * The device controller makes the claims, the media controller respects them, and neither knows the other.
  */
 export class DiskClaims {
   #claimant: (disk: BlockDevice) => string | undefined = () => undefined;

@@ -6,7 +6,7 @@ export interface NameSource {
   readonly devname: string;
 }
 
-/** Bytes. Leaves room for what tells twins apart, far below NAME_MAX (255). */
+/** Bytes. Leaves room for suffixes that tell equal names apart, far below NAME_MAX (255). */
 const MAX_LENGTH = 96;
 
 /**
@@ -25,8 +25,8 @@ export function safeName(text: string, maxLength = MAX_LENGTH): string | undefin
 }
 
 /**
- * The names that a disk may have in its class, the best first: what `nameBy` says, and for those that come second to a taken one,
- * with something of the disk's own added. The same disk has the same candidates each time, whatever else is plugged in.
+ * The names that a disk may have in its class, the best first: what `nameBy` says, then, for when that is taken, the same with
+ * something of the disk's own added. The same disk has the same candidates each time, whatever else is plugged in.
  */
 export function* nameCandidates(source: NameSource, nameBy: readonly (keyof NameSource)[]): Generator<string> {
   const base = nameBy.map((key) => safeName(source[key])).find((name) => name !== undefined) ?? source.devname;

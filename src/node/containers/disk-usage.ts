@@ -36,7 +36,7 @@ export function usageByNode(device: BlockDevice, except?: string): DiskUse | und
 }
 
 /**
- * Who has a disk mounted in another namespace. Ours is not mounted: they have it from elsewhere. The search takes milliseconds on a busy
+ * Who has a disk mounted in another namespace, when hotmount has not mounted it. The search takes milliseconds on a busy
  * node, for one disk as for a hundred: what is asked in one turn of the event loop is searched for together.
  */
 export class ContainerUsage {
@@ -62,8 +62,8 @@ export class ContainerUsage {
 }
 
 /**
- * The same of a whole disk with its partitions, any of which may be given to somebody raw; at once.
- * @returns with `complete` false where no use was found and there may be one all the same
+ * The same for a whole disk with its partitions, before one of them is given to somebody raw; searches at once.
+ * @returns with `complete` false where none was found, but one may have been missed
  */
 export function usageOfFamilyInContainers(device: BlockDevice): {
   readonly use: DiskUse | undefined;

@@ -21,7 +21,7 @@ export function parseContainerCgroup(cgroup: string): ContainerIdentity {
   };
 }
 
-/** What is known of a process that still has files open: whom to talk to. */
+/** A process that still has files open, and whose it is. */
 export interface HolderReport extends Holder, ContainerIdentity {
   /** The last component of its cgroup, which names the container where Kubernetes did not start it. */
   readonly cgroup: string;

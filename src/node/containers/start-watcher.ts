@@ -7,7 +7,7 @@ import { watchReadiness } from '../../linux/readiness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { Timers } from '../reconcile/timers.ts';
 
-/** ms after its cgroup has been made at which a container's processes are looked for: the runtime takes its time. */
+/** ms after its cgroup has been made at which a container's processes are searched for: the runtime needs some time. */
 const LOOKS = [2, 5, 10, 20, 40, 80, 150, 300, 600, 1200, 2500, 5000];
 /** ms for which a starting process is followed; by then its mounts are made. */
 const FOLLOW = 20_000;

@@ -7,8 +7,8 @@ import { namesIn, type RunDir } from '../run-dir/run-dir.ts';
 export const DEVICES = 'devices';
 
 /**
- * What must be known of a node and its number does not tell: whose it is. Numbers are given anew; a node that is found after that, by a
- * daemon that was not there when it happened, must not pass for that of the device that has the number now.
+ * What must be known of a node and its number does not tell: which device it belongs to. The kernel reuses numbers: a daemon that starts
+ * after that must not take an old node for that of the device that has the number now.
  */
 export interface NodeRecord {
   readonly identity: string;
@@ -25,7 +25,7 @@ export interface ActualNode {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Undefined where it is not of our making. */
+  /** Undefined where hotmount did not make it. */
   readonly record: NodeRecord | undefined;
 }
 

@@ -16,11 +16,11 @@ export interface ApplierOptions {
   readonly onUsable?: (className: string, seconds: number) => void;
 }
 
-/** Puts nodes and links in their places. One that fails does not take the others along. */
+/** Carries out a plan: makes and adjusts nodes and links. A failure of one does not affect the others. */
 export class Applier {
   readonly #options: ApplierOptions;
   #failed = new Map<DeviceKey, RejectedDevice>();
-  /** What could not be made, by its path, and why: told once. */
+  /** What could not be made, by its path, and why: logged once. */
   #failures = new Map<string, string>();
 
   constructor(options: ApplierOptions) {
@@ -32,12 +32,12 @@ export class Applier {
     return this.#failed;
   }
 
-  /** Whether all was made. */
+  /** Whether everything was made. */
   get isComplete(): boolean {
     return this.#failures.size === 0;
   }
 
-  /** @param askedAt when each device was heard of, in ms since the epoch */
+  /** @param askedAt when each device's event was received, in ms since the epoch */
   carryOut({ made, adjusted, linked }: Plan, askedAt: ReadonlyMap<DeviceKey, number>): void {
     const { runDir, log } = this.#options;
     const told = this.#failures;

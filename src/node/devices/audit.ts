@@ -8,7 +8,7 @@ import type { DesiredGrant } from './desired-grants.ts';
 import { type GrantTimes, readGrantTimes, writeGrantTimes } from './grant-times.ts';
 import { numberOf } from './numbers.ts';
 
-/** What came of one container's right to one node. */
+/** The outcome of one container's grant for one node. */
 export interface ContainerGrant extends ContainerIdentity {
   /** The directory of the container's cgroup. */
   readonly cgroup: string;
@@ -27,7 +27,7 @@ export interface ContainerGrant extends ContainerIdentity {
   readonly since: string;
 }
 
-/** Who has been granted what, since when; each change is a line of the log that an audit can go by. */
+/** Who has been granted what, since when. Each change is a line of the log, for audits. */
 export class GrantAudit {
   readonly #log: Logger;
   /**
@@ -38,7 +38,7 @@ export class GrantAudit {
   #grants = new Map<string, ContainerGrant>();
   /** What is written on cgroups, by their paths. */
   readonly #since = new Map<string, GrantTimes>();
-  /** By cgroup: told once. */
+  /** By cgroup: logged once. */
   #failures: ReadonlyMap<string, string> = new Map();
   #isUnsettled = false;
 
@@ -123,7 +123,7 @@ export class GrantAudit {
     }
   }
 
-  /** What should have been taken back from cgroups that are entitled to nothing any more. */
+  /** What could not be taken back from cgroups that should have nothing any more. */
   #tellOfFailures(entitled: ReadonlySet<string>, outcomes: ReadonlyMap<string, GrantOutcome>): void {
     const failures = new Map<string, string>();
     for (const [cgroup, outcome] of outcomes) {
@@ -146,10 +146,10 @@ export class GrantAudit {
 
 const idOf = (cgroup: string, number: string): string => JSON.stringify([cgroup, number]);
 
-/** Its own, and that of what an earlier daemon has granted, of which no more is known. */
+/** Its own id, and the id of what an earlier daemon granted, of which only cgroup and number are known. */
 const idsOf = (id: string, { cgroup, key }: ContainerGrant): string[] => [id, idOf(cgroup, numberOf(key))];
 
-/** It is not known how things stand. */
+/** The access may be granted or not: it is not known. */
 const failed = (outcome: GrantOutcome | undefined): boolean => outcome?.state === 'refused' && mayPass(outcome.reason);
 
 function facts({ device, key, class: name, access, cgroup, podUid, containerId }: ContainerGrant) {

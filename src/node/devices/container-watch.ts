@@ -35,12 +35,12 @@ export class ContainerWatch {
     this.#refresh = new Debounce(REFRESH_AFTER, events.onChange);
   }
 
-  /** Why no container can be given anything, or later than it should be. */
+  /** Why containers get nothing, or get it late. */
   get problem(): string | undefined {
     return this.#problem ?? this.#starts.find(({ problem }) => problem !== undefined)?.problem;
   }
 
-  /** May be called at any time. @throws Error where the system has not got what watching takes */
+  /** May be called at any time. @throws Error where the system lacks what watching needs */
   setActive(isActive: boolean): void {
     if (!isActive) this.close();
     if (!isActive || this.#starts.length > 0) return;

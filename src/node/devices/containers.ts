@@ -19,7 +19,7 @@ export interface MountingContainer {
   readonly cgroups: ReadonlyMap<string, DeviceCgroup>;
   /** A process of each cgroup, and what proves later that it is still the same one. */
   readonly witnesses: ReadonlyMap<string, Witness>;
-  /** The runtime is still at work on some container in it: what holds for its cgroup may not be the last word yet. */
+  /** A runtime is still setting up some container in it: its cgroup may still change. */
   readonly isStarting: boolean;
 }
 
@@ -28,7 +28,7 @@ interface Witness {
   readonly startTime: string;
 }
 
-/** Finds the containers that mount device classes of one run dir, by what the kernel says: nobody else is asked. */
+/** Finds the containers that mount device classes of one run dir, from what the kernel shows. */
 export class Containers {
   /** `major:minor` of the run dir's file system. */
   readonly #device: string;
@@ -42,7 +42,7 @@ export class Containers {
     return this.#known.values();
   }
 
-  /** Looks at all processes of the node. Takes some 20 ms where there are a thousand. */
+  /** Reads all processes of the node. Takes some 20 ms for a thousand. */
   refreshAll(): void {
     // Neither what runs in the node's own namespace nor this daemon is a container.
     const node = nodeNamespaces();
@@ -63,7 +63,7 @@ export class Containers {
     this.#known = found;
   }
 
-  /** Looks at one process, which has just changed its mounts. What is known of others that share its namespace stays. */
+  /** Reads one process, which has just changed its mounts. What is known of others that share its namespace stays. */
   refresh(pid: number): boolean {
     const namespace = namespaceOf(pid);
     if (namespace === undefined || nodeNamespaces().has(namespace)) return false;
@@ -100,7 +100,7 @@ export class Containers {
     return { namespace, classes, cgroups, witnesses, isStarting };
   }
 
-  /** By a process that sees the whole namespace, where there is one: who has changed its root sees less. */
+  /** Reads by a process that sees the whole namespace, where there is one: one with another root sees less. */
   #classesIn(namespace: string, pids: readonly number[]): Set<string> {
     let classes = new Set<string>();
     for (const pid of pids) {

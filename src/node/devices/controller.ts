@@ -37,14 +37,14 @@ interface Request {
   /** Devices to read again, and when that was asked for, in ms since the epoch. */
   readonly keys: Map<DeviceKey, number>;
   allDevices: boolean;
-  /** Whether disks that are taken, or in use, still are: that turns on other disks, and on mounts. */
+  /** Check again whether disks that are matched, or in use, still are: that depends on other disks and on mounts. */
   disks: boolean;
   allContainers: boolean;
 }
 
 const nothingAsked = (): Request => ({ keys: new Map(), allDevices: false, disks: false, allContainers: false });
 
-/** A node that is in its place. */
+/** A node that exists as desired. */
 export interface PlacedNode {
   readonly desired: DesiredNode;
   readonly actual: ActualNode;
@@ -123,7 +123,7 @@ export class DeviceController {
     this.resync();
   }
 
-  /** @param at when it was heard of, in ms since the epoch */
+  /** @param at when its event was received, in ms since the epoch */
   enqueue(key: DeviceKey, at = now()): void {
     if (this.#inventory.classes.length === 0) return;
     if (!this.#request.keys.has(key)) this.#request.keys.set(key, at);
@@ -174,7 +174,7 @@ export class DeviceController {
     await setImmediate();
     const request = this.#request;
     this.#request = nothingAsked();
-    // Whatever it was that came first: by what is not known yet, nothing may be taken away.
+    // The first run reads everything, whatever triggered it: nothing may be taken away by what is not known yet.
     if (this.#isFirst) request.allDevices = request.allContainers = true;
     try {
       this.#reconcile(request);
@@ -199,11 +199,11 @@ export class DeviceController {
     this.#readDevices(request);
     const desired = desire(this.#inventory.matched);
     const step = plan(desired, actual);
-    // One that is known by a process that has ended may have others: to leave it out would be to take its devices away.
+    // A container known by a process that has ended may have other processes: without them it would lose its devices.
     if (request.allContainers || !this.#containers.areAlive()) this.#containers.refreshAll();
     for (const path of [...step.removedLinks, ...step.removedNodes.map((node) => node.path)]) removeEntry(runDir, path);
-    // What was given for a device that has gone, or by a daemon that did not live to make the node, is taken back before its number is
-    // given anew.
+    // Access to a device that has gone, or granted by a daemon that died before it made the node, is taken back before its number
+    // is granted again.
     if (this.#isFirst) this.#takeOver(step);
     else if (step.removedNodes.length > 0) this.#grant(step.kept.values());
     this.#grant(desired.nodes.values());
@@ -214,7 +214,7 @@ export class DeviceController {
     this.#nodes = readNodes(runDir).nodes;
     this.#isFirst = false;
     this.#watch.setStarting([...this.#containers.known].some(({ isStarting }) => isStarting));
-    // Those that are known were served at once; now whoever is not.
+    // The known containers have their access; this finds the others.
     if (step.made.length > 0 && !request.allContainers) this.#resyncContainers();
   }
 
@@ -224,7 +224,7 @@ export class DeviceController {
     if (disks && !allDevices) this.#inventory.refreshDisks();
   }
 
-  /** What earlier daemons have granted stays where it is still right. */
+  /** Keeps what earlier daemons have granted, where it is still right. */
   #takeOver({ kept }: Plan): void {
     this.#audit.inherit(this.#options.grants.granted());
     this.#grant(kept.values());
@@ -235,7 +235,7 @@ export class DeviceController {
     this.#audit.update(grants, this.#options.grants.reconcile(rules));
   }
 
-  /** Whether something is left undone that may be done at the next try, and has no event that would say when. */
+  /** Whether something failed that a retry may do, and no event says when. */
   #isUnsettled(): boolean {
     const isAwaited = this.#inventory.rejected.values().some(endsWithoutEvent);
     return isAwaited || !this.#applier.isComplete || this.#audit.isUnsettled || this.#udev.problem !== undefined;

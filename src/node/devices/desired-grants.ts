@@ -9,8 +9,8 @@ export interface DesiredGrant {
 }
 
 /**
- * What containers should be able to open: each present device of each class that they mount, with the class's access. A cgroup in which
- * several containers are gets what all of them have together: the kernel does not tell them apart. Pure.
+ * What containers should be able to open: each present device of each class that they mount, with the class's access. A cgroup with
+ * several containers gets what all of them have together: the kernel does not tell them apart. Pure.
  */
 export function desireGrants(
   mounters: Iterable<Pick<MountingContainer, 'classes' | 'cgroups'>>,

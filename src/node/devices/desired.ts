@@ -78,7 +78,7 @@ function membersOf(taken: Iterable<MatchedDevice>): Map<string, Member[]> {
   return classes;
 }
 
-/** udev's links of a class, as they are below /dev, where they lie in nobody's way. */
+/** udev's links of a class, at the same paths as below /dev, where they hide no node or link of ours. */
 function udevLinks(members: readonly Member[]): { name: string; device: Device }[] {
   const nodes = new Set(members.map(({ name }) => name));
   return members.flatMap(({ device, deviceClass, links }) =>

@@ -9,7 +9,7 @@ const MAX_SIZE = 1 << 16;
 /** Since when (ISO 8601) a container has which access, by whatever names it. */
 export type GrantTimes = Readonly<Record<string, string>>;
 
-/** What was written; nothing where the cgroup has gone. */
+/** Empty where the cgroup has gone. */
 export function readGrantTimes(cgroup: string): GrantTimes {
   try {
     return JSON.parse(getAttribute(cgroup, ATTRIBUTE) ?? '{}') as GrantTimes;
@@ -20,7 +20,7 @@ export function readGrantTimes(cgroup: string): GrantTimes {
   }
 }
 
-/** What does not fit is left out: it is for people to look at, and nothing turns on it. A cgroup that has gone is no error. */
+/** Leaves out what does not fit: it is only shown to people. A cgroup that has gone is no error. */
 export function writeGrantTimes(cgroup: string, since: GrantTimes): void {
   try {
     const text = JSON.stringify(since);

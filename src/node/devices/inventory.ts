@@ -15,7 +15,7 @@ export interface InventoryOptions {
   readonly bootSequence: number;
   /** What udevd says of a device. */
   readonly udev: (key: DeviceKey) => UdevRecord;
-  /** Whether the device of this identity has a node already: then containers may have it, and what they do with it is their business. */
+  /** Whether the device of this identity has a node already: then containers may have it, and may well have mounted it. */
   readonly isGiven: (identity: string) => boolean;
   readonly claims: DiskClaims;
 }
@@ -47,7 +47,7 @@ export class Inventory {
     );
   }
 
-  /** Those that a class would take, if it were not for a reason. */
+  /** Those that a class matches and that are rejected for a reason. */
   get rejected(): Map<DeviceKey, RejectedDevice> {
     const rejected = new Map<DeviceKey, RejectedDevice>();
     for (const { device, classification } of this.#known.values()) {
@@ -105,7 +105,7 @@ export class Inventory {
     const byNode = usageByNode(block);
     if (byNode?.kind === 'mounted' && byNode.path.startsWith(`${runDir}/`)) claims.requestRelease(byNode.device);
     if (byNode) return byNode;
-    // All other namespaces take their time: they are searched before a device is given to anybody, and not each time after.
+    // Searching all other namespaces takes time: it is done before a device is given to anybody, and not each time after.
     if (isGiven(identity)) return undefined;
     const { use, complete } = usageOfFamilyInContainers(block);
     return use ?? (complete ? undefined : 'unclear');

@@ -13,7 +13,7 @@ export interface Facts {
 export const classesOf = (classes: readonly DeviceClass[], device: Device, facts: Facts): DeviceClass[] =>
   classes.filter(({ match }) => match.some((entry) => matches(entry, device, facts)));
 
-/** Whether some class might take a device of this name: only then is it looked at more closely. */
+/** Whether some class might take a device of this name: only then is the rest of it read. */
 export const isOfInterest = (
   classes: readonly DeviceClass[],
   { subsystem, name }: Pick<Device, 'subsystem' | 'name'>,
@@ -28,7 +28,7 @@ export function subsystemsOf(classes: readonly DeviceClass[]): string[] | undefi
   return names.includes(undefined) ? undefined : [...new Set(names as string[])];
 }
 
-/** Whether udev's database decides anything. */
+/** Whether some class matches by udev's database. */
 export const asksUdev = (classes: readonly DeviceClass[]): boolean =>
   classes.some(({ match }) => match.some(({ properties }) => properties !== undefined));
 

@@ -47,7 +47,7 @@ export function byIdNames<T extends Identified>(devices: readonly T[]): Map<stri
   });
   for (;;) {
     const groups = Map.groupBy(climbers, ({ ladder, rung }) => ladder[rung] as string);
-    // All that share a name leave it: which of them kept it would depend on chance, or be for a device to choose that calls itself so.
+    // All that share a name give it up: else chance would decide who keeps it, or a device that claims to be another.
     const sharers = [...groups.values()].filter((group) => group.length > 1).flat();
     const able = sharers.filter(({ ladder, rung }) => rung + 1 < ladder.length);
     for (const climber of able) climber.rung++;

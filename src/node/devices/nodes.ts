@@ -7,7 +7,7 @@ import type { RunDir } from '../run-dir/run-dir.ts';
 import { fullPath, type NodeRecord, RECORD } from './actual.ts';
 import type { DesiredNode } from './desired.ts';
 
-/** Makes a node elsewhere and moves it to its place: who sees it, sees it complete, and its record with it. @throws Error of the system */
+/** Makes a node elsewhere and moves it to its place: it appears complete, with its record. @throws Error of the system */
 export function placeNode(runDir: RunDir, { path, device, deviceClass }: DesiredNode): void {
   const { type, major, minor, identity } = device;
   const { mode, uid, gid } = deviceClass;
@@ -25,7 +25,7 @@ export function adjustNode(runDir: RunDir, { path, deviceClass: { mode, uid, gid
   setAccess(fullPath(runDir, path), mode, uid, gid);
 }
 
-/** Makes a symbolic link, or makes it say something else. @throws Error of the system */
+/** Makes a symbolic link, or changes its target. @throws Error of the system */
 export function placeLink(runDir: RunDir, path: string, target: string): void {
   const fresh = fullPath(runDir, UNFINISHED);
   discard(fresh);
@@ -33,7 +33,7 @@ export function placeLink(runDir: RunDir, path: string, target: string): void {
   moveTo(runDir, fresh, path);
 }
 
-/** Removes a node or link, and the directories above it that are empty by that: the class's own stays, for running pods hold it. */
+/** Removes a node or link, and parent directories that this leaves empty. The class's own directory stays: running pods hold it. */
 export function removeEntry(runDir: RunDir, path: string): void {
   discard(fullPath(runDir, path));
   for (let parent = dirname(path); parent.includes('/'); parent = dirname(parent)) {
@@ -46,7 +46,7 @@ export function removeEntry(runDir: RunDir, path: string): void {
   }
 }
 
-/** No class can be called so. */
+/** No class can have this name. */
 const UNFINISHED = '.unfinished';
 
 function moveTo(runDir: RunDir, fresh: string, path: string): void {
@@ -55,7 +55,7 @@ function moveTo(runDir: RunDir, fresh: string, path: string): void {
 }
 
 function setAccess(path: string, mode: number, uid: number, gid: number): void {
-  // In this order nobody has it for a moment who is not to.
+  // In this order nobody gets access for a moment who should not.
   chmodSync(path, mode & 0o700);
   lchownSync(path, uid, gid);
   chmodSync(path, mode);

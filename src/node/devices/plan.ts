@@ -3,7 +3,7 @@ import type { Desired, DesiredNode } from './desired.ts';
 
 /** What has to be done below `devices`, in this order. */
 export interface Plan {
-  /** Nodes of devices that have gone, or are other ones by now: what was granted for them is taken back before anything is granted. */
+  /** Nodes of devices that have gone or been replaced: access to them is taken back before anything is granted. */
   readonly removedNodes: readonly ActualNode[];
   readonly removedLinks: readonly string[];
   readonly made: readonly DesiredNode[];

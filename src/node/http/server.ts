@@ -38,7 +38,7 @@ export function servePages(pages: Pages, limits?: ConnectionLimits): Server {
       }
     },
   );
-  // A connection that could not be accepted, for want of descriptors or memory: whoever asked asks again.
+  // A connection could not be accepted, for lack of descriptors or memory: the client tries again.
   server.on('error', () => {});
   if (!limits) return server;
   new Connections({ max: limits.connections }).add(server);

@@ -24,7 +24,7 @@ const MARKERS = Object.keys(ROOTS).map((type) => ` - ${type} ${SOURCE} `);
 /** Whether a table may have files of ours in it. */
 export const mayHaveOurs = (mountinfo: string): boolean => MARKERS.some((marker) => mountinfo.includes(marker));
 
-/** What containers ought to have in place of one file. */
+/** What containers should have in place of one file. */
 export interface Source {
   /** `major:minor` of its file system. */
   readonly device: string;

@@ -35,7 +35,7 @@ export interface AttachResult {
 export interface AttachedCount {
   readonly containers: number;
   readonly files: number;
-  /** Files besides that show the node's values, for want of an lxcfs that serves them. */
+  /** Other files, which show the node's values: no lxcfs serves them. */
   readonly nodeFiles: number;
 }
 

@@ -19,7 +19,7 @@ export class Instance {
   phase: InstanceState['phase'] = 'unproven';
   /** What it serves, open: a mount of a file is made from a descriptor, and nothing has to be looked up when it counts. */
   files: Sources = new Map();
-  /** Published no more since then, in ms of `performance.now()`. */
+  /** When it was replaced as the published one, in ms of `performance.now()`. */
   leftAt?: number;
 
   constructor(process: LxcfsProcess) {

@@ -5,7 +5,7 @@ export interface InstanceState {
   readonly phase: 'unproven' | 'ready' | 'dead';
   /** Runs the program that is installed, with what it should be started with, in this container. */
   readonly isCurrent: boolean;
-  /** It is published no more, and may still be answering those who had opened its files before. */
+  /** No longer published, it may still answer those who have its files open. */
   readonly isInGrace: boolean;
 }
 

@@ -101,7 +101,7 @@ export class Supervisor {
     this.#instances.mountsChanged(mounts);
   }
 
-  /** Ends the supervision. Every lxcfs goes on running. @param isEnd they end as well, since the run dir is no more */
+  /** Ends the supervision. Every lxcfs goes on running. @param isEnd they end as well, since the run dir is gone */
   async close(isEnd = false): Promise<void> {
     this.#isClosed = true;
     this.#timers.clear();

@@ -6,8 +6,8 @@ import { getAttribute, setAttribute } from '../../linux/xattr.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 
 /**
- * What must be known of a mount and no table tells: which disk, with which medium, and what was asked for. It is an extended attribute
- * of the directory that is mounted on, written before the mount is made: whoever finds the mount finds this.
+ * What must be known of a mount and no table tells: which disk, with which medium, and which options. It is an extended attribute of the
+ * directory that is mounted on, written before the mount is made: whoever finds the mount finds this.
  */
 export interface MountRecord {
   /** The kernel's name of the disk. */
@@ -40,7 +40,7 @@ export interface Mounted {
   readonly className: string;
   readonly directory: string;
   readonly record: MountRecord;
-  /** More than one only where two daemons got in each other's way. */
+  /** More than one only where two daemons interfered. */
   readonly main: readonly Mount[];
   readonly twin: readonly Mount[];
 }
@@ -100,7 +100,7 @@ export function writeRecord(
   cachedRecords(runDir).set(path, record);
 }
 
-/** Both directories of a disk have it, so that neither is without when the daemon is killed between two steps. */
+/** Reads the record of either directory: both have it, since the daemon may be killed between two steps. */
 export function readRecord(runDir: RunDir, className: string, directory: string): MountRecord | undefined {
   for (const tree of TREES) {
     const record = readRecordAt(runDir, mediaDirectory(tree, className, directory));

@@ -38,7 +38,7 @@ interface Known {
   readonly use: DiskUse | undefined;
 }
 
-/** Planning ends after as many steps: a disk that keeps being other than it was a moment ago is left for its next event. */
+/** Steps for one reconciliation: a disk that keeps changing is left for its next event. */
 const MAX_STEPS = 12;
 
 /** Keeps the mounts of media what they should be: all disks at once, and one step at a time for each. */
@@ -48,9 +48,9 @@ export class MediaController {
   #classes: readonly MediaClass[];
   readonly #states: MediaStates;
   readonly #requestedAt = new Map<string, number>();
-  /** Disks of which a child process hangs in the kernel, and what for. */
+  /** Disks with a child process that hangs in the kernel, and the step that it is for. */
   readonly #stuck = new Map<string, Step['do'] | 'ask'>();
-  /** What children are at work for, by disk. */
+  /** The step that a child process works on, by disk. */
   readonly working = new Map<string, { readonly doing: Step['do']; readonly since: string }>();
   readonly #mounter: Mounter;
   readonly #unmounter: Unmounter;
@@ -88,7 +88,7 @@ export class MediaController {
     }
   }
 
-  /** @param at when it was heard of, in ms since the epoch */
+  /** @param at when its event was received, in ms since the epoch */
   enqueue(name: string, at = performance.timeOrigin + performance.now()): void {
     if (!this.#requestedAt.has(name)) this.#requestedAt.set(name, at);
     this.#jobs.request(name);
@@ -168,7 +168,7 @@ export class MediaController {
     return readMounted(this.#options.runDir).filter(({ record }) => record.name === name);
   }
 
-  /** Has what the next disk needs wait for it. */
+  /** Starts child processes ahead of the next disk. */
   #prepare(): void {
     this.#prober.prepare();
     this.#mounter.prepare();
@@ -197,7 +197,7 @@ export class MediaController {
     const { runDir, bootSequence, claims } = this.#options;
     const mounted = this.#mountsOf(name);
     const rawClass = device && (() => claims.claimOn(device));
-    // What happened with the last medium says nothing of the next.
+    // Crashes on the last medium say nothing about the next.
     if (!device || device.size === 0) this.#crashes.forget(name);
     // Who uses the disk on the node is asked before it is probed; who does in a container, by the probe.
     const use = device && (() => (known ? known.use : usageByNode(device, runDir.path)));
@@ -218,7 +218,7 @@ export class MediaController {
     return { device, probe, use };
   }
 
-  /** Whether it may go on: false where the disk has come to rest in a state that only a change ends. */
+  /** Whether planning goes on: false where the step failed. */
   async #perform(
     name: string,
     device: BlockDevice | undefined,
@@ -252,7 +252,7 @@ export class MediaController {
     else this.#states.rest(name, outcome);
   }
 
-  /** Where a child hangs, nothing is done; but one that only asked a FUSE program holds up nothing once the disk is gone. */
+  /** While a child hangs, nothing is done for the disk. One that only asked a FUSE program blocks nothing once the disk is gone. */
   #isBlocked(name: string): boolean {
     const doing = this.#stuck.get(name);
     if (doing !== 'ask') return doing !== undefined;
@@ -260,7 +260,7 @@ export class MediaController {
     return mounted !== undefined && !isGone(readBlockDevice(name), mounted.record);
   }
 
-  /** A child hangs: no other is started for this disk before the kernel lets it go. */
+  /** A child hangs: no other is started for this disk until the kernel lets it go. */
   #awaitStuck(name: string, doing: Step['do'] | 'ask', stuck: Promise<void> | undefined): void {
     if (!stuck) return;
     this.#stuck.set(name, doing);

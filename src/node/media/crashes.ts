@@ -1,13 +1,13 @@
 import { backOff } from '../reconcile/back-off.ts';
 
-/** What is said of a disk whose FUSE program keeps dying. */
+/** A disk whose FUSE program keeps dying. */
 export interface Crashes {
   readonly times: number;
   /** ms until it may be mounted again. */
   readonly wait: number;
 }
 
-/** A program that served for as long was not killed by the disk. ms. */
+/** ms. The disk is not to blame for the death of a program that served for so long. */
 const STEADY = 60_000;
 /** ms */
 const WAITS = { first: 2000, last: 300_000 };

@@ -11,7 +11,7 @@ import { classOf } from './match.ts';
 export interface DesiredMount {
   readonly className: string;
   readonly fileSystem: FileSystem;
-  /** Of mount(8), all of them. */
+  /** All options of mount(8). */
   readonly options: readonly string[];
   readonly nameBy: MediaClass['mount']['nameBy'];
 }
@@ -37,7 +37,7 @@ export interface MediaFacts {
   readonly crashes?: Crashes | undefined;
 }
 
-/** Whether a disk is to be mounted, and how. Pure: all that it goes by is in its arguments. */
+/** Whether a disk should be mounted, and how. Pure. */
 export function desire(device: BlockDevice, probe: Probe | undefined, facts: MediaFacts): DesiredState {
   const { classes, bootSequence, crashes } = facts;
   const fixed = isFixed(device, bootSequence);
@@ -51,7 +51,7 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
     const ifMovable = fixed ? classOf(classes, device, fileSystem, false) : undefined;
     return leave(ifMovable ? finding('fixed_disk', { class: ifMovable.name }) : finding('no_class', {}));
   }
-  // Who may write to a disk raw can make of its file system what they like, while the kernel trusts what it has read of it.
+  // See DiskClaims.
   const rawClass = facts.rawClass?.();
   if (rawClass !== undefined) return leave(finding('raw_device', { class: rawClass }));
   if (crashes) {

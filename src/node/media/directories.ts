@@ -7,8 +7,8 @@ import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
 import { cachedRecords, type Mounted, mediaDirectory, readRecord, TREES, type Tree } from './actual.ts';
 
 /**
- * The name under which a disk is mounted and unmounted, for its own one is seen in pods only while the disk is there: nobody finds an
- * empty directory by it that is yet to become a disk, or was one. No disk has such a name for its own: those begin with no dot.
+ * The name under which a disk is mounted and unmounted. Pods see the disk's own name only while the disk is mounted there, never as an
+ * empty directory. No disk's own name begins with a dot.
  */
 export const hiddenName = (disk: string): string => `.${disk}`;
 
@@ -27,7 +27,7 @@ export function renameDirectory(runDir: RunDir, tree: Tree, className: string, f
   if (record) records.set(target, record);
 }
 
-/** Takes the disk out of sight. @returns the directories that it has now */
+/** Hides the disk. @returns the directories that it has now */
 export function hideDirectories(runDir: RunDir, { className, directory, record }: Mounted): string[] {
   return TREES.map((tree) => {
     const hidden = hiddenName(record.name);
@@ -47,8 +47,8 @@ export function hideDirectories(runDir: RunDir, { className, directory, record }
 export const REMOVE_DEADLINE = 5000;
 
 /**
- * Removes directories on which nothing is mounted here; one with something on it stays. In a child, for rmdir(2) detaches what is
- * mounted there in other namespaces (`detach_mounts` in the kernel's fs/namespace.c), and the end of a foreign file system can take for ever.
+ * Removes directories without a mount here; one with a mount stays. In a child, for rmdir(2) detaches what is
+ * mounted there in other namespaces (`detach_mounts` in the kernel's fs/namespace.c), and ending a foreign file system can take for ever.
  * @param paths relative to the run dir
  */
 export async function removeDirectories(
@@ -63,9 +63,9 @@ export async function removeDirectories(
 }
 
 /**
- * The directories on which nothing is mounted: what a daemon left that was killed between two steps, and what was unmounted by
- * someone else. A child of the killed one that is still about to mount finds its directory removed, and fails.
- * @param isBusy whether this daemon is at work for the disk
+ * The directories without a mount: left by a daemon that was killed between two steps, or unmounted by someone else. A child of the killed
+ * daemon that is still about to mount finds its directory removed, and fails.
+ * @param isBusy whether this daemon is working on the disk
  * @returns their paths, relative to the run dir
  */
 export function strayDirectories(

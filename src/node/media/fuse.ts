@@ -7,7 +7,7 @@ export const ANSWER_DEADLINE = 5000;
 /** Whether a FUSE program serves it, and not the kernel. */
 export const isServed = ({ main }: Mounted): boolean => main[0]?.fsType.startsWith('fuse') === true;
 
-/** `hangs`: it did not answer in time, and may yet. `stuck`: nor does the kernel let the child go that asked. */
+/** `hangs`: it did not answer in time, and may yet. `stuck`: the child that asked hangs in the kernel. */
 export interface Answer {
   readonly died: boolean;
   readonly hangs: boolean;

@@ -13,10 +13,10 @@ import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord 
 import type { DesiredMount } from './desired.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
 
-/** Replaying the journal of a large disk takes its time; others are not kept waiting by it. ms. */
+/** ms. Replaying the journal of a large disk takes time; other disks do not wait for it. */
 const MOUNT_DEADLINE = 90_000;
 
-/** What came of an attempt; `stuck`: a child of it hangs, and until it is gone the disk is left alone. */
+/** The outcome of a step; `stuck`: its child hangs, and the disk is left alone until that ends. */
 export interface Attempt {
   readonly finding: Finding | undefined;
   readonly stuck?: Promise<void> | undefined;
@@ -30,7 +30,7 @@ export interface MountTools {
 const DONE: Attempt = { finding: undefined };
 
 /**
- * Mounts the disk on a directory that is out of sight, and then gives that its name.
+ * Mounts the disk on a hidden directory, then renames that.
  * @param reserve claims a name in the class: false where another disk has it, or is about to
  */
 export async function mountDisk(
@@ -95,7 +95,7 @@ function attachTwin(path: string, target: number): void {
   }
 }
 
-/** A directory that is out of sight, with the record of what will be mounted there, opened. */
+/** Makes and opens a hidden directory, with the record of what will be mounted there. */
 async function makeTarget(runDir: RunDir, tree: Tree, className: string, record: MountRecord): Promise<number> {
   const hidden = hiddenName(record.name);
   const path = mediaDirectory(tree, className, hidden);
@@ -141,7 +141,7 @@ async function runMount(
   // In a container /dev may lack what was plugged in since; then the node is again our own.
   const node = deviceNumber(path) === device.device ? undefined : openOwnNode(runDir, device, 0);
   try {
-    // What was opened is what is mounted on, and not looked up again: these lead straight to it, and only while this process lives.
+    // These paths lead straight to the open descriptors, without another lookup, while this process lives.
     const opened = (fd: number): string => `/proc/${readlinkSync('/proc/self')}/fd/${fd}`;
     const options = desired.options.join();
     const words = [node === undefined ? path : opened(node), opened(target)];

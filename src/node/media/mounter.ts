@@ -13,7 +13,7 @@ export interface MounterOptions {
   readonly onMounted?: (className: string, seconds: number) => void;
 }
 
-/** Mounts disks, each by a name that no other has, or is about to have. */
+/** Mounts disks, each under a name that no other disk has or is about to get. */
 export class Mounter {
   readonly #options: MounterOptions;
   /** Names of disks that are being mounted, `class/name`. */
@@ -24,7 +24,7 @@ export class Mounter {
     this.#options = options;
   }
 
-  /** Does what can be done before the next disk is there. To be called when there is nothing more urgent. */
+  /** Starts a child ahead of the next disk. To be called when nothing more urgent is waiting. */
   prepare(): void {
     this.#mount.prepare();
   }

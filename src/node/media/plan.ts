@@ -37,7 +37,7 @@ export function plan(
   if (gone) return { do: 'unmount', mounted: first, gone };
   const [second] = surplus;
   if (second) return { do: 'unmount', mounted: second, gone: false };
-  // What is mounted was probed before: a label changed since does not pull the disk from under its users.
+  // Goes by the probe from before the mount: a label that changes since does not take the disk from its users.
   const known: Probe = { outcome: 'found', fileSystem: record.fileSystem };
   const state = desire(device, known, { ...facts, use: undefined, crashes: undefined });
   if (state.kind !== 'mount' || !isAsWanted(first, state.desired)) return { do: 'unmount', mounted: first, gone };
@@ -49,7 +49,7 @@ export function plan(
 export const isGone = (device: BlockDevice | undefined, record: MountRecord): boolean =>
   !device || device.size === 0 || device.device !== record.device || device.diskSequence !== record.sequence;
 
-/** Whether what was found out about a medium holds of what its disk's name stands for now. */
+/** Whether the disk's name still stands for the medium that was probed. */
 export const isSameMedium = (before: BlockDevice, now: BlockDevice | undefined): boolean =>
   now?.device === before.device && now.diskSequence === before.diskSequence && now.size === before.size;
 

@@ -51,7 +51,7 @@ export class MediaStates {
     if (RETRIED.has(failure.reason)) this.#unfinished.add(name);
   }
 
-  /** There is nothing to do about it. @param outcome undefined: nor to say */
+  /** Nothing is left to do. @param outcome undefined: the disk has gone */
   rest(name: string, outcome: Mounted | Finding | undefined): void {
     if (!outcome) this.byDisk.delete(name);
     else if (!('reason' in outcome)) this.byDisk.set(name, { kind: 'mounted', mounted: outcome });
@@ -61,7 +61,7 @@ export class MediaStates {
     }
   }
 
-  /** Logs it where it is news. */
+  /** Logs a change. */
   #tell(name: string, { kind, reason, message }: Finding): void {
     const before = this.byDisk.get(name);
     if (before !== undefined && before.kind !== 'mounted' && before.message === message) return;

@@ -14,7 +14,7 @@ const SYNC_DEADLINE = 30_000;
 const UNMOUNT_DEADLINE = 10_000;
 const BUSY_RETRIES = 3;
 const BUSY_PAUSE = 150;
-/** The process through which a namespace was found may have ended before it could be entered, and others live in it. */
+/** The process that led to a namespace may end before the namespace is entered, while others live in it. */
 const DETACH_ATTEMPTS = 3;
 
 export interface Departure {
@@ -29,7 +29,7 @@ export interface Departure {
 
 /**
  * Takes a disk away from every mount namespace. What is still there is written back first. A medium that has gone is detached at once:
- * there is nothing to write to, and the pods are to see that it is gone.
+ * there is nothing to write to, and pods should see that it is gone.
  */
 export async function unmountDisk(runDir: RunDir, mounted: Mounted, gone: boolean): Promise<Departure> {
   const mounts = [...mounted.twin, ...mounted.main];
@@ -76,7 +76,7 @@ const hangs = ({ command }: Pick<ChildResult, 'command'>): Finding => {
   return finding('device_hangs', { command, seconds: String(deadline / 1000) });
 };
 
-/** Those that are not gone already, in the same order, as they are now. The kernel gives the id of one that is gone to the next mount at once. */
+/** Those that still exist, as they are now, in the same order. The kernel reuses the id of a mount at once. */
 function stillThere(mounts: readonly Mount[]): Mount[] {
   const present = new Map(readMountinfo().map((mount) => [mount.id, mount]));
   return mounts.flatMap(({ id, device }) => {
@@ -93,8 +93,8 @@ async function umount(mounts: readonly Mount[], flags: readonly string[]): Promi
 }
 
 /**
- * Copies in other namespaces go with ours where they receive from it. A private one, made by a pod that took the run dir without
- * propagation, stays, and keeps the dead disk's file system alive: it is detached there. The node's own mounts are not ours to undo.
+ * Copies in other namespaces are unmounted by propagation. A private copy, in a pod that mounted the run dir without propagation, stays and
+ * keeps the dead disk's file system alive: it is detached there. The node's own mounts are left alone.
  */
 export async function detachCopies(device: string): Promise<Finding | undefined> {
   const node = nodeNamespaces();
@@ -120,7 +120,7 @@ export async function detachCopies(device: string): Promise<Finding | undefined>
 const stillVisible = ({ namespace, mounts }: NamespaceMounts, detail: string): Finding =>
   finding('still_visible', { pid: String(namespace.pid), path: mounts[0]?.mountPoint ?? '', detail });
 
-/** Looks only at processes that could reach the disk before. */
+/** Searches only processes that could reach the disk before. */
 function findHolders(before: readonly NamespaceMounts[], device: string): Promise<Holder[]> {
   const ids = new Set(before.flatMap(({ mounts }) => mounts.map(({ id }) => id)));
   const namespaces = new Set(before.map(({ namespace }) => namespace.id));

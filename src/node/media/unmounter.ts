@@ -7,7 +7,7 @@ import type { Mounted } from './actual.ts';
 import type { Attempt } from './mount.ts';
 import { detachCopies, unmountDisk } from './unmount.ts';
 
-/** A disk that went, lately. */
+/** A disk that was unmounted lately. */
 export interface UnmountReport {
   readonly name: string;
   readonly className: string;
@@ -26,7 +26,7 @@ const REPORTS_KEPT = 20;
 /** Some container may have it still. */
 const COPIES_LEFT: ReadonlySet<NodeReason> = new Set(['still_visible', 'unclear_whether_gone']);
 
-/** Unmounts disks, and keeps account of the last ones and of who still holds them. */
+/** Unmounts disks, and records the last ones and who still holds them. */
 export class Unmounter {
   readonly #options: UnmounterOptions;
   /** The last one first. */

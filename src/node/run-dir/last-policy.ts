@@ -12,12 +12,12 @@ export interface LastPolicy {
   readonly since: string;
 }
 
-/** In the run dir, where only a daemon can write, next to what pods mount: gone with the next boot. */
+/** In the run dir, where only a daemon can write: gone with the next boot. */
 const NAME = 'last-policy.json';
 
 /**
  * The policy that a daemon of the run dir had in force last, for one that is started while the file is broken or missing.
- * @param file absolute; what came from another one is not meant
+ * @param file absolute; a policy from another file does not count
  * @returns undefined where there is none
  */
 export function readLastPolicy(runDirPath: string, file: string): LastPolicy | undefined {
@@ -35,7 +35,7 @@ export function readLastPolicy(runDirPath: string, file: string): LastPolicy | u
   }
 }
 
-/** Keeps the policy that is in force for the next start. That this fails is told, and no error. @returns since when it is in force */
+/** Keeps the policy that is in force for the next start. Failing is logged, and no error. @returns since when it is in force */
 export function keepLastPolicy(runDir: RunDir, file: string, text: string, log: Logger): string {
   const last = read(runDir, file);
   if (last?.text === text) return last.since;

@@ -8,7 +8,7 @@ import { closeServer, portOf } from '../http/server.ts';
 import { checkPropagation } from './propagation-check.ts';
 import { openRunDir, type RunDir } from './run-dir.ts';
 
-/** ms. How long nobody serves at most, after the one before has ended; what happens meanwhile is found by the first look. */
+/** ms. The longest time without a leader, after the last one has ended. The first resync finds what happens meanwhile. */
 const POLL = 50;
 
 export interface LeaderLockOptions {
@@ -20,11 +20,11 @@ export interface LeaderLockOptions {
 }
 
 /**
- * Resolves when this process is the one that serves the run dir, until it ends, however it does, or gives that back. An update of the
- * DaemonSet starts the new daemon beside the old one and ends that when the new one says that it is ready. So a second one stands by: it has
- * tested whether it could serve, answers the kubelet, and takes over in the moment in which the first ends.
+ * Resolves when this process is the leader, the only one that serves the run dir, until it ends or releases the lock. An update of the
+ * DaemonSet starts the new daemon beside the old one, and ends the old one when the new one is ready. So a second daemon stands by: it has
+ * checked that it could serve, answers the kubelet, and takes over when the first one ends.
  *
- * @returns what gives it back
+ * @returns releases the lock
  * @throws Error that says what to do
  */
 export async function acquireLeaderLock({ runDir: path, host, port, log }: LeaderLockOptions): Promise<() => void> {
@@ -54,7 +54,7 @@ export async function acquireLeaderLock({ runDir: path, host, port, log }: Leade
   }
 }
 
-/** Takes the turn where no daemon has it. @returns what gives it back, undefined where one is running */
+/** Takes the lock where no daemon has it. @returns releases it; undefined where a daemon is running */
 export function tryLeaderLock({ work }: RunDir): (() => void) | undefined {
   const lock = `${work}/.node.lock`;
   closeSync(openSync(lock, 'a', 0o600));

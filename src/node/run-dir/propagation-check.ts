@@ -10,13 +10,13 @@ import { ensureDirectory, type RunDir } from './run-dir.ts';
 const DIRECTORY = '.self-test';
 const SOURCE = 'hotmount-self-test';
 
-/** ms for which another process's self-test may take. */
+/** ms that another process's check may take. */
 const LOCK_DEADLINE = 10_000;
 
 /**
- * Mounts something in the run dir and looks for it where a pod would: in the mount table of the node's first process, and in a
- * copy of this namespace that only receives. Nothing else proves it: the daemon's own table says `shared` also where the container
- * runtime has cut it off. One process at a time; what one has left that was killed meanwhile is taken away.
+ * Mounts something in the run dir and checks that a pod would see it: in the mount table of the node's first process, and in a copy of this
+ * namespace that only receives. Nothing less proves it: the daemon's own table says `shared` even where the container runtime has cut the
+ * propagation. One process checks at a time, and removes what a killed one has left.
  * @returns what is wrong and which setting to change; undefined where pods see what is mounted
  */
 export async function checkPropagation(runDir: RunDir): Promise<string | undefined> {

@@ -8,7 +8,7 @@ import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAtt
 
 /** What mountinfo shows as the source of the run dir: how a later daemon knows it. */
 const SOURCE = 'hotmount';
-/** Directories, nodes and names only: this bounds what a storm of devices can take of the node's memory. */
+/** It holds directories, nodes and names only. The limits bound the memory that a storm of devices can take. */
 const TMPFS = { mode: '0755', size: '8m', nr_inodes: '32k' };
 
 /**
@@ -27,7 +27,7 @@ export interface RunDir {
   close(): void;
 }
 
-/** ms for which another process may take to mount it. */
+/** ms that another process may take to mount it. */
 const MOUNT_DEADLINE = 10_000;
 
 /** @throws Error that says what to do */
@@ -42,15 +42,15 @@ export function openRunDir(path: string): RunDir {
 }
 
 /**
- * On a node that boots, the daemon and the supervisor of lxcfs start at once, each in a container: the lock is that of the directory
- * beneath, which both have from the node, and the second finds it mounted.
+ * When a node boots, the daemon and the supervisor of lxcfs start at once, each in a container. The lock is on the directory beneath, which
+ * both have from the node: the second one finds the run dir mounted.
  */
 function mountRunDir(path: string): void {
   const unlock = lockWithin(path, MOUNT_DEADLINE);
   try {
     if (isOwn(path)) return;
-    // Nothing but read-only: a flag more, and runc 1.1 cannot bind it read-only into a container with users of its own, where it would
-    // have to keep the flag and does not. Not nodev in any case: the nodes of device classes are here.
+    // Read-only and no other flag: runc 1.1 fails to bind it read-only into a container with a user namespace, where other flags would
+    // have to be kept and are not. And never nodev: the nodes of device classes are here.
     const fresh = createFileSystem('tmpfs', SOURCE, TMPFS, ['readOnly']);
     try {
       setMountAttributes(fresh, { propagation: 'shared' });
@@ -95,7 +95,7 @@ function isOwn(path: string): boolean {
   return false;
 }
 
-/** Whether this is the published mount of a run dir, made by whichever daemon. */
+/** Whether this is the published mount of a run dir, whichever daemon made it. */
 export const isRunDir = (mount: Mount | undefined): boolean =>
   mount?.fsType === 'tmpfs' && mount.source === SOURCE && mount.root === '/';
 
