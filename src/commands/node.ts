@@ -2,7 +2,7 @@ import { getCompileCacheDir } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import { LXCFS_MODES, type LxcfsMode } from '../contract/lxcfs-modes.ts';
-import { RUN_DIR } from '../contract/paths.ts';
+import { KUBELET_DIR, RUN_DIR } from '../contract/paths.ts';
 import type { NodeDaemon } from '../node/daemon.ts';
 import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
 import type { PolicyListener } from '../policy/index.ts';
@@ -15,6 +15,9 @@ interface Flags {
   runDir: string;
   host: string;
   lxcfs: string;
+  kubeletDir: string;
+  /** False: `--no-csi`. */
+  csi: boolean;
   metricsPort: string;
   eventBuffer: string;
   logLevel: string;
@@ -32,6 +35,8 @@ export function nodeCommand(): Command {
       `${LXCFS_MODES.join(', ')}: start hotmount lxcfs, leave it to another pod, do without`,
       'auto',
     )
+    .option('--kubelet-dir <directory>', 'where the kubelet keeps its pods, and finds the CSI driver', KUBELET_DIR)
+    .option('--no-csi', 'no CSI driver: for nodes without a kubelet, or with hostPath volumes alone')
     .option('--host <address>', 'the address for --metrics-port; empty: all of them', '')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8081')
     .option('--event-buffer <bytes>', 'how much the kernel may keep of events that are not read yet', '16777216')
@@ -130,6 +135,7 @@ async function run(
       policySource: flags.policy ?? 'built-in',
       policyFile,
       lxcfs,
+      kubeletDir: flags.csi ? resolve(flags.kubeletDir) : undefined,
       host: flags.host,
       port,
       receiveBuffer,

@@ -69,6 +69,7 @@ export function formatStatus(status: NodeStatus, now: Date): string {
       : []),
   ];
   for (const failing of daemon.failing ?? []) lines.push(pc.red(`tried again: ${printable(failing)}`));
+  if (status.csi) lines.push(...formatCsi(status.csi));
   if (status.devicesProblem)
     lines.push(pc.red(`devices are not looked after as they should be: ${printable(status.devicesProblem)}`));
   const section = (title: string, rows: readonly (readonly string[])[]): void => {
@@ -92,17 +93,20 @@ export function formatStatus(status: NodeStatus, now: Date): string {
   section(
     'GONE, STILL HELD OPEN',
     departed.flatMap(({ name, holders, at }) =>
-      holders.map((h) => [
-        name,
-        `${ago(at, now)} ago`,
-        `${h.command} (${h.pid})`,
-        h.podUid ? `pod ${h.podUid}` : h.cgroup,
-        h.path,
-      ]),
+      holders.map((h) => [name, `${ago(at, now)} ago`, `${h.command} (${h.pid})`, podOf(h) ?? h.cgroup, h.path]),
     ),
   );
   return `${lines.join('\n')}\n`;
 }
+
+function formatCsi({ registered, volumes, problem }: NonNullable<NodeStatus['csi']>): string[] {
+  const state = registered ? 'registered with the kubelet' : pc.red('not registered with the kubelet');
+  return [`CSI driver: ${state}, ${volumes} volumes published`, ...(problem ? [pc.red(printable(problem))] : [])];
+}
+
+/** The pod's name, or else what is known of it. */
+const podOf = ({ pod, podUid }: { readonly pod?: string; readonly podUid?: string }): string | undefined =>
+  pod ?? (podUid && `pod ${podUid}`);
 
 function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string[] {
   const problem = lxcfs.problem === undefined ? [] : [pc.red(printable(lxcfs.problem))];
@@ -124,8 +128,8 @@ function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string
           `the active one ${lastGap.cause === 'hung' ? 'hung' : 'was lost'} ${ago(lastGap.at, now)} ago; ${lastGap.containers} containers were attached to another within ${(lastGap.seconds * 1000).toFixed(0)} ms`,
         ]
       : []),
-    ...unhealed.map(({ pid, path, reason, podUid }) =>
-      pc.red(`${printable(path)} of process ${pid}${podUid ? ` (pod ${podUid})` : ''} is not attached: ${reason}`),
+    ...unhealed.map(({ pid, path, reason, ...by }) =>
+      pc.red(`${printable(path)} of process ${pid}${podOf(by) ? ` (${podOf(by)})` : ''} is not attached: ${reason}`),
     ),
   ];
 }
@@ -182,7 +186,7 @@ function accessRows(devices: readonly DeviceStatus[], now: Date): string[][] {
         device.device,
         device.class,
         device.access,
-        container.podUid ?? '',
+        container.pod ?? container.podUid ?? '',
         container.containerId?.slice(0, 12) ?? basename(container.cgroup),
         ago(container.since, now),
       ]),
@@ -194,9 +198,9 @@ const refusedRows = (devices: readonly DeviceStatus[]): string[][] =>
   devices.flatMap((device) =>
     device.containers
       .filter(({ state }) => state === 'refused')
-      .map(({ podUid, containerId, cgroup, reason, message }) => [
+      .map(({ containerId, cgroup, reason, message, ...by }) => [
         device.device,
-        podUid ? `pod ${podUid}` : (containerId?.slice(0, 12) ?? basename(cgroup)),
+        podOf(by) ?? containerId?.slice(0, 12) ?? basename(cgroup),
         reason ?? '',
         message ?? '',
       ]),

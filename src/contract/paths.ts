@@ -3,6 +3,9 @@ import { posix } from 'node:path';
 /** Where the node daemon publishes what pods mount. The webhook writes these paths; the daemon makes them. */
 export const RUN_DIR = '/run/hotmount';
 
+/** The kubelet's --root-dir, by default. */
+export const KUBELET_DIR = '/var/lib/kubelet';
+
 /** The directory of a media class; `readOnly` names its read-only twin. */
 export const mediaPath = (className: string, readOnly: boolean, runDir: string = RUN_DIR): string =>
   `${runDir}/${readOnly ? 'media-ro' : 'media'}/${className}`;

@@ -53,6 +53,10 @@ export const REASONS = {
     kind: 'invalid',
     sentence: 'annotation {annotation} names {what}, and the policy has no such class{hint}',
   },
+  volume_class_unknown: {
+    kind: 'invalid',
+    sentence: '{volume} is of {what}, and the policy has no such class{hint}',
+  },
   volume_not_found: {
     kind: 'invalid',
     sentence: 'annotation {annotation} names the volume {volume}, and the pod has none of that name{hint}',

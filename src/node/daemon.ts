@@ -6,6 +6,8 @@ import type { UeventBatch } from '../linux/uevents.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { DiskClaims } from './block/disk-claims.ts';
+import { type CsiDriver, startCsi } from './csi/driver.ts';
+import { type PodNames, withPodName, withPodNames } from './csi/pod-names.ts';
 import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
@@ -29,6 +31,8 @@ export interface NodeOptions {
   readonly policySource: string;
   readonly host: string;
   readonly lxcfs: LxcfsMode;
+  /** Where the kubelet keeps its pods and finds CSI drivers; undefined: no driver is wanted. */
+  readonly kubeletDir: string | undefined;
   /** The policy's file, undefined where it is the built-in one. */
   readonly policyFile: string | undefined;
   /** Of health and metrics; undefined: only the unix socket. */
@@ -58,8 +62,11 @@ const FIRST_SYNC_PATIENCE = 5000;
 
 /** Starts the daemon: resolves when every disk that was there has been reconciled once, or takes too long. @throws Error that says what to do */
 export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
-  const { log, version } = options;
+  const { version } = options;
   const startedAt = new Date().toISOString();
+  let csi: CsiDriver | undefined;
+  const podName: PodNames = (podUid) => csi?.podName(podUid);
+  const log = options.log.child({}, { formatters: { log: (fields) => withPodName(fields, podName) } });
   const runDir = openRunDir(options.runDir);
   prepareRenameMounted();
   const metrics = createNodeMetrics(version);
@@ -82,7 +89,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     const status = await lxcfs.status();
     return status ? { lxcfs: status } : {};
   };
-  const status = async (): Promise<NodeStatus> => ({
+  const statusByUid = async (): Promise<NodeStatus> => ({
     daemon: {
       version,
       pid: process.pid,
@@ -103,7 +110,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     ...devicesStatus(devices, runDir),
     unclaimed: unclaimedStatus(media, devices),
     ...(await lxcfsStatus()),
+    ...(csi ? { csi: csi.status() } : {}),
   });
+  const status = async (): Promise<NodeStatus> => withPodNames(await statusByUid(), podName);
   const sequence = bootSequence(runDir);
   const claims = new DiskClaims();
   const devices = new DeviceController({
@@ -139,6 +148,19 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     metrics: async () => `${await metrics.registry.metrics()}${await lxcfs.metrics()}`,
     status,
   });
+
+  // Before disks are looked at: a pod that has to wait is told by us what for.
+  if (options.kubeletDir !== undefined) {
+    csi = await startCsi({
+      kubeletDir: options.kubeletDir,
+      runDir,
+      version,
+      policy: () => policy,
+      lxcfs: options.lxcfs !== 'off',
+      log,
+      onOutcome: ({ method, code }) => metrics.csiCall(method, code),
+    });
+  }
 
   // Listening comes before the first resync: nothing in between is missed.
   let settle: NodeJS.Timeout | undefined;
@@ -208,6 +230,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     async close() {
       clearTimeout(settle);
       attempts.close();
+      csi?.close();
       lxcfs.close();
       listener.close();
       unwatchMounts();

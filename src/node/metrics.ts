@@ -9,6 +9,7 @@ export interface NodeMetrics extends ProgramMetrics {
   mounted(className: string, seconds: number): void;
   usable(className: string, seconds: number): void;
   overflow(): void;
+  csiCall(method: string, code: string): void;
   /** What is read off at each scrape. */
   observe(media: MediaController, devices: DeviceController): void;
 }
@@ -70,11 +71,18 @@ export function createNodeMetrics(version: string): NodeMetrics {
     help: 'Times the kernel dropped events because the receive buffer was full; all disks are looked at again then.',
     registers,
   });
+  const csiCalls = new Counter({
+    name: 'hotmount_csi_calls_total',
+    help: "The kubelet's calls of the CSI driver, by method and gRPC code.",
+    labelNames: ['method', 'code'],
+    registers,
+  });
 
   return {
     ...program,
     mounted: (className, seconds) => hotplug.observe({ class: className }, seconds),
     overflow: () => overflows.inc(),
+    csiCall: (method, code) => csiCalls.inc({ method, code }),
     usable: (className, seconds) => deviceHotplug.observe({ class: className }, seconds),
     observe(media, devices) {
       observeDevices(devices, registers);

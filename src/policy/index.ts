@@ -21,3 +21,4 @@ export type { Allow, DeviceClass, DeviceMatch, HardwareMatch, MediaClass, MediaM
 export { explainPolicyError } from './report.ts';
 export { type PolicyInput, policySchema } from './schema.ts';
 export { openPolicyFile, type PolicyFile, type PolicyListener, type PolicySource, readPolicyText } from './source.ts';
+export { type VolumeQuestion, volumeRefusal, volumeRefusalByAccount } from './volumes.ts';

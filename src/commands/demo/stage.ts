@@ -107,6 +107,7 @@ export class Stage {
   async #startDaemon(policy: string): Promise<void> {
     const args = [
       'node',
+      '--no-csi',
       '--run-dir',
       this.#runDir,
       '--policy',

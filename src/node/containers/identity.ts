@@ -5,6 +5,8 @@ import type { Holder } from '../../linux/holders.ts';
 /** The container that a process runs in, as its cgroup's path tells; empty for a process of the node itself. */
 export interface ContainerIdentity {
   readonly podUid?: string;
+  /** `namespace/name`, where a volume of the pod tells it. */
+  readonly pod?: string;
   readonly containerId?: string;
 }
 

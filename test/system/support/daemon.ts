@@ -9,6 +9,8 @@ export interface DaemonOptions {
   readonly policy?: string;
   /** Relative to the rig. */
   readonly runDir?: string;
+  /** Relative to the rig; left out: no CSI driver, as this machine may have a kubelet of its own. */
+  readonly kubeletDir?: string;
   readonly args?: readonly string[];
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>;
@@ -20,15 +22,17 @@ export class Daemon extends CliProcess {
   readonly runDir: string;
   readonly policyFile: string;
   readonly #args: readonly string[];
+  readonly #csi: readonly string[];
   readonly #env: Readonly<Record<string, string>>;
 
-  constructor(rig: Rig, { policy = rig.policy(), runDir = 'run', args = [], env = {} }: DaemonOptions = {}) {
+  constructor(rig: Rig, { policy = rig.policy(), runDir = 'run', kubeletDir, args = [], env = {} }: DaemonOptions = {}) {
     super();
     this.rig = rig;
     this.runDir = rig.path(runDir);
     this.policyFile = rig.path(`${runDir}-policy.yaml`);
     this.#args = args;
     this.#env = env;
+    this.#csi = kubeletDir === undefined ? ['--no-csi'] : ['--kubelet-dir', rig.path(kubeletDir)];
     mkdirSync(this.runDir, { recursive: true });
     this.setPolicy(policy);
     rig.onClose('process', () => this.kill());
@@ -46,7 +50,7 @@ export class Daemon extends CliProcess {
       '--lxcfs',
       'off',
     ];
-    this.launch([...args, '--host', '127.0.0.1', '--log-level', 'debug', ...this.#args], {
+    this.launch([...args, '--host', '127.0.0.1', '--log-level', 'debug', ...this.#csi, ...this.#args], {
       ...process.env,
       ...this.#env,
     });

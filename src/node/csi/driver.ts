@@ -1,0 +1,176 @@
+import { existsSync, realpathSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { DRIVER } from '../../contract/volumes.ts';
+import type { Logger } from '../../observability/logger.ts';
+import type { Policy } from '../../policy/index.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+import {
+  type PublishRequest,
+  type RegistrationStatus,
+  readEmpty,
+  readPublishRequest,
+  readRegistrationStatus,
+  readUnpublishRequest,
+  type UnpublishRequest,
+  writeEmpty,
+  writeNodeInfo,
+  writePluginInfo,
+  writeProbe,
+  writeRegistration,
+} from './messages.ts';
+import { call, defineService, type Outcome } from './services.ts';
+import { type Listening, serveOnSocket } from './sockets.ts';
+import { podName, publishedVolumes, publishLink, unpublishLink } from './target.ts';
+import { decidePublication, requireTarget } from './volumes.ts';
+
+export interface CsiOptions {
+  readonly kubeletDir: string;
+  readonly runDir: RunDir;
+  readonly version: string;
+  /** In force now. */
+  readonly policy: () => Policy;
+  /** Whether this node is to have an lxcfs at all. */
+  readonly lxcfs: boolean;
+  readonly log: Logger;
+  readonly onOutcome: (outcome: Outcome) => void;
+}
+
+/** What `hotmount status` says of the driver. */
+export interface CsiStatus {
+  readonly kubeletDir: string;
+  /** Whether the kubelet has taken the driver in. */
+  readonly registered: boolean;
+  /** Published on this node. */
+  readonly volumes: number;
+  readonly problem?: string;
+}
+
+/** The CSI driver of this node. */
+export interface CsiDriver {
+  status(): CsiStatus;
+  /** `namespace/name` of a pod that has a volume of ours; undefined for others. */
+  podName(podUid: string): string | undefined;
+  close(): void;
+}
+
+/** The version of the Container Storage Interface; the kubelet compares it between drivers of one name. */
+const CSI_VERSION = '1.0.0';
+/** The node's id, where nobody has told its name. No controller ever attaches anything by it. */
+const NODE_NAME = 'NODE_NAME';
+
+/**
+ * Serves the kubelet of this node: CSI's Identity and Node services on a socket, and the registration by which the kubelet finds it on
+ * another. What there is to publish are links to the run dir; so a call takes microseconds, and nothing is remembered.
+ * @throws Error that says what to do
+ */
+export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
+  const { log, runDir } = options;
+  if (!existsSync(options.kubeletDir)) {
+    const problem = `there is no kubelet directory ${options.kubeletDir}: no pod gets a volume of hotmount.io on this node (--kubelet-dir, or --no-csi where no kubelet is)`;
+    log.warn(problem);
+    return withoutKubelet(options.kubeletDir, problem);
+  }
+  const kubeletDir = realpathSync(options.kubeletDir);
+  const endpoint = `${kubeletDir}/plugins/${DRIVER}/csi.sock`;
+  const registrationSocket = `${kubeletDir}/plugins_registry/${DRIVER}-reg.sock`;
+  let registration: RegistrationStatus | undefined;
+
+  const onOutcome = (outcome: Outcome, error?: Error): void => {
+    options.onOutcome(outcome);
+    if (error) log[outcome.code === 'INTERNAL' ? 'error' : 'warn']({ ...outcome }, error.message);
+  };
+  const publish = (request: PublishRequest): void => {
+    const circumstances = { kubeletDir: options.kubeletDir, runDir, policy: options.policy(), lxcfs: options.lxcfs };
+    const { target, source, pod } = decidePublication(request, circumstances);
+    const made = publishLink(kubeletDir, target, source, pod);
+    log[made ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume, source }, 'published');
+  };
+  const unpublish = (request: UnpublishRequest): void => {
+    const target = requireTarget(options.kubeletDir, request.targetPath);
+    const pod = podName(kubeletDir, target.podUid);
+    const was = unpublishLink(kubeletDir, target);
+    log[was ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume }, 'unpublished');
+  };
+  const identity = defineService(
+    'csi.v1.Identity',
+    {
+      GetPluginInfo: call({
+        read: readEmpty,
+        write: writePluginInfo,
+        answer: () => ({ name: DRIVER, version: options.version }),
+      }),
+      GetPluginCapabilities: call({ read: readEmpty, write: writeEmpty, answer: () => undefined }),
+      Probe: call({ read: readEmpty, write: writeProbe, answer: () => true }),
+    },
+    onOutcome,
+  );
+  const node = defineService(
+    'csi.v1.Node',
+    {
+      NodeGetInfo: call({
+        read: readEmpty,
+        write: writeNodeInfo,
+        answer: () => ({ nodeId: process.env[NODE_NAME] || hostname() }),
+      }),
+      NodeGetCapabilities: call({ read: readEmpty, write: writeEmpty, answer: () => undefined }),
+      NodePublishVolume: call({ read: readPublishRequest, write: writeEmpty, answer: publish }),
+      NodeUnpublishVolume: call({ read: readUnpublishRequest, write: writeEmpty, answer: unpublish }),
+    },
+    onOutcome,
+  );
+  const registrar = defineService(
+    'pluginregistration.Registration',
+    {
+      GetInfo: call({
+        read: readEmpty,
+        write: writeRegistration,
+        answer: () => ({
+          type: 'CSIPlugin' as const,
+          name: DRIVER,
+          // As the kubelet reaches it, which may know the directory by another path.
+          endpoint: `${options.kubeletDir}/plugins/${DRIVER}/csi.sock`,
+          supportedVersions: [CSI_VERSION],
+        }),
+      }),
+      NotifyRegistrationStatus: call({
+        read: readRegistrationStatus,
+        write: writeEmpty,
+        answer: (status: RegistrationStatus) => {
+          registration = status;
+          if (status.registered) log.info({ driver: DRIVER }, 'the kubelet has registered the CSI driver');
+          else log.error({ driver: DRIVER }, `the kubelet does not register the CSI driver: ${status.error}`);
+        },
+      }),
+    },
+    onOutcome,
+  );
+
+  const servers: Listening[] = [await serveOnSocket(endpoint, [identity, node])];
+  // The kubelet calls as soon as it sees this one.
+  servers.push(await serveOnSocket(registrationSocket, [registrar]));
+  return {
+    status: () => ({
+      kubeletDir: options.kubeletDir,
+      registered: registration?.registered ?? false,
+      volumes: publishedVolumes(kubeletDir).length,
+      ...problemOf(registration),
+    }),
+    podName: (podUid) => podName(kubeletDir, podUid),
+    close() {
+      for (const server of servers) server.close();
+    },
+  };
+}
+
+function problemOf(registration: RegistrationStatus | undefined): { problem?: string } {
+  if (registration === undefined) return { problem: 'the kubelet has not called yet: is it running?' };
+  return registration.registered
+    ? {}
+    : { problem: `the kubelet does not register the CSI driver: ${registration.error}` };
+}
+
+const withoutKubelet = (kubeletDir: string, problem: string): CsiDriver => ({
+  status: () => ({ kubeletDir, registered: false, volumes: 0, problem }),
+  podName: () => undefined,
+  close() {},
+});

@@ -1,0 +1,162 @@
+import {
+  closeSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
+import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
+import { errorCode } from '../../linux/errors.ts';
+import { openBeneath } from '../../linux/mounts.ts';
+import { getAttribute, setAttribute } from '../../linux/xattr.ts';
+
+/**
+ * The links that the kubelet has us publish, `<kubelet>/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`. A link is all that is kept
+ * of a volume: where it leads to says what it gives, and an attribute of it whose it is.
+ */
+
+/** Where a volume is to be, below `<kubelet>/pods`. */
+export interface Target {
+  readonly podUid: string;
+  /** The volume's name in the pod. */
+  readonly volume: string;
+}
+
+/** `namespace/name` of the pod, on the link. `trusted`: only root on the node can write it, or read it. */
+const POD = 'trusted.hotmount.pod';
+const CSI_VOLUMES = 'volumes/kubernetes.io~csi';
+const LINK = 'mount';
+const NEXT = '.mount.next';
+
+/** UIDs of the API server, and those of static pods, which are hashes. */
+const UID = /^[0-9a-f][0-9a-f-]{0,62}$/;
+/** A DNS label, as Kubernetes has volume names. */
+const VOLUME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** The target that a path names; undefined for every other path, whatever it would resolve to. */
+export function parseTarget(kubeletDir: string, path: string): Target | undefined {
+  const pods = `${kubeletDir}/pods/`;
+  if (!path.startsWith(pods)) return undefined;
+  const [podUid = '', volumes, csi, volume = '', link, ...more] = path.slice(pods.length).split('/');
+  const isTarget = `${volumes}/${csi}` === CSI_VOLUMES && link === LINK && more.length === 0;
+  return isTarget && UID.test(podUid) && VOLUME.test(volume) ? { podUid, volume } : undefined;
+}
+
+/**
+ * Makes the target a link to `source` that says whose it is. One that is there already stays; whatever else is in its place goes.
+ * @returns whether it was made now
+ * @throws Error where its directory is not there, or is reached by way of a link
+ */
+export function publishLink(kubeletDir: string, target: Target, source: string, pod: string): boolean {
+  return inDirectoryOf(kubeletDir, target, (directory) => {
+    const link = `${directory}/${LINK}`;
+    if (readLink(link) === source && podOf(link) === pod) return false;
+    const next = `${directory}/${NEXT}`;
+    remove(next);
+    symlinkSync(source, next);
+    setAttribute(next, POD, pod);
+    try {
+      renameSync(next, link);
+    } catch (error) {
+      // A link takes the place of a file, not that of a directory.
+      if (errorCode(error) !== 'EISDIR') throw error;
+      remove(link);
+      renameSync(next, link);
+    }
+    return true;
+  });
+}
+
+/** Removes the target, whatever it is, a directory with something in it excepted. @returns whether there was one. @throws Error */
+export function unpublishLink(kubeletDir: string, target: Target): boolean {
+  try {
+    return inDirectoryOf(kubeletDir, target, (directory) => {
+      remove(`${directory}/${NEXT}`);
+      return remove(`${directory}/${LINK}`);
+    });
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** A volume that is published on this node. */
+export interface PublishedVolume extends Target {
+  /** `namespace/name`. */
+  readonly pod: string;
+  readonly source: string;
+}
+
+/** All that have been published, by whichever daemon; those of a pod, where its UID is given. */
+export function publishedVolumes(kubeletDir: string, podUid?: string): PublishedVolume[] {
+  const pods = podUid === undefined ? namesIn(`${kubeletDir}/pods`) : [podUid];
+  return pods
+    .filter((uid) => UID.test(uid))
+    .flatMap((uid) => {
+      const directory = `${kubeletDir}/pods/${uid}/${CSI_VOLUMES}`;
+      return namesIn(directory).flatMap((volume) => {
+        const link = `${directory}/${volume}/${LINK}`;
+        const pod = podOf(link);
+        const source = readLink(link);
+        return pod === undefined || source === undefined ? [] : [{ podUid: uid, volume, pod, source }];
+      });
+    });
+}
+
+/** `namespace/name` of a pod that has a volume of ours on this node. */
+export const podName = (kubeletDir: string, podUid: string): string | undefined =>
+  publishedVolumes(kubeletDir, podUid)[0]?.pod;
+
+/** The directory is opened without following a link, and used by its descriptor: nothing planted on the way leads elsewhere. */
+function inDirectoryOf<T>(kubeletDir: string, { podUid, volume }: Target, use: (directory: string) => T): T {
+  const pods = openSync(`${kubeletDir}/pods`, O_PATH | O_DIRECTORY);
+  try {
+    const directory = openBeneath(pods, `${podUid}/${CSI_VOLUMES}/${volume}`);
+    try {
+      return use(`/proc/self/fd/${directory}`);
+    } finally {
+      closeSync(directory);
+    }
+  } finally {
+    closeSync(pods);
+  }
+}
+
+function remove(path: string): boolean {
+  try {
+    if (lstatSync(path).isDirectory()) rmdirSync(path);
+    else unlinkSync(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function podOf(link: string): string | undefined {
+  try {
+    return getAttribute(link, POD);
+  } catch {
+    return undefined;
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,130 @@
+import { existsSync, lstatSync } from 'node:fs';
+import { type OwnVolume, readVolumeAttributes, volumeName, volumePath } from '../../contract/volumes.ts';
+import { type Policy, volumeRefusalByAccount } from '../../policy/index.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+import type { PublishRequest } from './messages.ts';
+import { parseTarget, type Target } from './target.ts';
+
+/** Codes of gRPC (google.golang.org/grpc/codes), those that are answered here. */
+export const CODES = {
+  INVALID_ARGUMENT: 3,
+  NOT_FOUND: 5,
+  PERMISSION_DENIED: 7,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+} as const;
+export type Code = keyof typeof CODES;
+
+/** A call that is not done. The kubelet shows the message in the pod's events, and tries again, later and later. */
+export class CallRefused extends Error {
+  override readonly name = 'CallRefused';
+  readonly code: Code;
+
+  constructor(code: Code, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface Circumstances {
+  readonly kubeletDir: string;
+  readonly runDir: Pick<RunDir, 'path' | 'work'>;
+  readonly policy: Policy;
+  /** Whether this node is to have an lxcfs at all. */
+  readonly lxcfs: boolean;
+}
+
+/** What is to be published: a link at `target` to `source`, for `pod` (`namespace/name`). */
+export interface Publication {
+  readonly target: Target;
+  readonly source: string;
+  readonly pod: string;
+}
+
+/** How the kubelet says whose the volume is (pkg/volume/csi/csi_mounter.go, getPodInfoAttrs). */
+const INFO = 'csi.storage.k8s.io/';
+
+/**
+ * What a request comes to. The kubelet says whose the volume is, the policy whether they may have it, and the node whether it is there
+ * yet: nothing is waited for. @throws CallRefused
+ */
+export function decidePublication(request: PublishRequest, circumstances: Circumstances): Publication {
+  const { kubeletDir, runDir, policy } = circumstances;
+  const target = requireTarget(kubeletDir, request.targetPath);
+  const attributes = Object.entries(request.volumeContext).filter(([key]) => !key.startsWith(INFO));
+  const info = (key: string): string => request.volumeContext[`${INFO}${key}`] ?? '';
+  const pod = { namespace: info('pod.namespace'), name: info('pod.name'), uid: info('pod.uid') };
+  if (pod.namespace === '' || pod.name === '' || pod.uid === '') {
+    throw new CallRefused(
+      'INVALID_ARGUMENT',
+      'the kubelet does not say which pod the volume is for: the CSIDriver object hotmount.io needs podInfoOnMount: true',
+    );
+  }
+  if (pod.uid !== target.podUid) {
+    throw new CallRefused('INVALID_ARGUMENT', `the target is in the directory of pod ${target.podUid}, not ${pod.uid}`);
+  }
+  if (info('ephemeral') !== 'true') {
+    throw new CallRefused('INVALID_ARGUMENT', 'hotmount.io gives inline volumes of pods, and no persistent ones');
+  }
+  const read = readVolumeAttributes(Object.fromEntries(attributes));
+  if ('problem' in read) {
+    throw new CallRefused(
+      'INVALID_ARGUMENT',
+      `volume ${target.volume} has other volumeAttributes than hotmount's: ${read.problem}`,
+    );
+  }
+  const { volume } = read;
+  const account = { namespace: pod.namespace, serviceAccount: info('serviceAccount.name') };
+  const refusal = volumeRefusalByAccount(policy, account, { volume, name: target.volume });
+  if (refusal) {
+    const isUnknown = refusal.reason === 'volume_class_unknown';
+    throw new CallRefused(
+      isUnknown ? 'NOT_FOUND' : 'PERMISSION_DENIED',
+      `${refusal.message} (the policy on this node)`,
+    );
+  }
+  const absent = whyAbsent(volume, circumstances);
+  if (absent !== undefined) throw new CallRefused('UNAVAILABLE', absent);
+  return { target, source: volumePath(volume, runDir.path), pod: `${pod.namespace}/${pod.name}` };
+}
+
+/** @throws CallRefused */
+export function requireTarget(kubeletDir: string, path: string): Target {
+  const target = parseTarget(kubeletDir, path);
+  if (target) return target;
+  throw new CallRefused(
+    'INVALID_ARGUMENT',
+    `the target path is no volume of a pod: expected ${kubeletDir}/pods/UID/volumes/kubernetes.io~csi/NAME/mount (--kubelet-dir)`,
+  );
+}
+
+/** Why the volume cannot be had yet. Looks at directories of ours and the node's alone: no disk, and no file of lxcfs, can hang this. */
+function whyAbsent(volume: OwnVolume, { runDir, lxcfs }: Circumstances): string | undefined {
+  const name = volumeName(volume);
+  switch (volume.gives) {
+    case 'lxcfs':
+      if (!lxcfs) return `${name} cannot be had: hotmount runs without lxcfs on this node (--lxcfs off)`;
+      return isThere(`${runDir.work}/lxcfs`)
+        ? undefined
+        : `${name} is not there yet: lxcfs is starting on this node; hotmount status there says how it stands`;
+    case 'media':
+    case 'devices':
+      return existsSync(volumePath(volume, runDir.work))
+        ? undefined
+        : `${name} is not there yet: hotmount is starting on this node`;
+    case 'udev':
+      return isThere(`/proc/1/root${volumePath(volume)}`) || isThere(volumePath(volume))
+        ? undefined
+        : `${name} cannot be had: this node has no udev database at /run/udev; is systemd-udevd running?`;
+    case 'dev':
+      return undefined;
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
