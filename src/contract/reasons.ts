@@ -53,6 +53,31 @@ export const REASONS = {
     kind: 'invalid',
     sentence: 'annotation {annotation} names {what}, and the policy has no such class{hint}',
   },
+  volume_attributes_invalid: {
+    kind: 'invalid',
+    sentence: 'volume {volume} is of the driver hotmount.io, and its volumeAttributes are none of its: {problem}',
+  },
+  volume_not_read_only: {
+    kind: 'invalid',
+    sentence: 'volume {volume} is of the driver hotmount.io and not readOnly',
+    remedy: 'set csi.readOnly: true, which lets disks and devices be written to all the same',
+  },
+  volume_path_unknown: {
+    kind: 'invalid',
+    sentence: "volume {volume} is {path} of the node, which is hotmount's and is none of what it gives to pods",
+    remedy: 'ask for media, devices or lxcfs by annotation',
+  },
+  volume_sub_path: {
+    kind: 'conflict',
+    sentence:
+      'container {container} mounts a part (subPath) of volume {volume}, which the kubelet would keep mounted on the node when a disk or lxcfs goes',
+    remedy: 'mount the whole volume',
+  },
+  volume_mount_path: {
+    kind: 'conflict',
+    sentence: 'container {container} mounts volume {volume} at {path}, which {problem}',
+    remedy: 'choose another path',
+  },
   volume_class_unknown: {
     kind: 'invalid',
     sentence: '{volume} is of {what}, and the policy has no such class{hint}',
@@ -207,6 +232,7 @@ export const REASONS = {
   injected: { kind: 'outcome', sentence: 'the pod has what its annotations and the policy say' },
   nothing_granted: { kind: 'outcome', sentence: 'the pod has nothing of what it asked for' },
   carried: { kind: 'outcome', sentence: "the workload's annotations are carried to its pod template" },
+  volumes_allowed: { kind: 'outcome', sentence: "the policy gives the pod all of hotmount's volumes that it has" },
   not_requested: { kind: 'outcome', sentence: 'nothing asks for hotmount' },
   nothing_to_carry: { kind: 'outcome', sentence: 'the workload has no annotations of its own to carry' },
   opted_out: { kind: 'outcome', sentence: 'hotmount.io/inject is "false"' },

@@ -51,6 +51,20 @@ export function volumePath(volume: OwnVolume, runDir: string = RUN_DIR): string 
   }
 }
 
+/** The inverse of `volumePath`, for what is below the run dir: the rest of the path, `/media/usb`. Undefined where that is no volume. */
+export function readVolumePath(below: string): OwnVolume | undefined {
+  const [, directory = '', name = '', ...more] = below.split('/');
+  if (directory === 'lxcfs') {
+    const view = LXCFS_VIEW_NAMES.find((known) => `/lxcfs${LXCFS_VIEWS[known]}` === below);
+    return view && { gives: 'lxcfs', view };
+  }
+  if (more.length > 0 || !isClassName(name)) return undefined;
+  if (directory === 'media' || directory === 'media-ro') {
+    return { gives: 'media', class: name, readOnly: directory === 'media-ro' };
+  }
+  return directory === 'devices' ? { gives: 'devices', class: name } : undefined;
+}
+
 /** Every view but `cpu` is a file; all else is a directory. */
 export const isFileVolume = (volume: OwnVolume): boolean => volume.gives === 'lxcfs' && volume.view !== 'cpu';
 

@@ -121,7 +121,8 @@ const asksForNothing = (request: Request): boolean =>
     request.overrides.size === 0 &&
     request.findings.length === 0);
 
-function subjectOf(metadata: JsonObject, spec: JsonObject, context: Context): Subject {
+/** The pod as rules see it. Throws ObjectError. */
+export function subjectOf(metadata: JsonObject, spec: JsonObject, context: Context): Subject {
   return {
     namespace: context.namespace,
     namespaceLabels: context.namespaceLabels,

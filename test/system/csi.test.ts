@@ -101,11 +101,24 @@ describeSystem('the CSI driver', [], () => {
       {},
       { media: 'ubs' },
       'NOT_FOUND',
-      'volume data is of the media class "ubs", and the policy has no such class; did you mean "usb"?',
+      'volume data is of the media class "ubs", and the policy has no such class; it has usb',
     ],
     ['another path', {}, { media: '../../etc' }, 'INVALID_ARGUMENT', 'expected { media: CLASS }'],
-    ['two things at once', {}, { media: 'usb', devices: 'serial' }, 'INVALID_ARGUMENT', 'other volumeAttributes'],
-    ['nothing', {}, {}, 'INVALID_ARGUMENT', 'other volumeAttributes'],
+    [
+      'two things at once',
+      {},
+      { media: 'usb', devices: 'serial' },
+      'INVALID_ARGUMENT',
+      'its volumeAttributes are none of its',
+    ],
+    [
+      'a writable /dev',
+      { namespace: 'shop', writable: true },
+      { dev: 'true' },
+      'INVALID_ARGUMENT',
+      'not readOnly: set csi.readOnly: true',
+    ],
+    ['nothing', {}, {}, 'INVALID_ARGUMENT', 'its volumeAttributes are none of its'],
     ['lxcfs where there is none', {}, { lxcfs: 'meminfo' }, 'UNAVAILABLE', 'hotmount runs without lxcfs on this node'],
   ])('refuses %s, and says why', async (_, fields, attributes, code, message) => {
     const pod = podOf(fields);

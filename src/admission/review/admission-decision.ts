@@ -2,12 +2,19 @@ import jsonPatch, { type Operation } from 'fast-json-patch';
 import type { JsonObject, Labels } from '../../contract/json.ts';
 import { type Finding, REASONS, type Reason } from '../../contract/reasons.ts';
 import type { VolumeKind } from '../../contract/volumes.ts';
-import { inject, mutateWorkload, ObjectError, type Summary, WORKLOAD_KINDS } from '../../injection/index.ts';
+import {
+  inject,
+  judgeVolumes,
+  mutateWorkload,
+  ObjectError,
+  type Summary,
+  WORKLOAD_KINDS,
+} from '../../injection/index.ts';
 import type { Policy } from '../../policy/policy.ts';
 import { type AdmissionRequest, ReviewError } from './review.ts';
 
-/** Which of the two paths was asked: `/mutate/pods` or `/mutate/workloads`. */
-export type Target = 'pods' | 'workloads';
+/** Which path was asked: `/mutate/pods`, `/mutate/workloads`, or `/validate/volumes`, which changes nothing. */
+export type Target = 'pods' | 'workloads' | 'volumes';
 
 /** What becomes of one object, and why. */
 export interface AdmissionDecision {
@@ -64,6 +71,14 @@ const MUTATIONS: Record<Target, Mutation> = {
       const operation = request.operation === 'CREATE' ? 'CREATE' : 'UPDATE';
       const context = { namespace: request.namespace, ...circumstances, operation } as const;
       return { ...mutateWorkload(object, context, policy), denials: [] };
+    },
+  },
+  volumes: {
+    kinds: ['/Pod'],
+    operations: ['CREATE'],
+    mutate(object, { namespace }, { policy, namespaceLabels }) {
+      const denials = judgeVolumes(object, { namespace, namespaceLabels }, policy);
+      return { object, warnings: [], denials, summary: { outcome: 'volumes_allowed', entries: [], rules: [] } };
     },
   },
 };

@@ -9,6 +9,8 @@ import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 export interface PublishRequest {
   readonly volumeId: string;
   readonly targetPath: string;
+  /** Of the volume: then the kubelet has every mount of it read-only. */
+  readonly readOnly: boolean;
   /** The volume's attributes, and what the kubelet says of the pod. */
   readonly volumeContext: Readonly<Record<string, string>>;
 }
@@ -17,6 +19,7 @@ export interface PublishRequest {
 export function readPublishRequest(bytes: Uint8Array): PublishRequest {
   let volumeId = '';
   let targetPath = '';
+  let readOnly = false;
   const volumeContext: Record<string, string> = Object.create(null);
   eachField(bytes, {
     1: (reader) => {
@@ -25,12 +28,15 @@ export function readPublishRequest(bytes: Uint8Array): PublishRequest {
     4: (reader) => {
       targetPath = reader.string();
     },
+    6: (reader) => {
+      readOnly = reader.bool();
+    },
     8: (reader) => {
       const [key, value] = readEntry(reader.bytes());
       volumeContext[key] = value;
     },
   });
-  return { volumeId, targetPath, volumeContext };
+  return { volumeId, targetPath, readOnly, volumeContext };
 }
 
 export interface UnpublishRequest {

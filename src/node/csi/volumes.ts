@@ -1,4 +1,5 @@
 import { existsSync, lstatSync } from 'node:fs';
+import { finding } from '../../contract/reasons.ts';
 import { type OwnVolume, readVolumeAttributes, volumeName, volumePath } from '../../contract/volumes.ts';
 import { type Policy, volumeRefusalByAccount } from '../../policy/index.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -68,10 +69,12 @@ export function decidePublication(request: PublishRequest, circumstances: Circum
   }
   const read = readVolumeAttributes(Object.fromEntries(attributes));
   if ('problem' in read) {
-    throw new CallRefused(
-      'INVALID_ARGUMENT',
-      `volume ${target.volume} has other volumeAttributes than hotmount's: ${read.problem}`,
-    );
+    const { message } = finding('volume_attributes_invalid', { volume: target.volume, problem: read.problem });
+    throw new CallRefused('INVALID_ARGUMENT', message);
+  }
+  if (!request.readOnly) {
+    const { message } = finding('volume_not_read_only', { volume: target.volume });
+    throw new CallRefused('INVALID_ARGUMENT', message);
   }
   const { volume } = read;
   const account = { namespace: pod.namespace, serviceAccount: info('serviceAccount.name') };

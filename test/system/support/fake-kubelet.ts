@@ -8,6 +8,8 @@ export interface FakePod {
   readonly namespace: string;
   readonly name: string;
   readonly serviceAccount: string;
+  /** Its volumes are not `readOnly`. */
+  readonly writable?: boolean;
 }
 
 export type Answer = { readonly code: string; readonly message: string; readonly bytes: Uint8Array };
@@ -53,7 +55,7 @@ export class FakeKubelet {
       'csi.storage.k8s.io/ephemeral': 'true',
       ...info,
     };
-    return this.call('/csi.v1.Node/NodePublishVolume', publishRequest(target, context));
+    return this.call('/csi.v1.Node/NodePublishVolume', publishRequest(target, context, pod.writable !== true));
   }
 
   unpublish(target: string): Promise<Answer> {
@@ -104,12 +106,12 @@ export const callOn = (client: Client, method: string, bytes: Uint8Array): Promi
     });
   });
 
-export function publishRequest(target: string, context: Readonly<Record<string, string>>): Uint8Array {
+export function publishRequest(target: string, context: Readonly<Record<string, string>>, readOnly = true): Uint8Array {
   const writer = new BinaryWriter().tag(1, WireType.LengthDelimited).string('csi-1');
   writer.tag(4, WireType.LengthDelimited).string(target);
   // The capability, which is nothing to us: block or mount, access mode.
   writer.tag(5, WireType.LengthDelimited).bytes(new Uint8Array([0x12, 0, 0x1a, 2, 8, 1]));
-  writer.tag(6, WireType.Varint).bool(true);
+  if (readOnly) writer.tag(6, WireType.Varint).bool(true);
   for (const [key, value] of Object.entries(context)) {
     const entry = new BinaryWriter().tag(1, WireType.LengthDelimited).string(key);
     writer.tag(8, WireType.LengthDelimited).bytes(entry.tag(2, WireType.LengthDelimited).string(value).finish());

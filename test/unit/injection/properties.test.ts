@@ -271,6 +271,12 @@ describe('what the generators reach', () => {
       'pod_security_forbids', // inside default_skipped
       'pods_would_be_denied', // of workloads
       'too_much_asked', // more than any of these pods asks: see inject.test.ts
+      'volume_attributes_invalid', // of judgeVolumes, as the next ones: see judge-volumes.test.ts
+      'volume_class_unknown',
+      'volume_mount_path',
+      'volume_not_read_only',
+      'volume_path_unknown',
+      'volume_sub_path',
     ]);
   });
 });
