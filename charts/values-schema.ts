@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { VOLUME_KINDS } from '../src/contract/volumes.ts';
 import { LOG_LEVELS } from '../src/observability/log-levels.ts';
 import { policySchema } from '../src/policy/index.ts';
 
@@ -59,6 +60,11 @@ export const valuesSchema = z.strictObject({
   nameOverride: z.string().describe("instead of the chart's name, in names and labels"),
   fullnameOverride: z.string().describe('instead of the release and chart names, in names'),
   policy: policySchema.describe('who may ask for what: docs/policy.md'),
+  volumes: z.enum(VOLUME_KINDS).describe('what is injected: `csi`, or `hostPath` for namespaces that allow it'),
+  kubeletDir: z
+    .string()
+    .meta({ pattern: '^(/[^/:]+)+$' })
+    .describe("the kubelet's --root-dir, where it finds the CSI driver: other on k0s, microk8s and the like"),
   editedPolicy: z
     .enum(['auto', 'keep', 'overwrite'])
     .describe(

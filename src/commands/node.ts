@@ -47,7 +47,7 @@ export function nodeCommand(): Command {
         const logLevel = readLogLevel(flags.logLevel);
         const port = readPort('--metrics-port', flags.metricsPort);
         const receiveBuffer = readNumber('--event-buffer', flags.eventBuffer, { min: 1_000, max: 999_999_999 });
-        if (flags.cleanup) await cleanUp(flags.runDir, logLevel);
+        if (flags.cleanup) await cleanUp(flags.runDir, kubeletDirOf(flags), logLevel);
         else await run(flags, readLxcfsMode(flags.lxcfs), port, receiveBuffer, logLevel);
       } catch (error) {
         await fail(command, error, 1);
@@ -135,7 +135,7 @@ async function run(
       policySource: flags.policy ?? 'built-in',
       policyFile,
       lxcfs,
-      kubeletDir: flags.csi ? resolve(flags.kubeletDir) : undefined,
+      kubeletDir: kubeletDirOf(flags),
       host: flags.host,
       port,
       receiveBuffer,
@@ -162,7 +162,9 @@ async function run(
   process.exit();
 }
 
-async function cleanUp(runDir: string, logLevel: LogLevel): Promise<void> {
+const kubeletDirOf = ({ csi, kubeletDir }: Flags): string | undefined => (csi ? resolve(kubeletDir) : undefined);
+
+async function cleanUp(runDir: string, kubeletDir: string | undefined, logLevel: LogLevel): Promise<void> {
   const [{ createLogger }, { exitWithoutThreads }, cleanup] = await Promise.all([
     import('../observability/logger.ts'),
     import('../linux/exit.ts'),
@@ -170,7 +172,7 @@ async function cleanUp(runDir: string, logLevel: LogLevel): Promise<void> {
   ]);
   const log = createLogger(logLevel);
   exitWithoutThreads();
-  process.exit((await cleanup.cleanUp(runDir, log)) ? 0 : 1);
+  process.exit((await cleanup.cleanUp(runDir, kubeletDir, log)) ? 0 : 1);
 }
 
 function readLxcfsMode(text: string): LxcfsMode {

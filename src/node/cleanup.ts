@@ -6,6 +6,8 @@ import { detachMount } from '../linux/mounts.ts';
 import { detachIn } from '../linux/namespace-entry.ts';
 import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
+import { removeDriver } from './csi/driver.ts';
+import { publishedVolumes } from './csi/target.ts';
 import { readNodes } from './devices/actual.ts';
 import { writeGrantTimes } from './devices/grant-times.ts';
 import { openGrants } from './devices/grants.ts';
@@ -19,14 +21,19 @@ import { isRunDir, openRunDir, type RunDir } from './run-dir/run-dir.ts';
 /**
  * Undoes all that daemons have done on this node: removes device nodes and takes access to them back, unmounts every disk, then removes
  * the run dir. Running pods are left with empty directories.
+ * @param kubeletDir where the CSI driver is registered; undefined: it never was
  * @returns false where something could not be undone; the log says what
- * @throws Error where a daemon is running
+ * @throws Error where a daemon is running, or pods still have volumes
  */
-export async function cleanUp(given: string, log: Logger): Promise<boolean> {
+export async function cleanUp(given: string, kubeletDir: string | undefined, log: Logger): Promise<boolean> {
   // As mount tables name it.
   const path = existsSync(given) ? realpathSync(given) : resolve(given);
   const runDir = isMountedAt(path) ? openRunDir(path) : undefined;
   if (runDir && !tryLeaderLock(runDir)) throw new Error(`hotmount node is running on ${path}: stop it first`);
+  if (kubeletDir !== undefined) {
+    refuseWhileUsed(kubeletDir);
+    removeDriver(kubeletDir);
+  }
   // Also without a run dir: what was granted outlives it.
   let clean = takeAccessBack(path, log);
   if (!runDir) {
@@ -57,6 +64,18 @@ export async function cleanUp(given: string, log: Logger): Promise<boolean> {
   }
   log.info({ runDir: path }, 'removed the run dir');
   return true;
+}
+
+const PODS_NAMED = 20;
+
+/** A pod without its driver can neither be started again nor deleted. */
+function refuseWhileUsed(kubeletDir: string): void {
+  const pods = [...new Set(publishedVolumes(kubeletDir).map(({ pod }) => pod))];
+  if (pods.length === 0) return;
+  const more = pods.length > PODS_NAMED ? ` and ${pods.length - PODS_NAMED} more` : '';
+  throw new Error(
+    `pods of this node still have volumes of hotmount's: ${pods.slice(0, PODS_NAMED).join(', ')}${more}; delete them while hotmount node is running (with the chart: --set cleanup=false brings it back), then clean up`,
+  );
 }
 
 const isMountedAt = (path: string): boolean =>

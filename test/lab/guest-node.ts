@@ -54,7 +54,7 @@ export async function startGuestNode(
     if (!lab.running) return;
     process.kill('SIGTERM');
     await process.exited;
-    await lab.sh(`${CLI} node --cleanup --run-dir ${RUN_DIR}`, { timeoutMs: DEADLINE });
+    await lab.sh(`${CLI} node --cleanup --no-csi --run-dir ${RUN_DIR}`, { timeoutMs: DEADLINE });
   });
   await process.waitForOutput(/"msg":"ready"/, DEADLINE);
   return new GuestNode(lab, process);

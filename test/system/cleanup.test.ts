@@ -21,7 +21,7 @@ describeSystem('hotmount node --cleanup', ['unshare'], () => {
     const alias = rig.path('alias');
     symlinkSync(daemon.runDir, alias);
     const cleanUp = (path: string) =>
-      spawnSync(process.execPath, [CLI, 'node', '--cleanup', '--run-dir', path], { encoding: 'utf8' });
+      spawnSync(process.execPath, [CLI, 'node', '--cleanup', '--no-csi', '--run-dir', path], { encoding: 'utf8' });
     process.kill(daemon.pid, 'SIGSTOP');
     expect(cleanUp(alias)).toMatchObject({ status: 1, stderr: expect.stringContaining(`running on ${daemon.runDir}`) });
     await daemon.kill();
@@ -43,7 +43,7 @@ describeSystem('hotmount node --cleanup', ['unshare'], () => {
     mkdirSync(root);
     const volume = `${root}/volume`;
     const inContainer = `mount -t tmpfs root ${root}; mount --make-private ${root}; mkdir ${volume}; mount --rbind ${daemon.runDir} ${volume}; exec "$@"`;
-    const cleanUp = [process.execPath, CLI, 'node', '--cleanup', '--run-dir', volume];
+    const cleanUp = [process.execPath, CLI, 'node', '--cleanup', '--no-csi', '--run-dir', volume];
     run('unshare', '--mount', '--propagation', 'unchanged', 'sh', '-ec', inContainer, 'sh', ...cleanUp);
     expect(left()).toEqual([]);
   });

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   existsSync,
@@ -13,6 +14,7 @@ import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { getAttribute } from '../../src/linux/xattr.ts';
 import { SOAK } from '../settings.ts';
+import { CLI } from './support/cli-process.ts';
 import { Daemon } from './support/daemon.ts';
 import { callOn, FakeKubelet, type FakePod, publishRequest } from './support/fake-kubelet.ts';
 import { Rig, until } from './support/rig.ts';
@@ -247,6 +249,23 @@ describeSystem('the CSI driver', [], () => {
     expect(existsSync(kubelet.endpoint) && existsSync(kubelet.registrationSocket)).toBe(true);
     expect(readdirSync(`${kubelet.dir}/plugins/hotmount.io`)).toEqual(['csi.sock']);
     expect(readlinkSync(kubelet.target(pod, 'data'))).toBe(`${daemon.runDir}/media/usb`);
+  });
+
+  it('is not cleaned up while pods have volumes, and says which', async () => {
+    const pod = podOf();
+    await kubelet.publish(pod, 'data', { media: 'usb' });
+    await daemon.stop();
+    const cleanUp = (): string => {
+      const args = ['node', '--cleanup', '--run-dir', daemon.runDir, '--kubelet-dir', kubelet.dir];
+      return spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8' }).stderr;
+    };
+    expect(cleanUp()).toContain("pods of this node still have volumes of hotmount's: edge-1/web; delete them while");
+    expect(existsSync(`${daemon.runDir}/media/usb`)).toBe(true);
+    await daemon.start();
+    await kubelet.unpublish(kubelet.target(pod, 'data'));
+    await daemon.stop();
+    expect(cleanUp()).toContain('removed the run dir');
+    expect([kubelet.endpoint, kubelet.registrationSocket].some(existsSync)).toBe(false);
   });
 
   it('says so where there is no kubelet', async () => {

@@ -184,7 +184,7 @@ describeSystem('a device plugged in while a container runs', ['runc', 'busybox',
       daemon.setPolicy(devicePolicy(rig, raw()));
       await untilOpens(container, `raw/${disk.name}`, 'rw');
       expect(await daemon.stop()).toBe(0);
-      run(process.execPath, 'src/cli.ts', 'node', '--cleanup', '--run-dir', daemon.runDir);
+      run(process.execPath, 'src/cli.ts', 'node', '--cleanup', '--no-csi', '--run-dir', daemon.runDir);
       expect(deviceState(container)).toEqual(before);
       expect(opens(container, `raw/${disk.name}`)).toBe('gone');
     });

@@ -209,7 +209,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     );
     await lxcfs.healthy();
     const before = containers.map((container) => container.otherMounts());
-    const cleanUp = () => run(process.execPath, CLI, 'node', '--cleanup', '--run-dir', lxcfs.runDir);
+    const cleanUp = () => run(process.execPath, CLI, 'node', '--cleanup', '--no-csi', '--run-dir', lxcfs.runDir);
     expect(cleanUp).toThrow(/hotmount lxcfs is running on .*: stop it first/);
     await lxcfs.stop();
     cleanUp();

@@ -136,6 +136,25 @@ that each gets the requirement.
 {{- toYaml $affinity -}}
 {{- end -}}
 
+{{/*
+CEL: the pod has a volume of ours, or one of the host that may lead to the run dir; the webhook looks closer. More volumes than anybody has
+are not looked through, for the same reason.
+*/}}
+{{- define "hotmount.hasVolume" -}}
+has(object.spec.volumes) && (size(object.spec.volumes) > 500 || object.spec.volumes.exists(v,
+  has(v.csi) && v.csi.driver == 'hotmount.io' || has(v.hostPath) && v.hostPath.path.contains('hotmount')))
+{{- end -}}
+
+{{/* What the driver needs of the kubelet's directories. `pods` and `plugins_registry` are the kubelet's to make: without them, `kubeletDir` is wrong. */}}
+{{- define "hotmount.kubeletVolumes" -}}
+- name: pods
+  hostPath: { path: {{ .Values.kubeletDir }}/pods, type: Directory }
+- name: plugin
+  hostPath: { path: {{ .Values.kubeletDir }}/plugins/hotmount.io, type: DirectoryOrCreate }
+- name: registry
+  hostPath: { path: {{ .Values.kubeletDir }}/plugins_registry, type: Directory }
+{{- end -}}
+
 {{/* What all pods have in common: `values` are those of one kind of them, `root` is the chart's whole context. */}}
 {{- define "hotmount.scheduling" -}}
 {{- with .values.priorityClassName }}

@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { DRIVER } from '../../contract/volumes.ts';
 import type { Logger } from '../../observability/logger.ts';
@@ -71,8 +71,8 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     return withoutKubelet(options.kubeletDir, problem);
   }
   const kubeletDir = realpathSync(options.kubeletDir);
-  const endpoint = `${kubeletDir}/plugins/${DRIVER}/csi.sock`;
-  const registrationSocket = `${kubeletDir}/plugins_registry/${DRIVER}-reg.sock`;
+  const endpoint = endpointIn(kubeletDir);
+  const registrationSocket = registrationIn(kubeletDir);
   let registration: RegistrationStatus | undefined;
 
   const onOutcome = (outcome: Outcome, error?: Error): void => {
@@ -128,7 +128,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
           type: 'CSIPlugin' as const,
           name: DRIVER,
           // As the kubelet reaches it, which may know the directory by another path.
-          endpoint: `${options.kubeletDir}/plugins/${DRIVER}/csi.sock`,
+          endpoint: endpointIn(options.kubeletDir),
           supportedVersions: [CSI_VERSION],
         }),
       }),
@@ -160,6 +160,14 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
       for (const server of servers) server.close();
     },
   };
+}
+
+const endpointIn = (kubeletDir: string): string => `${kubeletDir}/plugins/${DRIVER}/csi.sock`;
+const registrationIn = (kubeletDir: string): string => `${kubeletDir}/plugins_registry/${DRIVER}-reg.sock`;
+
+/** Takes the driver away from the kubelet for good: no daemon does that at its end. */
+export function removeDriver(kubeletDir: string): void {
+  for (const socket of [registrationIn(kubeletDir), endpointIn(kubeletDir)]) rmSync(socket, { force: true });
 }
 
 function problemOf(registration: RegistrationStatus | undefined): { problem?: string } {
