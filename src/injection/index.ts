@@ -1,7 +1,7 @@
 export type { Entry } from './grant.ts';
 export { type Context, type InjectResult, inject, type Summary } from './inject.ts';
-export { isPodSecurityEnforced } from './pod-security.ts';
 export { judgeVolumes } from './judge-volumes.ts';
+export { isPodSecurityEnforced } from './pod-security.ts';
 export { ObjectError } from './shape.ts';
 export {
   injectManifest,

@@ -7,7 +7,7 @@ import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { DiskClaims } from './block/disk-claims.ts';
 import { type CsiDriver, startCsi } from './csi/driver.ts';
-import { type PodNames, withPodName, withPodNames } from './csi/pod-names.ts';
+import { type PodNames, withPodName } from './csi/pod-names.ts';
 import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
@@ -21,7 +21,7 @@ import { keepLastPolicy } from './run-dir/last-policy.ts';
 import { checkPropagation } from './run-dir/propagation-check.ts';
 import { openRunDir } from './run-dir/run-dir.ts';
 import { startNodeServer } from './server.ts';
-import { mediaStatus, type NodeStatus, unclaimedStatus } from './status.ts';
+import { mediaStatus, type NodeStatus, unclaimedStatus, withPodNames } from './status.ts';
 
 export interface NodeOptions {
   readonly runDir: string;

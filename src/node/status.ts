@@ -1,6 +1,7 @@
 import { readBlockDevice } from '../linux/block.ts';
 import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/namespaces.ts';
 import type { CsiStatus } from './csi/driver.ts';
+import { type PodNames, withPodName } from './csi/pod-names.ts';
 import type { DeviceController } from './devices/controller.ts';
 import { type DevicesStatus, leftNodes } from './devices/status.ts';
 import { type UnclaimedDevice, unclaimedDevices } from './devices/unclaimed.ts';
@@ -150,5 +151,22 @@ function describe(disk: string, mounted: Mounted, runDir: RunDir, seen: readonly
     options: record.options,
     since: record.since,
     containers: seen.filter(({ mounts }) => mounts.some((mount) => mount.device === device)).length,
+  };
+}
+
+/** The status with the names of pods, wherever it has their UIDs. */
+export function withPodNames(status: NodeStatus, lookUp: PodNames): NodeStatus {
+  const known = new Map<string, string | undefined>();
+  const names: PodNames = (uid) => {
+    if (!known.has(uid)) known.set(uid, lookUp(uid));
+    return known.get(uid);
+  };
+  const named = <T extends object>(entries: readonly T[]): T[] => entries.map((entry) => withPodName(entry, names));
+  const { lxcfs } = status;
+  return {
+    ...status,
+    devices: status.devices.map((device) => ({ ...device, containers: named(device.containers) })),
+    departed: status.departed.map((departure) => ({ ...departure, holders: named(departure.holders) })),
+    ...(lxcfs && 'unhealed' in lxcfs ? { lxcfs: { ...lxcfs, unhealed: named(lxcfs.unhealed) } } : {}),
   };
 }
