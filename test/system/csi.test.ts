@@ -1,23 +1,26 @@
-import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { getAttribute } from '../../src/linux/xattr.ts';
+import { type CsiDriver, startCsi } from '../../src/node/csi/driver.ts';
+import { type Policy, parsePolicy } from '../../src/policy/index.ts';
 import { SOAK } from '../settings.ts';
-import { CLI } from './support/cli-process.ts';
-import { Daemon } from './support/daemon.ts';
 import { callOn, FakeKubelet, type FakePod, publishRequest } from './support/fake-kubelet.ts';
-import { Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
 const POLICY = `apiVersion: hotmount.io/v1alpha1
@@ -37,34 +40,60 @@ const podOf = (fields: Partial<FakePod> = {}): FakePod => ({
   ...fields,
 });
 
+/** The run dir is a plain directory here, with the classes' directories that a daemon would have made. */
 describeSystem('the CSI driver', [], () => {
-  let rig: Rig;
+  let dir: string;
+  let runDir: string;
+  let policy: Policy;
+  let log: string;
   let kubelet: FakeKubelet;
-  let daemon: Daemon;
+  let driver: CsiDriver;
 
   beforeEach(async () => {
-    rig = new Rig();
-    kubelet = new FakeKubelet(rig.path('kubelet'));
-    daemon = await new Daemon(rig, { policy: POLICY, kubeletDir: 'kubelet' }).start();
+    dir = mkdtempSync(join(tmpdir(), 'hotmount-csi-'));
+    runDir = join(dir, 'run');
+    for (const path of ['media/usb', 'media-ro/usb', 'devices/serial']) {
+      mkdirSync(join(runDir, path), { recursive: true });
+    }
+    policy = parsePolicy(POLICY);
+    log = '';
+    kubelet = new FakeKubelet(join(dir, 'kubelet'));
+    driver = await startCsi({
+      kubeletDir: kubelet.dir,
+      runDir: { path: runDir, work: runDir },
+      version: 'test',
+      policy: () => policy,
+      lxcfs: false,
+      log: pino(
+        { level: 'debug' },
+        {
+          write(line: string) {
+            log += line;
+          },
+        },
+      ),
+      onOutcome: () => {},
+    });
   });
-  afterEach(async () => {
+  afterEach(() => {
     kubelet.close();
-    await rig.close();
+    driver.close();
+    rmSync(dir, { recursive: true, force: true });
   });
 
   it('registers, publishes a class as a link that says whose it is, and unpublishes it', async () => {
-    expect((await daemon.status())?.csi).toMatchObject({ registered: false, volumes: 0 });
+    expect(driver.status()).toMatchObject({ registered: false, volumes: 0 });
     expect(await kubelet.register()).toEqual({ name: 'hotmount.io', endpoint: kubelet.endpoint });
     const pod = podOf();
     const target = kubelet.target(pod, 'hotmount-media-usb');
     for (const _ of ['first', 'and after its restart, again']) {
       expect(await kubelet.publish(pod, 'hotmount-media-usb', { media: 'usb' })).toMatchObject({ code: 'OK' });
     }
-    expect(readlinkSync(target)).toBe(`${daemon.runDir}/media/usb`);
+    expect(readlinkSync(target)).toBe(`${runDir}/media/usb`);
     expect(getAttribute(target, 'trusted.hotmount.pod')).toBe('edge-1/web');
-    expect((await daemon.status())?.csi).toEqual({ kubeletDir: kubelet.dir, registered: true, volumes: 1 });
+    expect(driver.status()).toEqual({ kubeletDir: kubelet.dir, registered: true, volumes: 1 });
     for (const _ of ['first', 'and again']) expect(await kubelet.unpublish(target)).toMatchObject({ code: 'OK' });
-    expect(readdirSync(`${target}/..`)).toEqual([]);
+    expect(readdirSync(dirname(target))).toEqual([]);
   });
 
   it.each([
@@ -73,7 +102,7 @@ describeSystem('the CSI driver', [], () => {
   ])('publishes %j', async (attributes, path) => {
     const pod = podOf();
     expect(await kubelet.publish(pod, 'data', attributes)).toMatchObject({ code: 'OK' });
-    expect(readlinkSync(kubelet.target(pod, 'data'))).toBe(`${daemon.runDir}/${path}`);
+    expect(readlinkSync(kubelet.target(pod, 'data'))).toBe(`${runDir}/${path}`);
   });
 
   it("publishes the node's /dev where a rule by labels, which it does not know, might allow it", async () => {
@@ -127,18 +156,18 @@ describeSystem('the CSI driver', [], () => {
     const answer = await kubelet.publish(pod, 'data', attributes as Record<string, string>);
     expect(answer).toMatchObject({ code, message: expect.stringContaining(message) });
     expect(existsSync(kubelet.target(pod, 'data'))).toBe(false);
-    expect(daemon.log).toContain(JSON.stringify(answer.message).slice(1, -1));
+    expect(log).toContain(JSON.stringify(answer.message).slice(1, -1));
   });
 
   it('goes by the policy in force', async () => {
     const pod = podOf({ namespace: 'shop' });
     expect(await kubelet.publish(pod, 'data', { media: 'usb' })).toMatchObject({ code: 'PERMISSION_DENIED' });
-    daemon.setPolicy(POLICY.replace('"edge-*"', '"*"'));
-    await until('it is allowed', async () => (await kubelet.publish(pod, 'data', { media: 'usb' })).code === 'OK');
+    policy = parsePolicy(POLICY.replace('"edge-*"', '"*"'));
+    expect(await kubelet.publish(pod, 'data', { media: 'usb' })).toMatchObject({ code: 'OK' });
   });
 
   it.each([
-    ['outside', () => `${rig.path('elsewhere')}/mount`],
+    ['outside', () => `${join(dir, 'elsewhere')}/mount`],
     ['relative', () => 'pods/x/volumes/kubernetes.io~csi/data/mount'],
     [
       'of another kind of volume',
@@ -153,16 +182,16 @@ describeSystem('the CSI driver', [], () => {
   ])('refuses a target that is %s', async (_, targetFor) => {
     const pod = podOf();
     const target = targetFor(pod);
-    mkdirSync(rig.path('elsewhere'), { recursive: true });
+    mkdirSync(join(dir, 'elsewhere'), { recursive: true });
     const answer = await kubelet.publish(pod, 'data', { media: 'usb' }, target);
     expect(answer).toMatchObject({ code: 'INVALID_ARGUMENT' });
-    expect(readdirSync(rig.path('elsewhere'))).toEqual([]);
-    expect((await daemon.status())?.csi?.volumes).toBe(0);
+    expect(readdirSync(join(dir, 'elsewhere'))).toEqual([]);
+    expect(driver.status().volumes).toBe(0);
   });
 
   it('follows no link that is planted on the way, and puts its own in place of what is planted at the end', async () => {
     const pod = podOf();
-    const elsewhere = rig.path('elsewhere');
+    const elsewhere = join(dir, 'elsewhere');
     mkdirSync(`${elsewhere}/volumes/kubernetes.io~csi/data`, { recursive: true });
     symlinkSync(elsewhere, `${kubelet.dir}/pods/${pod.uid}`);
     expect(await kubelet.publish(pod, 'data', { media: 'usb' })).toMatchObject({ code: 'INTERNAL' });
@@ -174,7 +203,7 @@ describeSystem('the CSI driver', [], () => {
     writeFileSync(`${elsewhere}/kept`, 'kept');
     symlinkSync(`${elsewhere}/kept`, target);
     expect(await kubelet.publish(other, 'data', { media: 'usb' })).toMatchObject({ code: 'OK' });
-    expect(readlinkSync(target)).toBe(`${daemon.runDir}/media/usb`);
+    expect(readlinkSync(target)).toBe(`${runDir}/media/usb`);
     expect(readFileSync(`${elsewhere}/kept`, 'utf8')).toBe('kept');
   });
 
@@ -182,7 +211,7 @@ describeSystem('the CSI driver', [], () => {
     const target = kubelet.target(podOf(), 'data');
     if (what === 'a file') writeFileSync(target, '');
     if (what === 'a directory') mkdirSync(target);
-    if (what === 'a link') symlinkSync(rig.path('run'), target);
+    if (what === 'a link') symlinkSync(runDir, target);
     if (what === 'a link to itself') symlinkSync('mount', target);
     expect(await kubelet.unpublish(target)).toMatchObject({ code: 'OK' });
     expect(() => lstatSync(target)).toThrow('ENOENT');
@@ -205,7 +234,7 @@ describeSystem('the CSI driver', [], () => {
     ]) {
       const socket = connect(kubelet.endpoint);
       socket.on('error', () => {});
-      socket.end(Buffer.from(bytes, 'latin1'));
+      socket.end(Buffer.from(bytes, 'latin1'), () => socket.destroy());
       await new Promise((resolve) => socket.once('close', resolve));
     }
     const huge = publishRequest(kubelet.target(podOf(), 'data'), { media: 'x'.repeat(1_000_000) });
@@ -231,46 +260,6 @@ describeSystem('the CSI driver', [], () => {
     );
     const answers = await Promise.all(calls.map((bytes) => callOn(client, '/csi.v1.Node/NodePublishVolume', bytes)));
     expect(new Set(answers.map(({ code }) => code))).toEqual(new Set(['OK']));
-    expect((await daemon.status())?.csi?.volumes).toBe(calls.length);
-  });
-
-  it('hands its sockets on to the next daemon, which both find, and leaves them there', async () => {
-    const pod = podOf();
-    const second = new Daemon(rig, { policy: POLICY, kubeletDir: 'kubelet' });
-    const inode = lstatSync(kubelet.endpoint).ino;
-    second.spawn();
-    await until('it stands by', () => second.log.includes('standing by'));
-    expect(lstatSync(kubelet.endpoint).ino).toBe(inode);
-    await daemon.stop();
-    await until('the next one serves', async () => (await second.status())?.daemon.ready);
-    expect(lstatSync(kubelet.endpoint).ino).not.toBe(inode);
-    expect(await kubelet.publish(pod, 'data', { media: 'usb' })).toMatchObject({ code: 'OK' });
-    await second.kill();
-    expect(existsSync(kubelet.endpoint) && existsSync(kubelet.registrationSocket)).toBe(true);
-    expect(readdirSync(`${kubelet.dir}/plugins/hotmount.io`)).toEqual(['csi.sock']);
-    expect(readlinkSync(kubelet.target(pod, 'data'))).toBe(`${daemon.runDir}/media/usb`);
-  });
-
-  it('is not cleaned up while pods have volumes, and says which', async () => {
-    const pod = podOf();
-    await kubelet.publish(pod, 'data', { media: 'usb' });
-    await daemon.stop();
-    const cleanUp = (): string => {
-      const args = ['node', '--cleanup', '--run-dir', daemon.runDir, '--kubelet-dir', kubelet.dir];
-      return spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8' }).stderr;
-    };
-    expect(cleanUp()).toContain("pods of this node still have volumes of hotmount's: edge-1/web; delete them while");
-    expect(existsSync(`${daemon.runDir}/media/usb`)).toBe(true);
-    await daemon.start();
-    await kubelet.unpublish(kubelet.target(pod, 'data'));
-    await daemon.stop();
-    expect(cleanUp()).toContain('removed the run dir');
-    expect([kubelet.endpoint, kubelet.registrationSocket].some(existsSync)).toBe(false);
-  });
-
-  it('says so where there is no kubelet', async () => {
-    const other = await new Daemon(rig, { runDir: 'other', kubeletDir: 'nowhere' }).start();
-    expect((await other.status())?.csi?.problem).toContain(`there is no kubelet directory ${rig.path('nowhere')}`);
-    expect(existsSync(rig.path('nowhere'))).toBe(false);
+    expect(driver.status().volumes).toBe(calls.length);
   });
 });

@@ -5,6 +5,7 @@ import type { Logger } from '../../observability/logger.ts';
 import type { Policy } from '../../policy/index.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import {
+  EMPTY,
   type PublishRequest,
   type RegistrationStatus,
   readEmpty,
@@ -25,7 +26,7 @@ import { decidePublication, requireTarget } from './volumes.ts';
 
 export interface CsiOptions {
   readonly kubeletDir: string;
-  readonly runDir: RunDir;
+  readonly runDir: Pick<RunDir, 'path' | 'work'>;
   readonly version: string;
   /** In force now. */
   readonly policy: () => Policy;
@@ -79,17 +80,19 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     options.onOutcome(outcome);
     if (error) log[outcome.code === 'INTERNAL' ? 'error' : 'warn']({ ...outcome }, error.message);
   };
-  const publish = (request: PublishRequest): void => {
+  const publish = (request: PublishRequest): object => {
     const circumstances = { kubeletDir: options.kubeletDir, runDir, policy: options.policy(), lxcfs: options.lxcfs };
     const { target, source, pod } = decidePublication(request, circumstances);
     const made = publishLink(kubeletDir, target, source, pod);
     log[made ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume, source }, 'published');
+    return EMPTY;
   };
-  const unpublish = (request: UnpublishRequest): void => {
+  const unpublish = (request: UnpublishRequest): object => {
     const target = requireTarget(options.kubeletDir, request.targetPath);
     const pod = podName(kubeletDir, target.podUid);
     const was = unpublishLink(kubeletDir, target);
     log[was ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume }, 'unpublished');
+    return EMPTY;
   };
   const identity = defineService(
     'csi.v1.Identity',
@@ -99,7 +102,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
         write: writePluginInfo,
         answer: () => ({ name: DRIVER, version: options.version }),
       }),
-      GetPluginCapabilities: call({ read: readEmpty, write: writeEmpty, answer: () => undefined }),
+      GetPluginCapabilities: call({ read: readEmpty, write: writeEmpty, answer: () => EMPTY }),
       Probe: call({ read: readEmpty, write: writeProbe, answer: () => true }),
     },
     onOutcome,
@@ -112,7 +115,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
         write: writeNodeInfo,
         answer: () => ({ nodeId: process.env[NODE_NAME] || hostname() }),
       }),
-      NodeGetCapabilities: call({ read: readEmpty, write: writeEmpty, answer: () => undefined }),
+      NodeGetCapabilities: call({ read: readEmpty, write: writeEmpty, answer: () => EMPTY }),
       NodePublishVolume: call({ read: readPublishRequest, write: writeEmpty, answer: publish }),
       NodeUnpublishVolume: call({ read: readUnpublishRequest, write: writeEmpty, answer: unpublish }),
     },
@@ -139,6 +142,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
           registration = status;
           if (status.registered) log.info({ driver: DRIVER }, 'the kubelet has registered the CSI driver');
           else log.error({ driver: DRIVER }, `the kubelet does not register the CSI driver: ${status.error}`);
+          return EMPTY;
         },
       }),
     },

@@ -77,9 +77,12 @@ export function readRegistrationStatus(bytes: Uint8Array): RegistrationStatus {
   return { registered, error };
 }
 
-/** Of a request that says nothing. */
-export function readEmpty(bytes: Uint8Array): undefined {
+/** A message that says nothing. Not undefined, which gRPC's library takes for a call that never came. */
+export const EMPTY: object = {};
+
+export function readEmpty(bytes: Uint8Array): object {
   eachField(bytes, {});
+  return EMPTY;
 }
 
 export const writeEmpty = (): Buffer => Buffer.alloc(0);

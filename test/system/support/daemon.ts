@@ -25,7 +25,10 @@ export class Daemon extends CliProcess {
   readonly #csi: readonly string[];
   readonly #env: Readonly<Record<string, string>>;
 
-  constructor(rig: Rig, { policy = rig.policy(), runDir = 'run', kubeletDir, args = [], env = {} }: DaemonOptions = {}) {
+  constructor(
+    rig: Rig,
+    { policy = rig.policy(), runDir = 'run', kubeletDir, args = [], env = {} }: DaemonOptions = {},
+  ) {
     super();
     this.rig = rig;
     this.runDir = rig.path(runDir);
