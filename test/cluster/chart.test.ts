@@ -260,7 +260,12 @@ describeInCluster('the chart', (cluster) => {
     const sets = all.filter(({ kind }) => kind === 'DaemonSet');
     expect(sets.map(({ metadata }) => metadata.name)).toEqual(['hotmount-cleanup']);
     const { initContainers, ...spec } = sets[0].spec.template.spec;
-    expect(initContainers[0].args).toEqual(['node', '--cleanup', '--run-dir=/run/hotmount']);
+    expect(initContainers[0].args).toEqual([
+      'node',
+      '--cleanup',
+      '--run-dir=/run/hotmount',
+      '--kubelet-dir=/var/lib/kubelet',
+    ]);
     expect(initContainers[0].securityContext).toEqual(daemon.containers[0].securityContext);
     for (const key of ['hostPID', 'nodeSelector', 'tolerations', 'serviceAccountName']) {
       expect(spec[key], key).toEqual(daemon[key]);
