@@ -101,7 +101,7 @@ function costOfGranting(version: DeviceCgroup['version']): void {
   const cluster = makeCgroup(rig, version);
   const cgroups = Array.from({ length: 100 }, (_, i) => makeRestricted(version, `${cluster}/pod-${i}/container`));
   for (const count of [1, 10, 100]) {
-    const times = { grant: [] as number[], look: [] as number[], revoke: [] as number[] };
+    const times = { grant: [] as number[], idle: [] as number[], revoke: [] as number[] };
     const timed = (of: number[], wanted: Parameters<DeviceGrants['reconcile']>[0]): void => {
       const start = process.cpuUsage();
       grants.reconcile(wanted);
@@ -111,12 +111,12 @@ function costOfGranting(version: DeviceCgroup['version']): void {
     const wanted = cgroups.slice(0, count).map((cgroup) => ({ cgroup, rules: [may(MEM)] }));
     for (let round = 0; round < ROUNDS * 2; round++) {
       timed(times.grant, wanted);
-      timed(times.look, wanted);
+      timed(times.idle, wanted);
       timed(times.revoke, []);
     }
     const show = (of: number[]): string => `${median(of).toFixed(2)} ms`;
     console.log(
-      `v${version}, one device, ${count} container${count > 1 ? 's' : ''}: granted in ${show(times.grant)}, a look that finds nothing to do ${show(times.look)}, taken back in ${show(times.revoke)}`,
+      `v${version}, one device, ${count} container${count > 1 ? 's' : ''}: granted in ${show(times.grant)}, nothing to do ${show(times.idle)}, taken back in ${show(times.revoke)}`,
     );
   }
 }

@@ -10,13 +10,13 @@ export type GrantOutcome = { readonly state: 'granted' } | { readonly state: 'un
 /** One version of device control. */
 export interface Controller {
   /** Looks at what there is, for it to be made what is wanted, in two steps. */
-  look(wanted: Grants): Look;
+  plan(wanted: Grants): GrantPlan;
   /** What cgroups have through us. @throws SystemCallError */
   granted(): Map<string, DeviceAccess>;
 }
 
 /** Both steps do nothing where all is as it should be, and each cgroup fails for itself. */
-export interface Look {
+export interface GrantPlan {
   /** Takes back all that is not wanted, and gives nothing. @returns where that failed */
   revoke(): Map<string, Refusal>;
   /** Then gives what is wanted and missing. @returns for each cgroup that is wanted */

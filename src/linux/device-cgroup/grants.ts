@@ -45,11 +45,11 @@ export class DeviceGrants {
    */
   reconcile(wanted: readonly WantedGrant[]): ReadonlyMap<string, GrantOutcome> {
     const outcomes = new Map<string, GrantOutcome>();
-    const looks = [...this.#controllers].map(([version, controller]) =>
-      controller.look(unite(wanted.filter(({ cgroup }) => cgroup.version === version))),
+    const plans = [...this.#controllers].map(([version, controller]) =>
+      controller.plan(unite(wanted.filter(({ cgroup }) => cgroup.version === version))),
     );
-    const failed = looks.flatMap((look) => [...look.revoke()]);
-    for (const look of looks) for (const [path, outcome] of look.grant()) outcomes.set(path, outcome);
+    const failed = plans.flatMap((plan) => [...plan.revoke()]);
+    for (const plan of plans) for (const [path, outcome] of plan.grant()) outcomes.set(path, outcome);
     for (const [path, refusal] of failed) outcomes.set(path, refusal);
     return outcomes;
   }

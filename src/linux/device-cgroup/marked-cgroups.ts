@@ -7,8 +7,8 @@ import type { Refusal } from './reasons.ts';
 const NOT_BUILT_IN = ['ENOSYS', 'EINVAL'];
 
 /**
- * The cgroups of a hierarchy that carry something of ours. They are found by one look at all of them; from then on, only this process
- * adds to them. A cgroup that cannot be asked may carry something: it stays in doubt, and is asked again at the next look. Only one
+ * The cgroups of a hierarchy that carry something of ours. They are found by reading all of them once; from then on, only this process
+ * adds to them. A cgroup that cannot be asked may carry something: it stays in doubt, and is asked again next time. Only one
  * that has gone (ENOENT, ENODEV) carries nothing.
  */
 export class MarkedCgroups {

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errorCode } from '../errors.ts';
 import { getAttribute, removeAttribute, setAttribute } from '../xattr.ts';
-import { type Controller, failure, type GrantOutcome, type Grants, isGone, type Look } from './controller.ts';
+import { type Controller, failure, type GrantOutcome, type GrantPlan, type Grants, isGone } from './controller.ts';
 import {
   type DevicesList,
   exactBits,
@@ -41,7 +41,7 @@ export class V1Controller implements Controller {
     this.#recorded = new MarkedCgroups(directory, (path) => getAttribute(path, this.#attribute) !== undefined);
   }
 
-  look(wanted: Grants): Look {
+  plan(wanted: Grants): GrantPlan {
     return { revoke: () => this.#revokeAll(wanted), grant: () => this.#grantAll(wanted) };
   }
 

@@ -13,7 +13,7 @@ export interface Attached {
   readonly grants: Grants;
 }
 
-/** Reads what is attached, for one look: each map and each cgroup once. */
+/** Reads what is attached, for one plan: each map and each cgroup once. */
 export class V2Reader {
   readonly #name: string;
   readonly #attached = new Map<string, Attached>();
@@ -21,7 +21,7 @@ export class V2Reader {
   readonly #maps = new Map<number, ReadonlyMap<bigint, DeviceAccess>>();
   readonly #restricted = new Map<string, boolean>();
 
-  /** Cgroups by their ids: those that the look is about. */
+  /** Cgroups by their ids: those that the plan is about. */
   readonly #paths = new Map<bigint, string>();
 
   constructor(name: string, paths: Iterable<string> = []) {
@@ -34,7 +34,7 @@ export class V2Reader {
 
   /** @throws SystemCallError, or ENOENT where it has gone */
   read(parent: string): Attached {
-    return remember(this.#attached, parent, () => this.#look(parent));
+    return remember(this.#attached, parent, () => this.#read(parent));
   }
 
   /** What was read of it is not true any more. */
@@ -47,7 +47,7 @@ export class V2Reader {
     return remember(this.#restricted, path, () => isRestricted(path));
   }
 
-  #look(parent: string): Attached {
+  #read(parent: string): Attached {
     const programs = withDirectory(parent, programsOn).filter(({ name }) => name === this.#name);
     if (programs.length === 0) return { programs, grants: new Map() };
     const rules = programs.flatMap(({ maps }) => maps.map((map) => remember(this.#maps, map, () => readRules(map))));

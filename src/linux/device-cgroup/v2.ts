@@ -1,11 +1,11 @@
-import { type Controller, type Grants, isGone, type Look } from './controller.ts';
+import { type Controller, type GrantPlan, type Grants, isGone } from './controller.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { MarkedCgroups } from './marked-cgroups.ts';
 import { ProgramMaker } from './program-maker.ts';
 import { programsOn, withDirectory } from './programs.ts';
 import type { DeviceAccess } from './rule.ts';
 import { V2Changes } from './v2-changes.ts';
-import { V2Look } from './v2-look.ts';
+import { V2Plan } from './v2-plan.ts';
 import { V2Reader } from './v2-reader.ts';
 
 /**
@@ -35,13 +35,13 @@ export class V2Controller implements Controller {
     );
   }
 
-  look(wanted: Grants): Look {
+  plan(wanted: Grants): GrantPlan {
     const parents = this.#known();
     const reader = new V2Reader(this.#name, wanted.keys());
     const changes = new V2Changes(this.#hierarchy, this.#maker, parents);
-    const look = new V2Look(wanted, this.#hierarchy, parents, reader, changes);
+    const plan = new V2Plan(wanted, this.#hierarchy, parents, reader, changes);
     const { refusals } = this.#parents;
-    return { revoke: () => new Map([...refusals, ...look.revoke()]), grant: () => look.grant() };
+    return { revoke: () => new Map([...refusals, ...plan.revoke()]), grant: () => plan.grant() };
   }
 
   granted(): Map<string, DeviceAccess> {

@@ -23,6 +23,9 @@ export function parseContainerCgroup(cgroup: string): ContainerIdentity {
   };
 }
 
+/** The container of a process; empty where it has ended, too. */
+export const containerOf = (pid: number): ContainerIdentity => parseContainerCgroup(readCgroup(pid));
+
 /** A process that still has files open, and whose it is. */
 export interface HolderReport extends Holder, ContainerIdentity {
   /** The last component of its cgroup, which names the container where Kubernetes did not start it. */
@@ -30,12 +33,7 @@ export interface HolderReport extends Holder, ContainerIdentity {
 }
 
 export function reportHolder(holder: Holder): HolderReport {
-  let text = '';
-  try {
-    text = readFileSync(`/proc/${holder.pid}/cgroup`, 'utf8');
-  } catch (error) {
-    if (!isUnreadableProcess(error)) throw error;
-  }
+  const text = readCgroup(holder.pid);
   const paths = text
     .trim()
     .split('\n')
@@ -47,4 +45,14 @@ export function reportHolder(holder: Holder): HolderReport {
 export function describeHolder({ pid, command, path, how, podUid, containerId, cgroup }: HolderReport): string {
   const container = containerId ? `container ${containerId.slice(0, 12)}` : `cgroup ${cgroup}`;
   return `${command} (process ${pid}, ${podUid ? `pod ${podUid}, ` : ''}${container}) has ${path} ${how}`;
+}
+
+/** Empty where the process has ended. */
+function readCgroup(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
+    return '';
+  }
 }

@@ -4,7 +4,7 @@ import { errnoName, isUnreadableProcess } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
 import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
 import { type MountNamespace, mountNamespaces, namespaceOf, nodeNamespaces } from '../../linux/namespaces.ts';
-import { type ContainerIdentity, parseContainerCgroup } from '../containers/identity.ts';
+import { type AttachFailure, type AttachResult, Pass } from './attach-pass.ts';
 import {
   type Attachment,
   countAttached,
@@ -13,23 +13,6 @@ import {
   planAttachments,
   type Sources,
 } from './attach-plan.ts';
-
-/** A file that a container should read from lxcfs, and does not. */
-export interface AttachFailure extends ContainerIdentity {
-  readonly pid: number;
-  readonly path: string;
-  readonly reason: string;
-}
-
-/** What one or several passes have done. */
-export interface AttachResult {
-  /** Files put in place. */
-  readonly files: number;
-  readonly namespaces: number;
-  /** When the last one was, in ms of `performance.now()`; unmounting what was there before takes longer. */
-  readonly attachedAt: number | undefined;
-  readonly failures: readonly AttachFailure[];
-}
 
 /** What a pass finds in place. */
 export interface AttachedCount {
@@ -261,35 +244,6 @@ async function forEach<T>(items: IterableIterator<T>, job: (item: T) => Promise<
     for (const item of items) await job(item);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
-}
-
-class Pass implements AttachResult {
-  files = 0;
-  namespaces = 0;
-  attachedAt: number | undefined;
-  /** Paths at which anything was changed. */
-  actions = 0;
-  failures: AttachFailure[] = [];
-
-  add(other: Pass): void {
-    this.files += other.files;
-    this.namespaces += other.namespaces;
-    this.attachedAt = other.attachedAt ?? this.attachedAt;
-    this.actions += other.actions;
-  }
-
-  fail({ pid }: MountNamespace, { mountPoint }: Attachment, reason: string): void {
-    this.failures.push({ ...identify(pid), pid, path: mountPoint, reason });
-  }
-}
-
-function identify(pid: number): ContainerIdentity {
-  try {
-    return parseContainerCgroup(readFileSync(`/proc/${pid}/cgroup`, 'utf8'));
-  } catch (error) {
-    if (!isUnreadableProcess(error)) throw error;
-    return {};
-  }
 }
 
 function readTable(pid: number): string {

@@ -1,4 +1,4 @@
-import type { AttachResult } from './attach.ts';
+import type { AttachResult } from './attach-pass.ts';
 import type { Gap } from './status.ts';
 
 /** Measures how long containers were without an lxcfs: from the loss of the active instance until they are attached to another. */

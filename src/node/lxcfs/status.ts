@@ -1,4 +1,5 @@
-import type { AttachedCount, AttachFailure } from './attach.ts';
+import type { AttachedCount } from './attach.ts';
+import type { AttachFailure } from './attach-pass.ts';
 
 /** How lxcfs stands on this node. Fields may be added; those that are here stay. */
 export interface LxcfsStatus {

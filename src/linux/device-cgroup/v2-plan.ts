@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { errorCode } from '../errors.ts';
-import { failure, type GrantOutcome, type Grants, isGone, type Look } from './controller.ts';
+import { failure, type GrantOutcome, type GrantPlan, type Grants, isGone } from './controller.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { type Refusal, refuse } from './reasons.ts';
 import { type DeviceAccess, intersect, isEmpty, sameAccess } from './rule.ts';
@@ -9,8 +9,8 @@ import type { V2Reader } from './v2-reader.ts';
 
 const NOTHING: DeviceAccess = new Map();
 
-/** One look at what is granted on cgroup v2, against what is wanted. */
-export class V2Look implements Look {
+/** What is granted on cgroup v2, compared with what is wanted. */
+export class V2Plan implements GrantPlan {
   readonly #hierarchy: Hierarchy;
   readonly #parents: Set<string>;
   readonly #reader: V2Reader;
