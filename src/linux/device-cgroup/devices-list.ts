@@ -1,4 +1,4 @@
-import { accessBits, accessLetters, type DeviceAccess, deviceKey } from './rule.ts';
+import { accessBits, accessLetters, type DeviceAccess, ruleDevice } from './rule.ts';
 
 /** A line of a v1 cgroup's `devices.list`: `undefined` stands for any number. */
 interface Exception {
@@ -40,7 +40,7 @@ export function parseDevicesList(text: string): DevicesList {
   return { allowsAll, exceptions };
 }
 
-/** One access to one device, of a list. @param key as {@link deviceKey} writes it */
+/** One access to one device, of a list. @param key as {@link ruleDevice} writes it */
 export function allows({ allowsAll, exceptions }: DevicesList, key: string, bits: number): boolean {
   return allowsAll || exceptions.some((exception) => covers(exception, key) && (bits & ~exception.bits) === 0);
 }
@@ -74,7 +74,7 @@ export function without({ allowsAll, exceptions }: DevicesList, added: DeviceAcc
 }
 
 function keyOf({ type, major, minor }: Exception): string | undefined {
-  return major === undefined || minor === undefined ? undefined : deviceKey({ type, major, minor });
+  return major === undefined || minor === undefined ? undefined : ruleDevice({ type, major, minor });
 }
 
 const isExactly = (exception: Exception, key: string): boolean => keyOf(exception) === key;

@@ -25,9 +25,12 @@ export const accessLetters = (bits: number): string =>
     .map(([letter]) => letter)
     .join('');
 
-/** Which device a rule is about, as the kernel writes it: `c 188:0`. */
-export const deviceKey = ({ type, major, minor }: Pick<DeviceRule, 'type' | 'major' | 'minor'>): string =>
+/** The device of a rule as device cgroups write it, and hotmount shows it: `c 188:0`. */
+export const ruleDevice = ({ type, major, minor }: Pick<DeviceRule, 'type' | 'major' | 'minor'>): string =>
   `${type === 'char' ? 'c' : 'b'} ${major}:${minor}`;
+
+/** The same from a device's key, `c188:0`, as udev writes it. */
+export const ruleDeviceOf = (key: string): string => `${key.slice(0, 1)} ${key.slice(1)}`;
 
 /** Devices and the access to each, in bits: a set of rules in which each device is named once. */
 export type DeviceAccess = ReadonlyMap<string, number>;
@@ -36,7 +39,7 @@ export type DeviceAccess = ReadonlyMap<string, number>;
 export function uniteRules(rules: Iterable<DeviceRule>): Map<string, number> {
   const access = new Map<string, number>();
   for (const rule of rules) {
-    const key = deviceKey(rule);
+    const key = ruleDevice(rule);
     access.set(key, (access.get(key) ?? 0) | accessBits(rule.access));
   }
   return access;

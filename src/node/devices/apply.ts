@@ -1,4 +1,5 @@
 import type { DeviceKey } from '../../linux/device.ts';
+import { ruleDeviceOf } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -6,7 +7,6 @@ import { DEVICES } from './actual.ts';
 import type { DesiredNode } from './desired.ts';
 import type { RejectedDevice } from './inventory.ts';
 import { adjustNode, placeLink, placeNode } from './nodes.ts';
-import { numberOf } from './numbers.ts';
 import type { Plan } from './plan.ts';
 
 export interface ApplierOptions {
@@ -63,7 +63,7 @@ export class Applier {
     const now = performance.timeOrigin + performance.now();
     const seconds = askedAt === undefined ? undefined : (now - askedAt) / 1000;
     if (seconds !== undefined) onUsable?.(deviceClass.name, seconds);
-    const number = numberOf(device.key);
+    const number = ruleDeviceOf(device.key);
     log.info({ device: device.name, number, class: deviceClass.name, path, seconds }, 'device added');
   }
 

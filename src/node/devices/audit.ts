@@ -1,12 +1,17 @@
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { DeviceKey } from '../../linux/device.ts';
-import { type DeviceRule, deviceKey, type GrantOutcome, mayPass } from '../../linux/device-cgroup/index.ts';
+import {
+  type DeviceRule,
+  type GrantOutcome,
+  mayPass,
+  ruleDevice,
+  ruleDeviceOf,
+} from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers/identity.ts';
 import type { DesiredGrant } from './desired-grants.ts';
 import { type GrantTimes, readGrantTimes, writeGrantTimes } from './grant-times.ts';
-import { numberOf } from './numbers.ts';
 
 /** The outcome of one container's grant for one node. */
 export interface ContainerGrant extends ContainerIdentity {
@@ -50,7 +55,7 @@ export class GrantAudit {
   inherit(granted: ReadonlyMap<string, readonly DeviceRule[]>): void {
     for (const [cgroup, rules] of granted) {
       this.#since.set(cgroup, readGrantTimes(cgroup));
-      for (const number of rules.map(deviceKey)) {
+      for (const number of rules.map(ruleDevice)) {
         this.#standing.set(idOf(cgroup, number), { number, ...parseContainerCgroup(cgroup), cgroup });
       }
     }
@@ -147,11 +152,11 @@ export class GrantAudit {
 const idOf = (cgroup: string, number: string): string => JSON.stringify([cgroup, number]);
 
 /** Its own id, and the id of what an earlier daemon granted, of which only cgroup and number are known. */
-const idsOf = (id: string, { cgroup, key }: ContainerGrant): string[] => [id, idOf(cgroup, numberOf(key))];
+const idsOf = (id: string, { cgroup, key }: ContainerGrant): string[] => [id, idOf(cgroup, ruleDeviceOf(key))];
 
 /** The access may be granted or not: it is not known. */
 const failed = (outcome: GrantOutcome | undefined): boolean => outcome?.state === 'refused' && mayPass(outcome.reason);
 
 function facts({ device, key, class: name, access, cgroup, podUid, containerId }: ContainerGrant) {
-  return { device, number: numberOf(key), class: name, access, cgroup, podUid, containerId };
+  return { device, number: ruleDeviceOf(key), class: name, access, cgroup, podUid, containerId };
 }

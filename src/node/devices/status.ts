@@ -1,9 +1,8 @@
-import { deviceKey } from '../../linux/device-cgroup/index.ts';
+import { ruleDevice, ruleDeviceOf } from '../../linux/device-cgroup/index.ts';
 import type { ContainerIdentity } from '../containers/identity.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { DEVICES, readNodes } from './actual.ts';
 import type { DeviceController } from './controller.ts';
-import { numberOf } from './numbers.ts';
 
 export interface DeviceStatus {
   /** The kernel's name, `ttyUSB0`. */
@@ -65,7 +64,7 @@ export function devicesStatus({ nodes, rejected, audit, problem }: DeviceControl
     devices: nodes
       .map(({ desired: { path, device, deviceClass }, actual, link }) => ({
         device: device.name,
-        number: numberOf(device.key),
+        number: ruleDeviceOf(device.key),
         class: deviceClass.name,
         access: deviceClass.access,
         path: full(path),
@@ -90,7 +89,7 @@ export function devicesStatus({ nodes, rejected, audit, problem }: DeviceControl
       .sort((a, b) => a.path.localeCompare(b.path, 'en', { numeric: true })),
     devicesLeft: [...rejected].map(([key, { device, kind, reason, message }]) => ({
       device,
-      number: numberOf(key),
+      number: ruleDeviceOf(key),
       kind,
       reason,
       message,
@@ -102,6 +101,6 @@ export function devicesStatus({ nodes, rejected, audit, problem }: DeviceControl
 export const leftNodes = (runDir: RunDir): { path: string; number: string; since: string }[] =>
   [...readNodes(runDir).nodes.values()].map(({ path, type, major, minor, record }) => ({
     path: `${runDir.path}/${DEVICES}/${path}`,
-    number: deviceKey({ type, major, minor }),
+    number: ruleDevice({ type, major, minor }),
     since: record?.since ?? '',
   }));

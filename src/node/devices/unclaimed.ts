@@ -1,7 +1,7 @@
 import type { Device, DeviceKey } from '../../linux/device.ts';
 import { readDevice, usbDeviceKeys } from '../../linux/device.ts';
+import { ruleDeviceOf } from '../../linux/device-cgroup/rule.ts';
 import { matchFor } from '../block/hardware-words.ts';
-import { numberOf } from './numbers.ts';
 
 /** A device that somebody has plugged in, and no class takes. */
 export interface UnclaimedDevice {
@@ -38,5 +38,5 @@ const isFunction = ({ subsystem }: Pick<Device, 'subsystem'>): boolean =>
 const describe = (device: Device): UnclaimedDevice => {
   const { key, name, subsystem, usb, vendor, model, serial, path, interfaces } = device;
   const match = matchFor(device, subsystem === 'block' ? {} : { subsystem });
-  return { device: name, number: numberOf(key), subsystem, usb, vendor, model, serial, path, interfaces, match };
+  return { device: name, number: ruleDeviceOf(key), subsystem, usb, vendor, model, serial, path, interfaces, match };
 };

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DeviceRule, deviceKey } from '../../../src/linux/device-cgroup/rule.ts';
+import { type DeviceRule, ruleDevice } from '../../../src/linux/device-cgroup/rule.ts';
 import { libc } from '../../../src/linux/libc.ts';
 import type { Rig } from '../support/rig.ts';
 
@@ -17,7 +17,7 @@ const MODE = { char: 0o020000, block: 0o060000 };
 
 /** Where the node of a device is, for all who ask. */
 export const nodePath = (nodes: string, device: Device): string =>
-  `${nodes}/${deviceKey(device).replace(/[ :]/g, '-')}`;
+  `${nodes}/${ruleDevice(device).replace(/[ :]/g, '-')}`;
 
 /** @returns whether it was allowed */
 export function makeNode(path: string, { type, major, minor }: Device): boolean {

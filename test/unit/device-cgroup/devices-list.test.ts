@@ -13,8 +13,8 @@ import {
   accessBits,
   accessLetters,
   type DeviceRule,
-  deviceKey,
   intersect,
+  ruleDevice,
   rulesOf,
   sameAccess,
   subtract,
@@ -120,7 +120,7 @@ describe('what is missing from a list', () => {
     fc.assert(
       fc.property(list, rules, rule, (text, wanted, other) => {
         const cgroup = new FakeCgroup(text);
-        const key = deviceKey(other);
+        const key = ruleDevice(other);
         fc.pre(!uniteRules(wanted).has(key));
         const before = allows(parseDevicesList(text), key, accessBits(other.access));
         for (const [device, bits] of missing(parseDevicesList(text), uniteRules(wanted))) cgroup.allow(device, bits);
