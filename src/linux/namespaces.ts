@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { type Mount, parseMountinfo } from './mountinfo.ts';
 
-/** A mount namespace, and a process through which it can be looked at and entered. */
+/** A mount namespace, and a process through which it can be read and entered. */
 export interface MountNamespace {
   /** `mnt:[4026531841]` */
   readonly id: string;

@@ -66,7 +66,7 @@ class Waiter {
     worker.on('message', (keys: number[]) => {
       for (const key of keys) this.#callbacks.get(key)?.();
     });
-    // Nothing is heard any more. Whoever starts this process again has one that looks at everything.
+    // No event arrives any more. A restarted process resyncs everything.
     worker.on('error', (cause) => {
       throw new Error(`the thread that waits for the kernel has ended: ${(cause as Error).message}`, { cause });
     });

@@ -24,7 +24,7 @@ const EVENTS_A_TURN = 512;
 /** What one turn has read from the socket. */
 export interface UeventBatch {
   readonly events: readonly Uevent[];
-  /** The kernel had to drop events (`ENOBUFS`): whatever is derived from them has to be looked at again. */
+  /** The kernel had to drop events (`ENOBUFS`): whatever is derived from them has to be read again. */
   readonly overflow: boolean;
   /** When it was received, in ms of `performance.timeOrigin + performance.now()`. */
   readonly receivedAt: number;
@@ -63,7 +63,7 @@ export function listenForUevents(
     isCongested ||= overflow;
     if (events.length > 0 || isCongested) onBatch({ events, overflow: isCongested, receivedAt });
     // From ENOBUFS until its queue is empty, the kernel drops events and does not say so again (af_netlink.c, NETLINK_S_CONGESTED):
-    // a look is due after that as well.
+    // a resync is due after that as well.
     if (isDrained) isCongested = false;
     if (failure !== undefined) onFailure(new SystemCallError('recvfrom', failure, 'uevent socket'));
     else if (!isDrained) setImmediate(readAll);

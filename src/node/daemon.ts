@@ -149,7 +149,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     status,
   });
 
-  // Before disks are looked at: a pod that has to wait is told by us what for.
+  // Before the first resync: a pod that has to wait learns what for.
   if (options.kubeletDir !== undefined) {
     csi = await startCsi({
       kubeletDir: options.kubeletDir,

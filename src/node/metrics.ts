@@ -68,7 +68,7 @@ export function createNodeMetrics(version: string): NodeMetrics {
   });
   const overflows = new Counter({
     name: 'hotmount_uevent_overflows_total',
-    help: 'Times the kernel dropped events because the receive buffer was full; all disks are looked at again then.',
+    help: 'Times the kernel dropped events because the receive buffer was full; all disks are reconciled again then.',
     registers,
   });
   const csiCalls = new Counter({

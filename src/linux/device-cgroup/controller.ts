@@ -9,7 +9,7 @@ export type GrantOutcome = { readonly state: 'granted' } | { readonly state: 'un
 
 /** One version of device control. */
 export interface Controller {
-  /** Looks at what there is, for it to be made what is wanted, in two steps. */
+  /** Compares what is granted with what is wanted; the result makes the one the other, in two steps. */
   plan(wanted: Grants): GrantPlan;
   /** What cgroups have through us. @throws SystemCallError */
   granted(): Map<string, DeviceAccess>;
@@ -23,7 +23,7 @@ export interface GrantPlan {
   grant(): Map<string, GrantOutcome>;
 }
 
-/** The errors of a cgroup that is removed while it is looked at: its directory, or what is in an open one. */
+/** The errors of a cgroup that is removed while it is read: its directory, or what is in an open one. */
 export const isGone = (error: unknown): boolean => ['ENOENT', 'ENODEV'].includes(errorCode(error) ?? '');
 
 /** The refusal that an error of the system amounts to: a cgroup that has gone meanwhile is a reason of its own. */

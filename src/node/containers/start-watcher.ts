@@ -12,7 +12,7 @@ const LOOKS = [2, 5, 10, 20, 40, 80, 150, 300, 600, 1200, 2500, 5000];
 /** ms for which a starting process is followed; by then its mounts are made. */
 const FOLLOW = 20_000;
 const MAX_FOLLOWED = 512;
-/** ms. Where cgroups cannot be watched, it is tried again as often, and whoever cares looks for containers instead. */
+/** ms between two tries to watch cgroups where that failed. Meanwhile, containers are found by polling. */
 const POLL = 5000;
 
 export interface StartEvents {
@@ -25,8 +25,8 @@ export interface StartEvents {
 }
 
 /**
- * Sees containers start: a new cgroup is made for each, then its first process makes its mounts. Whoever starts while the node is
- * looked at may have been too early for that look. Where inotify has no more watches to give, a timer takes its place.
+ * Sees containers start: a new cgroup is made for each, then its first process makes its mounts. A container that starts during a
+ * resync may be missed by that one. Where inotify has no more watches to give, a timer takes its place.
  */
 export class StartWatcher {
   readonly #events: StartEvents;

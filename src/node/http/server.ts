@@ -7,7 +7,7 @@ import { errorCode } from '../../linux/errors.ts';
 /**
  * `node:http` by itself: fastify would add 13 MB to each daemon's 60 (measured), for a handful of pages.
  *
- * ms. Node looks for slow clients at an interval; idle, the daemon must not wake up at all. Connections have a timer of their own.
+ * ms. Node checks for slow clients at an interval; idle, the daemon must not wake up at all. Connections have a timer of their own.
  */
 const NO_CONNECTION_CHECKS = 2 ** 31 - 1;
 

@@ -18,7 +18,7 @@ export const SOURCE = 'hotmount';
 
 /** The file systems that files of ours are on, and where the root of each belongs. */
 const ROOTS: Readonly<Record<string, string>> = { [FS_TYPE]: '', proc: '/proc', sysfs: '/sys' };
-/** In the text of a table without a mount of ours none of these occurs: looking for them spares parsing. */
+/** In the text of a table without a mount of ours none of these occurs: the search spares parsing. */
 const MARKERS = Object.keys(ROOTS).map((type) => ` - ${type} ${SOURCE} `);
 
 /** Whether a table may have files of ours in it. */
