@@ -13,6 +13,8 @@ const SHOP = 'shop-csi';
 const ALL = { 'hotmount.io/lxcfs': 'true', 'hotmount.io/media': 'usb', 'hotmount.io/devices': 'raw' };
 /** What `restricted` wants of every pod. */
 const MODEST = {
+  // Without any, a pod is gone from the API before its volumes are from the node.
+  terminationGracePeriodSeconds: 1,
   securityContext: { runAsNonRoot: true, runAsUser: 65_534, seccompProfile: { type: 'RuntimeDefault' } },
 };
 const POWERLESS = { securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } } };
@@ -23,6 +25,7 @@ const byHand = (name: string, source: JsonObject): JsonObject =>
 const csi = (volumeAttributes: JsonObject): JsonObject => ({
   csi: { driver: 'hotmount.io', readOnly: true, volumeAttributes },
 });
+const MESSAGES = 'jsonpath={range .items[*]}{.reason}: {.message}{"\\n"}{end}';
 const DENIED =
   'volume data asks for media class "usb", which no policy rule allows in namespace shop-csi for service account default; rule "edge" would, for namespaces edge-*';
 
@@ -45,7 +48,7 @@ describeOnNode('volumes of the CSI driver', (on) => {
     on().node.kubectl('wait', '--for=condition=Ready', `pod/${name}`, '-n', ns, `--timeout=${timeout}`);
   const gone = (name: string, ns = EDGE) => on().node.kubectl('delete', 'pod', name, '-n', ns, '--timeout=90s');
   const events = (name: string, ns: string) =>
-    on().node.kubectl('get', 'events', '-n', ns, '--field-selector', `involvedObject.name=${name}`, '-o', 'yaml');
+    on().node.kubectl('get', 'events', '-n', ns, '--field-selector', `involvedObject.name=${name}`, '-o', MESSAGES);
   const limit = (name: string) => on().node.exec(EDGE, name, 'grep', 'MemTotal', '/proc/meminfo');
 
   test('give all that can be asked for where Pod Security is "restricted", and go without a trace', async () => {
@@ -84,7 +87,7 @@ describeOnNode('volumes of the CSI driver', (on) => {
     hotmount.isGone();
     await node.apply(byHand('past', csi({ media: 'usb' })), '-n', SHOP);
     await node.eventually(async () => {
-      expect(await events('past', SHOP)).toMatch(/PermissionDenied(.|\n)*rule "edge" would/);
+      expect(await events('past', SHOP)).toMatch(/^FailedMount: .*PermissionDenied.*rule "edge" would/m);
     }, 90_000);
     await gone('past', SHOP);
     await hotmount.install();
@@ -92,7 +95,8 @@ describeOnNode('volumes of the CSI driver', (on) => {
 
   test('go on when the kubelet, containerd and the daemon are killed', async () => {
     const { node } = on();
-    await node.apply(modestPod('steady'), '-n', EDGE);
+    // The webhook's configurations have just come back, and wait for their caBundle.
+    await node.eventually(() => node.apply(modestPod('steady'), '-n', EDGE));
     await ready('steady');
     await node.restart('kubelet', 'KILL');
     await node.restart('containerd', 'KILL');
@@ -116,11 +120,14 @@ describeOnNode('volumes of the CSI driver', (on) => {
   test('are waited for while the driver is away, by pods that start and by those that go', async () => {
     const { node, hotmount } = on();
     await hotmount.upgrade({ node: { enabled: false } });
-    await node.eventually(() => node.machine.sh('! pgrep -f "hotmount node"'), 60_000);
+    const daemons = ['pod', '-n', NAMESPACE, '-l', 'app.kubernetes.io/component=node'];
+    await node.kubectl('wait', '--for=delete', ...daemons, '--timeout=90s');
     await node.apply(modestPod('waits'), '-n', EDGE);
     await node.kubectl('delete', 'pod', 'steady', '-n', EDGE, '--wait=false');
     await node.eventually(async () => {
-      expect(await events('waits', EDGE)).toMatch(/FailedMount/);
+      expect(await events('waits', EDGE)).toMatch(
+        /^FailedMount: .*(connection refused|not found in the list of registered CSI drivers)/m,
+      );
     }, 90_000);
     await node.kubectl('get', 'pod', 'steady', '-n', EDGE);
     await hotmount.install();
