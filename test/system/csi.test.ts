@@ -159,6 +159,16 @@ describeSystem('the CSI driver', [], () => {
     expect(log).toContain(JSON.stringify(answer.message).slice(1, -1));
   });
 
+  it('lets running pods keep what they have when the policy changes, as the kubelet publishes it again', async () => {
+    const pod = podOf();
+    expect(await kubelet.publish(pod, 'data', { media: 'usb' })).toMatchObject({ code: 'OK' });
+    policy = parsePolicy(POLICY.replace('"edge-*"', 'nobodys'));
+    expect(await kubelet.publish(pod, 'data', { media: 'usb' })).toMatchObject({ code: 'OK' });
+    // Another volume, or another pod's, is another question.
+    expect(await kubelet.publish(pod, 'data', { devices: 'serial' })).toMatchObject({ code: 'PERMISSION_DENIED' });
+    expect(await kubelet.publish(podOf(), 'data', { media: 'usb' })).toMatchObject({ code: 'PERMISSION_DENIED' });
+  });
+
   it('goes by the policy in force', async () => {
     const pod = podOf({ namespace: 'shop' });
     expect(await kubelet.publish(pod, 'data', { media: 'usb' })).toMatchObject({ code: 'PERMISSION_DENIED' });

@@ -71,6 +71,18 @@ export function publishLink(kubeletDir: string, target: Target, source: string, 
   });
 }
 
+/** Whether the target is that link already. */
+export function isPublished(kubeletDir: string, target: Target, source: string, pod: string): boolean {
+  try {
+    return inDirectoryOf(kubeletDir, target, (directory) => {
+      const link = `${directory}/${LINK}`;
+      return readLink(link) === source && podOf(link) === pod;
+    });
+  } catch {
+    return false;
+  }
+}
+
 /** Removes the target, whatever it is, a directory with something in it excepted. @returns whether there was one. @throws Error */
 export function unpublishLink(kubeletDir: string, target: Target): boolean {
   try {

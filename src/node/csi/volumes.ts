@@ -4,7 +4,7 @@ import { type OwnVolume, readVolumeAttributes, volumeName, volumePath } from '..
 import { type Policy, volumeRefusalByAccount } from '../../policy/index.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { PublishRequest } from './messages.ts';
-import { parseTarget, type Target } from './target.ts';
+import { isPublished, parseTarget, type Target } from './target.ts';
 
 /** Codes of gRPC (google.golang.org/grpc/codes), those that are answered here. */
 export const CODES = {
@@ -77,6 +77,9 @@ export function decidePublication(request: PublishRequest, circumstances: Circum
     throw new CallRefused('INVALID_ARGUMENT', message);
   }
   const { volume } = read;
+  const publication = { target, source: volumePath(volume, runDir.path), pod: `${pod.namespace}/${pod.name}` };
+  // A kubelet that starts publishes the volumes of running pods again: they keep what they have.
+  if (isPublished(kubeletDir, target, publication.source, publication.pod)) return publication;
   const account = { namespace: pod.namespace, serviceAccount: info('serviceAccount.name') };
   const refusal = volumeRefusalByAccount(policy, account, { volume, name: target.volume });
   if (refusal) {
@@ -88,7 +91,7 @@ export function decidePublication(request: PublishRequest, circumstances: Circum
   }
   const absent = whyAbsent(volume, circumstances);
   if (absent !== undefined) throw new CallRefused('UNAVAILABLE', absent);
-  return { target, source: volumePath(volume, runDir.path), pod: `${pod.namespace}/${pod.name}` };
+  return publication;
 }
 
 /** @throws CallRefused */
