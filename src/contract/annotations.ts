@@ -18,6 +18,7 @@ export const isFeature = (name: string): name is Feature => (FEATURES as readonl
 /** Annotations that say how the features apply, rather than asking for one. */
 export const INJECT = `${PREFIX}inject`;
 export const CONTAINERS = `${PREFIX}containers`;
+export const SCHEDULE = `${PREFIX}schedule`;
 
 /** Written by the webhook: what the pod has through hotmount. */
 export const STATUS = `${PREFIX}status`;

@@ -16,6 +16,7 @@ import { type Defaults, defaultsOf, intentOf } from './intent.ts';
 import { PodDraft } from './pod-draft.ts';
 import { podSecurityWarnings } from './pod-security.ts';
 import { type Request, readRequest } from './request.ts';
+import { withSchedule } from './schedule.ts';
 import { labelsIn, ObjectError, objectIn, objectsIn, stringIn } from './shape.ts';
 import { withoutStatus, withStatus } from './status.ts';
 import { onMountedVolumes } from './volumes.ts';
@@ -95,7 +96,12 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   const used = new Set(granted.entries.map(({ rule }) => rule));
   const ruleNames = rules.matching.map(({ name }) => name).filter((name) => used.has(name));
   return {
-    pod: withStatus(granted.pod, granted.entries, ruleNames, warnings),
+    pod: withStatus(
+      request.schedule ? withSchedule(granted.pod, classesOf(granted.entries)) : granted.pod,
+      granted.entries,
+      ruleNames,
+      warnings,
+    ),
     warnings,
     denials,
     summary: {
@@ -105,6 +111,15 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
     },
   };
 }
+
+/** The media and device classes that the pod has. */
+const classesOf = (entries: readonly Entry[]): string[] => [
+  ...new Set(
+    entries.flatMap(({ feature, item }) =>
+      feature === 'media' || feature === 'devices' ? [item.split(':')[0] as string] : [],
+    ),
+  ),
+];
 
 /** The pod as it came, but for a status from an earlier life, which would lie. */
 const nothing = (pod: JsonObject, outcome: Reason): InjectResult => ({

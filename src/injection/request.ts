@@ -7,6 +7,7 @@ import {
   isFeature,
   MAX_KEY_NAME,
   PREFIX,
+  SCHEDULE,
   STATUS,
 } from '../contract/annotations.ts';
 import { isObject, type JsonObject } from '../contract/json.ts';
@@ -26,6 +27,8 @@ export interface Setting {
 export interface Request {
   /** False: `hotmount.io/inject: "false"`. */
   readonly inject: boolean;
+  /** `hotmount.io/schedule: "true"`: only a node that has what is asked for will do. */
+  readonly schedule: boolean;
   /** The names in `hotmount.io/containers`; undefined: the default selection. */
   readonly containers: readonly string[] | undefined;
   readonly features: ReadonlyMap<Feature, Setting>;
@@ -43,6 +46,7 @@ export function readRequest(annotations: JsonObject): Request {
   const overrides = new Map<string, Map<Feature, Setting>>();
   // Before all else: it makes the others' mistakes matter to nobody.
   const inject = !(typeof asked[INJECT] === 'string' && asked[INJECT].trim() === 'false');
+  let schedule = false;
   let containers: readonly string[] | undefined;
 
   for (const [annotation, value] of Object.entries(asked)) {
@@ -55,8 +59,9 @@ export function readRequest(annotations: JsonObject): Request {
     const invalid = (problem: string) =>
       findings.push(finding('annotation_invalid', { annotation, value: quote(value), problem }));
 
-    if (annotation === INJECT) {
+    if (annotation === INJECT || annotation === SCHEDULE) {
       if (value.trim() !== 'true' && value.trim() !== 'false') invalid('expected "true" or "false"');
+      else if (annotation === SCHEDULE) schedule = value.trim() === 'true';
     } else if (annotation === CONTAINERS) {
       const parsed = parseNames(value);
       if ('problem' in parsed) invalid(parsed.problem);
@@ -77,7 +82,7 @@ export function readRequest(annotations: JsonObject): Request {
       else overrides.set(key.container, (overrides.get(key.container) ?? new Map()).set(key.feature, setting));
     }
   }
-  return { inject, containers, features, overrides, findings };
+  return { inject, schedule, containers, features, overrides, findings };
 }
 
 /** The annotations under the prefix that people write, in the order in which they stand. */
@@ -121,10 +126,10 @@ function parseKey(annotation: string): { feature: Feature; container: string | u
   }
   if (isFeature(feature) && container !== '') return { feature, container };
   const hint =
-    container !== undefined && `${PREFIX}${feature}` === INJECT
+    container !== undefined && [INJECT, SCHEDULE].includes(`${PREFIX}${feature}`)
       ? '; it is for the whole pod: name containers in hotmount.io/containers'
-      : didYouMean(feature, [...FEATURES, 'inject', 'containers']) || `; those are ${KNOWN}`;
+      : didYouMean(feature, [...FEATURES, 'inject', 'containers', 'schedule']) || `; those are ${KNOWN}`;
   return finding('annotation_unknown', { annotation: quote(annotation), hint });
 }
 
-const KNOWN = ['inject', 'containers', ...FEATURES].join(', ');
+const KNOWN = ['inject', 'containers', 'schedule', ...FEATURES].join(', ');

@@ -139,6 +139,11 @@ export class Lab {
     return this.#usb.plugSerial(options);
   }
 
+  /** Plugs any other device in that qemu has, such as `usb-kbd`. */
+  plugUsb(driver: string): Promise<{ pull(): Promise<void> }> {
+    return this.#usb.plug(driver);
+  }
+
   /** What the guest's kernel and the agent wrote to the serial console (warnings and worse; `dmesg` in the guest has all). */
   console(): string {
     return this.#machine.console();

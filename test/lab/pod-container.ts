@@ -54,23 +54,40 @@ const EXEC = (id: string): string => `exec runc exec ${id} /bin/sh -c "$SCRIPT"`
  * Starts a container that has a class directory, as the webhook's volumeMount asks for: `HostToContainer`, `readOnly`. It is removed when
  * the test has finished.
  * @param source the class directory
+ * @param options `withPrograms`: it sees the guest's own programs and /sys, read-only, to run them as Debian ships them
  */
-export async function startPodContainer(lab: Lab, source: string, target = '/media'): Promise<PodContainer> {
+export async function startPodContainer(
+  lab: Lab,
+  source: string,
+  target = '/media',
+  { withPrograms = false } = {},
+): Promise<PodContainer> {
   const container = new PodContainer(lab);
   const bundle = `/tmp/pods/${container.id}`;
   onTestFinished(async () => {
     if (lab.running) await lab.run(`runc delete -f ${container.id}; rm -rf ${bundle}`, { timeoutMs: DEADLINE });
   });
-  await lab.writeFile(`${bundle}/config.json`, JSON.stringify(specOf(container, source, target)));
+  await lab.writeFile(
+    `${bundle}/config.json`,
+    JSON.stringify(specOf(container, source, target, withPrograms ? PROGRAMS : [])),
+  );
   await lab.sh(
-    `[ -d ${ROOTFS} ] || { mkdir -p ${ROOTFS}/{bin,proc,dev,tmp,media} && cp /bin/busybox ${ROOTFS}/bin/ && chroot ${ROOTFS} /bin/busybox --install -s /bin; }
+    `[ -d ${ROOTFS} ] || { mkdir -p ${ROOTFS}/{bin,proc,dev,tmp,media,usr,lib,lib64,sys} && cp /bin/busybox ${ROOTFS}/bin/ && chroot ${ROOTFS} /bin/busybox --install -s /bin; }
      runc run -d -b ${bundle} ${container.id} > ${bundle}/log 2>&1 || { cat ${bundle}/log; false; }`,
     { timeoutMs: DEADLINE },
   );
   return container;
 }
 
-const specOf = ({ id, cgroup }: PodContainer, source: string, target: string): object => ({
+/** Debian's `/lib` is a link to `/usr/lib`. */
+const PROGRAMS = [
+  { destination: '/usr', source: '/usr' },
+  { destination: '/lib', source: '/usr/lib' },
+  { destination: '/lib64', source: '/usr/lib64' },
+  { destination: '/sys', source: '/sys' },
+].map((mount) => ({ ...mount, type: 'bind', options: ['rbind', 'rslave', 'ro'] }));
+
+const specOf = ({ id, cgroup }: PodContainer, source: string, target: string, more: readonly object[]): object => ({
   ociVersion: '1.0.2',
   process: {
     user: { uid: 0, gid: 0 },
@@ -91,6 +108,7 @@ const specOf = ({ id, cgroup }: PodContainer, source: string, target: string): o
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
     { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev'] },
     { destination: target, type: 'bind', source, options: ['rbind', 'rslave', 'ro'] },
+    ...more,
   ],
   linux: {
     namespaces: ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'].map((type) => ({ type })),

@@ -148,6 +148,16 @@ export class UsbBus {
     };
   }
 
+  /** Any other device that qemu has, such as `usb-kbd`, with its driver's defaults. */
+  async plug(driver: string): Promise<{ pull(): Promise<void> }> {
+    const { id } = this.#identify('usb', undefined);
+    await using plugging = new AsyncDisposableStack();
+    const port = this.#takePort(plugging);
+    await this.#qmp.execute('device_add', { driver, id, bus: 'xhci.0', port: `${port}` });
+    plugging.defer(() => this.#qmp.deleteDevice(id));
+    return { pull: this.#pullOf(plugging) };
+  }
+
   /** Pulls whatever is plugged in. */
   async pullAll(): Promise<void> {
     for (const device of [...this.#plugged]) await device.disposeAsync();
