@@ -125,6 +125,9 @@ export const valuesSchema = z.strictObject({
   node: z.strictObject({
     enabled: z.boolean().describe('media and devices'),
     logLevel,
+    nodeFeatureDiscovery: z
+      .boolean()
+      .describe('tell node-feature-discovery what is plugged in, for hotmount.io/schedule: labels hotmount.io/<class>'),
     ports: z.strictObject({ metrics: port }).describe('that the pods listen on'),
     ...pods,
   }),

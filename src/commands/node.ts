@@ -15,6 +15,7 @@ interface Flags {
   runDir: string;
   host: string;
   lxcfs: string;
+  featureFile?: string;
   kubeletDir: string;
   /** False: `--no-csi`. */
   csi: boolean;
@@ -37,6 +38,10 @@ export function nodeCommand(): Command {
     )
     .option('--kubelet-dir <directory>', 'where the kubelet keeps its pods, and finds the CSI driver', KUBELET_DIR)
     .option('--no-csi', 'no CSI driver: for nodes without a kubelet, or with hostPath volumes alone')
+    .option(
+      '--feature-file <file>',
+      'tell node-feature-discovery which classes have something plugged in: a file of its features.d',
+    )
     .option('--host <address>', 'the address for --metrics-port; empty: all of them', '')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8081')
     .option('--event-buffer <bytes>', 'how much the kernel may keep of events that are not read yet', '16777216')
@@ -47,7 +52,7 @@ export function nodeCommand(): Command {
         const logLevel = readLogLevel(flags.logLevel);
         const port = readPort('--metrics-port', flags.metricsPort);
         const receiveBuffer = readNumber('--event-buffer', flags.eventBuffer, { min: 1_000, max: 999_999_999 });
-        if (flags.cleanup) await cleanUp(flags.runDir, kubeletDirOf(flags), logLevel);
+        if (flags.cleanup) await cleanUp(flags, logLevel);
         else await run(flags, readLxcfsMode(flags.lxcfs), port, receiveBuffer, logLevel);
       } catch (error) {
         await fail(command, error, 1);
@@ -134,6 +139,7 @@ async function run(
       policyText: source.text(),
       policySource: flags.policy ?? 'built-in',
       policyFile,
+      featureFile: flags.featureFile,
       lxcfs,
       kubeletDir: kubeletDirOf(flags),
       host: flags.host,
@@ -164,15 +170,17 @@ async function run(
 
 const kubeletDirOf = ({ csi, kubeletDir }: Flags): string | undefined => (csi ? resolve(kubeletDir) : undefined);
 
-async function cleanUp(runDir: string, kubeletDir: string | undefined, logLevel: LogLevel): Promise<void> {
-  const [{ createLogger }, { exitWithoutThreads }, cleanup] = await Promise.all([
+async function cleanUp(flags: Flags, logLevel: LogLevel): Promise<void> {
+  const [{ createLogger }, { exitWithoutThreads }, cleanup, { removeFeatureFile }] = await Promise.all([
     import('../observability/logger.ts'),
     import('../linux/exit.ts'),
     import('../node/cleanup.ts'),
+    import('../node/feature-file.ts'),
   ]);
   const log = createLogger(logLevel);
   exitWithoutThreads();
-  process.exit((await cleanup.cleanUp(runDir, kubeletDir, log)) ? 0 : 1);
+  if (flags.featureFile !== undefined) removeFeatureFile(flags.featureFile);
+  process.exit((await cleanup.cleanUp(flags.runDir, kubeletDirOf(flags), log)) ? 0 : 1);
 }
 
 function readLxcfsMode(text: string): LxcfsMode {

@@ -12,6 +12,7 @@ import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
 import { concernedBy, listenToDevices } from './events.ts';
+import { countNames, featureText, writeFeatureFile } from './feature-file.ts';
 import { connectToLxcfs } from './lxcfs/client.ts';
 import { MediaController } from './media/controller.ts';
 import { createNodeMetrics } from './metrics.ts';
@@ -41,6 +42,8 @@ export interface NodeOptions {
   readonly log: Logger;
   /** Bytes of the event socket's buffer. */
   readonly receiveBuffer?: number;
+  /** Where node-feature-discovery reads what is plugged in; undefined: it is not told. */
+  readonly featureFile?: string | undefined;
 }
 
 export interface NodeDaemon {
@@ -162,6 +165,13 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     });
   }
 
+  const { featureFile } = options;
+  const tellFeatures = async (): Promise<void> => {
+    if (featureFile === undefined) return;
+    await Promise.all([devices.idle(), media.idle()]);
+    attempts.run('the feature file', () => writeFeatureFile(featureFile, featureText(presentClasses(media, devices))));
+  };
+
   // Listening comes before the first resync: nothing in between is missed.
   let settle: NodeJS.Timeout | undefined;
   const resync = (): void => {
@@ -179,6 +189,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       log.warn('the kernel had to drop events: resync of all disks and devices');
       resync();
     }
+    void tellFeatures();
   };
   const onMountsChanged = (): void => {
     settle ??= setTimeout(() => {
@@ -187,6 +198,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
         media.mountsChanged();
         devices.mountsChanged();
       });
+      void tellFeatures();
     }, MOUNTS_SETTLE);
   };
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
@@ -208,6 +220,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const synced = Promise.all([devices.idle(), media.idle()]);
   await Promise.race([synced, sleep(FIRST_SYNC_PATIENCE, undefined, { ref: false })]);
   for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
+  void tellFeatures();
   problem = propagation;
   if (problem === undefined) log.info({ runDir: runDir.path }, 'ready');
 
@@ -222,6 +235,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       listener.follow(next);
       attempts.run('the device classes', () => devices.setClasses(next.deviceClasses));
       attempts.run('the media classes', () => media.setClasses(next.mediaClasses));
+      void tellFeatures();
     },
     policyFailed(error) {
       policyProblem = error.message;
@@ -240,3 +254,10 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     },
   };
 }
+
+/** How many disks and devices each class has. */
+const presentClasses = (media: MediaController, devices: DeviceController): Map<string, number> =>
+  countNames([
+    ...[...media.states.values()].flatMap((state) => (state.kind === 'mounted' ? [state.mounted.className] : [])),
+    ...devices.nodes.map(({ desired }) => desired.deviceClass.name),
+  ]);
