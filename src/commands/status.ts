@@ -197,11 +197,11 @@ function accessRows(devices: readonly DeviceStatus[], now: Date): string[][] {
 const refusedRows = (devices: readonly DeviceStatus[]): string[][] =>
   devices.flatMap((device) =>
     device.containers
-      .filter(({ state }) => state === 'refused')
-      .map(({ containerId, cgroup, reason, message, ...by }) => [
+      .filter(({ state }) => state === 'refused' || state === 'waiting')
+      .map(({ containerId, cgroup, state, reason, message, ...by }) => [
         device.device,
         podOf(by) ?? containerId?.slice(0, 12) ?? basename(cgroup),
-        reason ?? '',
+        reason ?? state,
         message ?? '',
       ]),
   );

@@ -53,6 +53,8 @@ export interface DeviceClass {
   readonly match: readonly DeviceMatch[];
   /** Left away from the names of nodes; undefined: as device-directory.ts finds it. */
   readonly directory?: string | undefined;
+  /** How many containers may have its devices at a time; undefined: any number. */
+  readonly maxContainers?: number | undefined;
   readonly access: 'r' | 'w' | 'rw';
   /** Permission bits of the node. */
   readonly mode: number;

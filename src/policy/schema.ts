@@ -184,6 +184,11 @@ const deviceClass = z
       }),
     ),
     directory,
+    maxContainers: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('How many containers have its devices at a time: those that started first. Default: any number.'),
     access: z.enum(['r', 'w', 'rw']).default('rw'),
     mode: mode.prefault('0666'),
     uid: id.default(0),

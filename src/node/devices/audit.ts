@@ -10,6 +10,7 @@ import {
 } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type ContainerIdentity, parseContainerCgroup } from '../containers/identity.ts';
+import type { DesiredNode } from './desired.ts';
 import type { DesiredGrant } from './desired-grants.ts';
 import { type GrantTimes, readGrantTimes, writeGrantTimes } from './grant-times.ts';
 
@@ -24,8 +25,8 @@ export interface ContainerGrant extends ContainerIdentity {
   readonly key: DeviceKey;
   readonly access: string;
   /** `unneeded`: nothing keeps the container from any device. */
-  readonly state: GrantOutcome['state'];
-  /** Why it was refused, and what to do. */
+  readonly state: GrantOutcome['state'] | 'waiting';
+  /** Why it was refused, or waits, and what to do. */
   readonly reason?: string;
   readonly message?: string;
   /** ISO 8601: since when it is so; of what is granted, also under earlier daemons. */
@@ -77,8 +78,9 @@ export class GrantAudit {
     const since = new Map<string, GrantTimes>();
     const isInDoubt = (cgroup: string): boolean => [cgroup, dirname(cgroup)].some((path) => failed(outcomes.get(path)));
     this.#isUnsettled = outcomes.values().some(failed);
-    for (const { cgroup, node } of desired) {
-      const outcome = outcomes.get(cgroup);
+    for (const { cgroup, node, waitsFor } of desired) {
+      const found = outcomes.get(cgroup);
+      const outcome = waitsFor && found?.state !== 'refused' ? waiting(node, waitsFor) : found;
       // It has ended since it was found.
       if (!outcome || ('reason' in outcome && outcome.reason === 'cgroup_gone')) continue;
       const { device, deviceClass, path } = node;
@@ -143,11 +145,22 @@ export class GrantAudit {
   #tell(id: string, grant: ContainerGrant): void {
     const isNews = !idsOf(id, grant).some((each) => this.#standing.has(each));
     if (grant.state === 'granted' && isNews) this.#log.info(facts(grant), 'access to a device granted');
+    if (grant.state === 'waiting') this.#log.info(facts(grant), `access to a device waits: ${grant.message}`);
     if (grant.state === 'refused') {
       this.#log.error({ ...facts(grant), reason: grant.reason }, `access to a device not granted: ${grant.message}`);
     }
   }
 }
+
+/** A class is for so many containers at a time, and others came first. */
+function waiting({ deviceClass: { name, maxContainers } }: DesiredNode, holders: readonly string[]) {
+  const who = holders.map((cgroup) => describeContainer(parseContainerCgroup(cgroup)) ?? cgroup).join(', ');
+  const message = `device class ${name} is for ${maxContainers === 1 ? 'one container' : `${maxContainers} containers`} at a time, and ${who} came first: it is granted when one of them ends`;
+  return { state: 'waiting', message } as const;
+}
+
+const describeContainer = ({ podUid, containerId }: ContainerIdentity): string | undefined =>
+  podUid ? `pod ${podUid}` : containerId?.slice(0, 12);
 
 const idOf = (cgroup: string, number: string): string => JSON.stringify([cgroup, number]);
 

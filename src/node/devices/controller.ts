@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { DeviceKey } from '../../linux/device.ts';
 import type { DeviceGrants } from '../../linux/device-cgroup/index.ts';
@@ -231,7 +232,7 @@ export class DeviceController {
   }
 
   #grant(nodes: Iterable<DesiredNode>): void {
-    const { rules, grants } = desireGrants(this.#containers.known, nodes);
+    const { rules, grants } = desireGrants(this.#containers.known, nodes, madeAt);
     this.#audit.update(grants, this.#options.grants.reconcile(rules));
   }
 
@@ -240,4 +241,9 @@ export class DeviceController {
     const isAwaited = this.#inventory.rejected.values().some(endsWithoutEvent);
     return isAwaited || !this.#applier.isComplete || this.#audit.isUnsettled || this.#udev.problem !== undefined;
   }
+}
+
+/** kernfs numbers directories upwards and does not use a number twice (fs/kernfs/dir.c, kernfs_new_node). One that has gone comes first, and goes. */
+function madeAt(cgroup: string): bigint {
+  return statSync(cgroup, { bigint: true, throwIfNoEntry: false })?.ino ?? 0n;
 }

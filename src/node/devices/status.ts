@@ -30,8 +30,8 @@ export interface DeviceStatus {
 export interface DeviceContainer extends ContainerIdentity {
   /** Directory of its cgroup. */
   readonly cgroup: string;
-  /** `unneeded`: it may open every device anyhow. */
-  readonly state: 'granted' | 'unneeded' | 'refused';
+  /** `unneeded`: it may open every device anyhow. `waiting`: others have the class first (`maxContainers`). */
+  readonly state: 'granted' | 'unneeded' | 'refused' | 'waiting';
   readonly since: string;
   /** Why it was refused, and what to do. */
   readonly reason?: string;

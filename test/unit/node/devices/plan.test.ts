@@ -125,6 +125,34 @@ describe('what containers are to have', () => {
   });
 });
 
+describe('a class for one container at a time', () => {
+  const exclusive = makeClass('usb', [{ bus: ['usb'] }], { maxContainers: 1 });
+  const { nodes } = desiredOf([makeDevice()], [exclusive]);
+  const mounter = (path: string) => ({
+    classes: new Set(['usb']),
+    cgroups: new Map([[path, { version: 2, path } as const]]),
+  });
+  const madeAt = (path: string): bigint => BigInt(path.slice(1));
+  const holders = (paths: readonly string[]): string[] => {
+    const { rules } = desireGrants(paths.map(mounter), nodes.values(), madeAt);
+    return rules.filter((each) => each.rules.length > 0).map((each) => each.cgroup.path);
+  };
+
+  it('is had by the one that was made first, in whatever order they are found, and then by the next', () => {
+    expect(holders(['/7', '/3', '/5'])).toEqual(['/3']);
+    expect(holders(['/5', '/7'])).toEqual(['/5']);
+    expect(holders(['/7'])).toEqual(['/7']);
+  });
+
+  it('tells the others whom they wait for', () => {
+    const { grants } = desireGrants(['/7', '/3'].map(mounter), nodes.values(), madeAt);
+    expect(grants.map(({ cgroup, waitsFor }) => [cgroup, waitsFor])).toEqual([
+      ['/7', ['/3']],
+      ['/3', undefined],
+    ]);
+  });
+});
+
 describe('the classes in a mount table', () => {
   const line = (device: string, root: string, at = '/x'): string =>
     `36 35 ${device} ${root} ${at} ro,relatime shared:7 - tmpfs hotmount rw`;
