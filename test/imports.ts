@@ -39,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // No controller imports another: what several need lies below them.
   ...Object.fromEntries(CONTROLLERS.map((name) => [name, BELOW_CONTROLLERS])),
   'node/events.ts': ['linux', 'policy', 'node/devices'],
+  'node/feature-file.ts': ['contract', 'linux'],
   'node/status.ts': ['linux', 'node/run-dir', ...CONTROLLERS],
   'node/metrics.ts': ['observability', 'node/reasons.ts', ...CONTROLLERS],
   'node/server.ts': ['node/http', 'node/run-dir', 'node/status.ts'],
@@ -47,6 +48,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...BELOW_CONTROLLERS,
     ...CONTROLLERS,
     'node/events.ts',
+    'node/feature-file.ts',
     'node/status.ts',
     'node/metrics.ts',
     'node/server.ts',
