@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
@@ -183,6 +184,23 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     expect(await cluster().tryKubectl(['get', 'secret', '-n', home, '-o', 'name'])).toMatchObject({
       stdout: expect.not.stringContaining('webhook-tls'),
     });
+  });
+
+  test('keeps its keys to itself while nothing would own their Secret, as when pods outlive an uninstallation', async () => {
+    const hotmount = await installed();
+    const secret = () => cluster().get('secret', 'hotmount-webhook-tls', '-n', hotmount.namespace);
+    const { data } = await secret();
+    const kinds = 'mutatingwebhookconfigurations,validatingwebhookconfigurations';
+    await cluster().kubectl('delete', kinds, 'hotmount');
+    await cluster().eventually(() => expect(secret()).rejects.toThrow('NotFound'));
+    // It would be back within milliseconds.
+    await sleep(2_000);
+    await expect(secret()).rejects.toThrow('NotFound');
+    expect(await hotmount.replicas[0]?.isReady()).toBe(true);
+
+    await hotmount.helm('upgrade', 'hotmount', CHART);
+    await cluster().eventually(async () => expect((await secret()).data).toEqual(data));
+    expect((await secret()).metadata.ownerReferences).toMatchObject([{ name: 'hotmount' }]);
   });
 
   test('leaves nothing in its namespace, either', async () => {

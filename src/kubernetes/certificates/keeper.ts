@@ -35,7 +35,8 @@ const MAX_STEPS = 8;
  * each may take any step, and writes only over the version it has read, so that one of them wins and the others take what it wrote.
  *
  * Resolves as soon as there is a leaf to serve with. While the API server is away that takes until it is back; later on, the last
- * certificate serves. A deleted Secret is written anew from memory, so that nobody notices.
+ * certificate serves. A deleted Secret is written anew from memory, so that nobody notices; but not where no webhook configuration is left
+ * that would own it. Until there is one, the certificates stay in memory.
  */
 export function keepCertificates(
   kubernetes: Kubernetes,
@@ -92,8 +93,10 @@ export function keepCertificates(
       found = await takeStep(step, found, { now: now(), names });
     }
     const owner = configurations[0];
+    // Without an owner nobody would delete it: not yet installed, or uninstalled while this process still ends.
+    const isKept = secret !== undefined || owner !== undefined || options.configuration === undefined;
     const wanted = writeMaterial(secret ?? newSecret(target, owner), found);
-    if (JSON.stringify([wanted.data, wanted.metadata?.annotations]) !== before) {
+    if (isKept && JSON.stringify([wanted.data, wanted.metadata?.annotations]) !== before) {
       await writeSecret(kubernetes, target, wanted);
     }
     use(found);
