@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, isErrno, isUnreadableProcess } from '../../linux/errors.ts';
 import { abortFuse } from '../../linux/fuse.ts';
 import { check, libc } from '../../linux/libc.ts';
-import { openPidfd, signalPidfd, startTimeOf } from '../../linux/pidfd.ts';
+import { hasEnded, openPidfd, readStartTime, signalPidfd } from '../../linux/pidfd.ts';
 import { watchReadiness } from '../../linux/readiness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -73,7 +73,7 @@ export class LxcfsProcess {
 
   /** Whether its process runs, also where its end has not been told yet. */
   get isRunning(): boolean {
-    return startTimeOf(this.record.pid) === this.record.startTime;
+    return !hasEnded(this.#pidfd);
   }
 
   /** Ends it: whoever waits for it gets an error now, and so does everyone who still asks. @throws SystemCallError */
@@ -124,9 +124,13 @@ function pidfdOf({ pid, startTime }: Pick<InstanceRecord, 'pid' | 'startTime'>):
     if (['ESRCH', 'EINVAL', 'ENOENT'].includes(errorCode(error) ?? '')) return undefined;
     throw error;
   }
-  if (startTimeOf(pid) === startTime) return pidfd;
-  closeSync(pidfd);
-  return undefined;
+  let isSame = false;
+  try {
+    isSame = readStartTime(pid) === startTime;
+  } finally {
+    if (!isSame) closeSync(pidfd);
+  }
+  return isSame ? pidfd : undefined;
 }
 
 /**
@@ -183,7 +187,7 @@ export async function startProcess(
   }
 
   function instanceOf(pid: number, device: string): LxcfsProcess {
-    const startTime = startTimeOf(pid) ?? '';
+    const startTime = readStartTime(pid) ?? '';
     protectFromOom(pid, log);
     const { version } = program;
     const record = {

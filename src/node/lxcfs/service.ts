@@ -4,6 +4,7 @@ import { tryLock } from '../../linux/file-lock.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import { watchMountTable } from '../../linux/readiness.ts';
 import type { Logger } from '../../observability/logger.ts';
+import { Attempts } from '../reconcile/attempts.ts';
 import { isRunDir, openRunDir, type RunDir } from '../run-dir/run-dir.ts';
 import { askToYield, type Control, startControl } from './api.ts';
 import { lockPath, prepareDirectories } from './layout.ts';
@@ -44,6 +45,7 @@ const POLL = 20;
 export async function startLxcfsService(options: LxcfsServiceOptions): Promise<LxcfsService> {
   const { log } = options;
   const runDir = openRunDir(options.runDir);
+  const attempts = new Attempts(log);
   prepareDirectories(runDir);
   let unlock = await takeOver(runDir, log);
   let { views } = options;
@@ -99,7 +101,7 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
   };
 
   await supervise();
-  const unwatch = watchMountTable(() => {
+  const onMountsChanged = (): void => {
     if (isClosed) return;
     const mounts = readMountinfo();
     if (mounts.some((mount) => mount.mountPoint === runDir.path && isRunDir(mount))) {
@@ -110,16 +112,18 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
     isClosed = true;
     process.exitCode = 1;
     void Promise.resolve(supervisor?.close(true)).finally(end);
-  });
+  };
+  const unwatch = watchMountTable(() => attempts.run('following the mount table', onMountsChanged));
 
   return {
     ended,
     setViews(next) {
       views = next;
-      supervisor?.setViews(next);
+      attempts.run('the views', () => supervisor?.setViews(views));
     },
     async close() {
       isClosed = true;
+      attempts.close();
       unwatch();
       control?.close();
       await release();
