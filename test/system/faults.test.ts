@@ -23,7 +23,6 @@ describeSystem('any call that fails once', ['gcc', 'runc', 'busybox', 'zram'], (
   let faults: Faults;
   let daemon: Daemon;
   let container: Container;
-  let stick: LoopDisk;
 
   beforeAll(async () => {
     rig = new Rig();
@@ -31,12 +30,12 @@ describeSystem('any call that fails once', ['gcc', 'runc', 'busybox', 'zram'], (
     const policy = `${rig.policy()}deviceClasses:\n  - {name: raw, match: [{subsystem: [block], bus: [zram], ${sized(SIZE)}}]}\n`;
     daemon = await new Daemon(rig, { policy, env: faults.env }).start();
     container = devicePod(rig, daemon, ['raw']);
-    stick = new LoopDisk(rig, { label: 'STICK' });
   });
   afterAll(() => rig.close());
 
   /** A disk and a device come and go. */
   const round = async (): Promise<void> => {
+    const stick = new LoopDisk(rig, { label: 'STICK' });
     stick.plug();
     const raw = new ZramDisk(rig, { size: SIZE });
     await reached('the disk is mounted', () => daemon.mountPoints().join() === 'media-ro/test/STICK,media/test/STICK');
