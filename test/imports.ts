@@ -42,6 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'node/feature-file.ts': ['contract', 'linux'],
   'node/status.ts': ['linux', 'node/run-dir', ...CONTROLLERS],
   'node/metrics.ts': ['observability', 'node/reasons.ts', ...CONTROLLERS],
+  'node/policy-in-force.ts': ['observability', 'policy', 'node/run-dir', 'node/status.ts'],
   'node/server.ts': ['node/http', 'node/run-dir', 'node/status.ts'],
   'node/cleanup.ts': [...BELOW_CONTROLLERS, ...CONTROLLERS],
   'node/daemon.ts': [
@@ -51,6 +52,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node/feature-file.ts',
     'node/status.ts',
     'node/metrics.ts',
+    'node/policy-in-force.ts',
     'node/server.ts',
   ],
   // Only the commands wire things together.

@@ -16,26 +16,20 @@ import { countNames, featureText, writeFeatureFile } from './feature-file.ts';
 import { connectToLxcfs } from './lxcfs/client.ts';
 import { MediaController } from './media/controller.ts';
 import { createNodeMetrics } from './metrics.ts';
+import { PolicyInForce, type PolicySource } from './policy-in-force.ts';
 import { Attempts } from './reconcile/attempts.ts';
 import { bootSequence } from './run-dir/boot-sequence.ts';
-import { keepLastPolicy } from './run-dir/last-policy.ts';
 import { checkPropagation } from './run-dir/propagation-check.ts';
 import { openRunDir } from './run-dir/run-dir.ts';
 import { startNodeServer } from './server.ts';
 import { mediaStatus, type NodeStatus, unclaimedStatus, withPodNames } from './status.ts';
 
-export interface NodeOptions {
+export interface NodeOptions extends PolicySource {
   readonly runDir: string;
-  readonly policy: Policy;
-  readonly policyText: string;
-  /** Where the policy comes from, for people. */
-  readonly policySource: string;
   readonly host: string;
   readonly lxcfs: LxcfsMode;
   /** Where the kubelet keeps its pods and finds CSI drivers; undefined: no driver is wanted. */
   readonly kubeletDir: string | undefined;
-  /** The policy's file, undefined where it is the built-in one. */
-  readonly policyFile: string | undefined;
   /** Of health and metrics; undefined: only the unix socket. */
   readonly port: number | undefined;
   readonly version: string;
@@ -74,11 +68,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   prepareRenameMounted();
   const metrics = createNodeMetrics(version);
   const attempts = new Attempts(log);
-  let { policy } = options;
-  const keepPolicy = (text: string): string =>
-    options.policyFile === undefined ? startedAt : keepLastPolicy(runDir, options.policyFile, text, log);
-  let policySince = keepPolicy(options.policyText);
-  let policyProblem: string | undefined;
+  const policy = new PolicyInForce(runDir, options, log);
   let problem: string | undefined = 'starting';
 
   const lxcfs = connectToLxcfs({
@@ -102,13 +92,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       ...(attempts.problems.length > 0 ? { failing: attempts.problems } : {}),
     },
     runDir: runDir.path,
-    policy: {
-      source: options.policySource,
-      since: policySince,
-      mediaClasses: policy.mediaClasses.map(({ name }) => name),
-      deviceClasses: policy.deviceClasses.map(({ name }) => name),
-      ...(policyProblem ? { problem: policyProblem } : {}),
-    },
+    policy: policy.status(),
     ...mediaStatus(media, runDir),
     ...devicesStatus(devices, runDir),
     unclaimed: unclaimedStatus(media, devices),
@@ -122,7 +106,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     runDir,
     grants: openGrants(runDir),
     bootSequence: sequence,
-    classes: policy.deviceClasses,
+    classes: policy.current.deviceClasses,
     log,
     claims,
     onUsable: metrics.usable,
@@ -130,7 +114,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const media = new MediaController({
     runDir,
     bootSequence: sequence,
-    classes: policy.mediaClasses,
+    classes: policy.current.mediaClasses,
     log,
     claims,
     onMounted: metrics.mounted,
@@ -158,7 +142,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       kubeletDir: options.kubeletDir,
       runDir,
       version,
-      policy: () => policy,
+      policy: () => policy.current,
       lxcfs: options.lxcfs !== 'off',
       log,
       onOutcome: ({ method, code }) => metrics.csiCall(method, code),
@@ -204,7 +188,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   // Handled by whoever awaits `failed`, once this function has returned.
   failed.catch(() => {});
-  const listener = listenToDevices(policy, {
+  const listener = listenToDevices(policy.current, {
     receiveBuffer: options.receiveBuffer,
     onBatch: (batch) => attempts.run('kernel events', () => onBatch(batch), resync),
     onFollowed: () => devices.resync(),
@@ -216,7 +200,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const propagation = await checkPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
   devices.resync();
-  attempts.run('the media classes', () => media.setClasses(policy.mediaClasses));
+  attempts.run('the media classes', () => media.setClasses(policy.current.mediaClasses));
   const synced = Promise.all([devices.idle(), media.idle()]);
   await Promise.race([synced, sleep(FIRST_SYNC_PATIENCE, undefined, { ref: false })]);
   for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
@@ -228,9 +212,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     port: server.port,
     failed,
     setPolicy(next, text) {
-      policy = next;
-      policySince = keepPolicy(text);
-      policyProblem = undefined;
+      policy.replace(next, text);
       metrics.policyReload('success');
       listener.follow(next);
       attempts.run('the device classes', () => devices.setClasses(next.deviceClasses));
@@ -238,7 +220,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       void tellFeatures();
     },
     policyFailed(error) {
-      policyProblem = error.message;
+      policy.refuse(error);
       metrics.policyReload('failure');
     },
     async close() {
