@@ -64,7 +64,8 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     expect(code, body.message).toBe(201);
     expect(mounts(body)).toEqual({ app: ['/proc/meminfo'], sidecar: ['/proc/meminfo'] });
     expect(body.spec.volumes.filter(({ name }: { name: string }) => name.startsWith('hotmount-'))).toHaveLength(1);
-    expect(await hotmount.metric('hotmount_admission_requests_total')).toBe(asked + 2);
+    // Injected, injected again after the sidecar, and the volumes judged.
+    expect(await hotmount.metric('hotmount_admission_requests_total')).toBe(asked + 3);
   });
 
   test('is upgraded without a new certificate, and uninstalled without a trace', async () => {
