@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { JsonObject } from '../src/contract/json.ts';
+import { isFileVolume, readVolumeAttributes, volumePath } from '../src/contract/volumes.ts';
 import { prepareBinaries } from '../test/node/binaries.ts';
 import { prepareHotmountImage } from '../test/node/hotmount-image.ts';
 import { Installation } from '../test/node/installation.ts';
@@ -74,7 +75,8 @@ function as(name: string, model: JsonObject, change: (volume: JsonObject) => Jso
 }
 
 function hostPath({ name, csi }: JsonObject): JsonObject {
-  const { media, devices, lxcfs } = (csi as JsonObject)['volumeAttributes'] as Record<string, string>;
-  const path = media ? `media/${media}` : devices ? `devices/${devices}` : `lxcfs/proc/${lxcfs}`;
-  return { name: name as string, hostPath: { path: `/run/hotmount/${path}`, type: lxcfs ? 'File' : 'Directory' } };
+  const read = readVolumeAttributes((csi as JsonObject)['volumeAttributes'] as JsonObject);
+  if ('problem' in read) throw new Error(read.problem);
+  const type = isFileVolume(read.volume) ? 'File' : 'Directory';
+  return { name: name as string, hostPath: { path: volumePath(read.volume), type } };
 }
