@@ -9,7 +9,7 @@ const [kind = '', count = '0', port = '0'] = process.argv.slice(2);
 const target = { host: '127.0.0.1', port: Number(port), rejectUnauthorized: false };
 const HEAD = 'POST /mutate/pods HTTP/1.1\r\nhost: hostile\r\ncontent-type: application/json\r\n';
 const BODY = 7 * 1024 * 1024;
-const REOPEN_MS = 100;
+const REOPEN_MS = 2_000;
 
 const KINDS: Record<string, () => Socket> = {
   idle: () => connectTls(target),

@@ -59,9 +59,9 @@ class Body implements Share {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Memory that it takes, in bytes. */
+  /** Memory that it takes, or will take, in bytes: what is announced counts at once, so that a flood is cut before it is received. */
   get weight(): number {
-    return this.#bytes.length;
+    return this.abandon ? Math.max(this.#announced ?? 0, this.#bytes.length) : this.#bytes.length;
   }
 
   /** What `weight` has to become to take so many bytes more. */
@@ -155,7 +155,7 @@ export class Bodies {
         return;
       }
       const capacity = body.capacityFor(chunk.length);
-      this.#makeRoom(body, capacity - body.weight);
+      this.#makeRoom(body, Math.max(0, capacity - body.weight));
       if (body.abandon) body.add(chunk, capacity);
     };
     if (body.tooLarge) return Promise.reject(new BodyTooLargeError());
@@ -165,6 +165,7 @@ export class Bodies {
     };
     this.#bodies.set(request, body);
     request.on('data', take).on('end', finish).on('error', stop).on('close', leave);
+    this.#makeRoom(body, 0);
     return promise;
   }
 
@@ -197,7 +198,7 @@ export class Bodies {
 
   /** Gives up what has to be given up for so many bytes more, `body` itself where nothing else is left. */
   #makeRoom(body: Body, more: number): void {
-    while (more > 0 && this.held + more > this.#max && body.abandon) {
+    while (this.held + more > this.#max && body.abandon) {
       const unfinished = [...this.#bodies.values()].filter(
         (each) => each.abandon && (each.weight > 0 || each === body),
       );
