@@ -47,6 +47,7 @@ function summarize(policy: Policy): string {
   const names = (items: readonly { name: string }[]) => items.map(({ name }) => name).join(', ') || 'none';
   const rows = [
     ['onViolation', policy.onViolation],
+    ['onConflict', policy.onConflict],
     ['lxcfs views', policy.lxcfs.views.join(', ')],
     ['media classes', names(policy.mediaClasses)],
     ['device classes', names(policy.deviceClasses)],

@@ -188,6 +188,18 @@ export const REASONS = {
       'the pod runs in a sandbox (runtimeClassName: {runtime}), which the mounts and devices of the node never reach, so that {annotation} has no effect',
     remedy: 'use a runtime class of runc or crun, or remove the annotation',
   },
+  mount_path_kept: {
+    kind: 'warning',
+    sentence:
+      'container {container} keeps what it uses {path} for itself ({taker}), where {annotation} would mount {volume}',
+    remedy: 'remove that to have what hotmount gives',
+  },
+  lxcfs_shared_pids: {
+    kind: 'warning',
+    sentence:
+      "the pod has {field}: true, and lxcfs goes by the first process that a container sees, so that {annotation} shows {whose} values instead of the container's own",
+    remedy: 'remove {field}, or the annotation',
+  },
   device_mode_user_namespace: {
     kind: 'warning',
     sentence:

@@ -20,6 +20,10 @@ export function cautionsOf(ask: Ask, spec: JsonObject, policy: Policy): readonly
   if (runtime !== undefined && comesFromTheNode(want)) {
     found.push({ finding: finding('sandboxed_runtime', { annotation, runtime: quote(runtime) }), isUseless: true });
   }
+  if (want.feature === 'lxcfs') {
+    const shared = SHARED_PIDS.find(({ field }) => spec[field] === true);
+    if (shared) found.push({ finding: finding('lxcfs_shared_pids', { annotation, ...shared }), isUseless: true });
+  }
   if (want.feature !== 'devices') return found;
   const deviceClass = policy.deviceClasses.find(({ name }) => name === want.class);
   if (deviceClass === undefined) return found;
@@ -48,6 +52,12 @@ function sandboxOf(spec: JsonObject): string | undefined {
 }
 
 const comesFromTheNode = ({ feature }: Want): boolean => ['lxcfs', 'dev', 'media', 'devices'].includes(feature);
+
+/** lxcfs shows the limits of the cgroup of the first process in the reader's PID namespace (lxcfs, bindings.c, lookup_initpid_in_store). */
+const SHARED_PIDS = [
+  { field: 'hostPID', whose: "the node's" },
+  { field: 'shareProcessNamespace', whose: "the sandbox's" },
+];
 
 /** Nodes belong to the node's users, and a user namespace's are others to them. */
 function othersMay(mode: number, access: DeviceClass['access']): boolean {

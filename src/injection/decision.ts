@@ -1,4 +1,4 @@
-import type { JsonObject } from '../contract/json.ts';
+import { isObject, type JsonObject } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
 import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import {
@@ -74,10 +74,41 @@ function impossible({ annotation, want }: Ask, spec: JsonObject): Finding | unde
 /** How a pod says that it is for Windows: in these words, for the message. */
 function windowsMark(spec: JsonObject): string | undefined {
   if (objectIn(spec, 'os', 'spec')?.['name'] === 'windows') return 'spec.os.name: windows';
-  if (objectIn(spec, 'nodeSelector', 'spec')?.['kubernetes.io/os'] === 'windows') return 'by its nodeSelector';
+  const selector = objectIn(spec, 'nodeSelector', 'spec') ?? {};
+  if (selector['kubernetes.io/os'] === 'windows' || Object.hasOwn(selector, WINDOWS_BUILD))
+    return 'by its nodeSelector';
+  if (needsWindowsNode(spec)) return 'by its node affinity';
   const security = objectIn(spec, 'securityContext', 'spec') ?? {};
   const windows = objectIn(security, 'windowsOptions', 'spec.securityContext');
   return windows?.['hostProcess'] === true ? 'windowsOptions.hostProcess: true' : undefined;
+}
+
+/** A label that the kubelet gives to nodes with Windows alone. */
+const WINDOWS_BUILD = 'node.kubernetes.io/windows-build';
+
+/** Terms are alternatives, of which an empty one matches no node (k8s.io/api/core/v1 NodeSelector): each of them leads to Windows. */
+function needsWindowsNode(spec: JsonObject): boolean {
+  const required = ['affinity', 'nodeAffinity', 'requiredDuringSchedulingIgnoredDuringExecution'].reduce<unknown>(
+    (value, key) => (isObject(value) ? value[key] : undefined),
+    spec,
+  );
+  const terms = objectsOf(required, 'nodeSelectorTerms')
+    .map((term) => ({ expressions: objectsOf(term, 'matchExpressions'), fields: objectsOf(term, 'matchFields') }))
+    .filter(({ expressions, fields }) => expressions.length + fields.length > 0);
+  return terms.length > 0 && terms.every(({ expressions }) => expressions.some(isForWindows));
+}
+
+/** What is malformed here is for the API server to say: nothing is changed there. */
+function objectsOf(parent: unknown, key: string): readonly JsonObject[] {
+  const list = isObject(parent) ? parent[key] : undefined;
+  return Array.isArray(list) ? list.filter(isObject) : [];
+}
+
+function isForWindows({ key, operator, values }: JsonObject): boolean {
+  if (key === WINDOWS_BUILD) return operator === 'In' || operator === 'Exists';
+  return (
+    key === 'kubernetes.io/os' && operator === 'In' && Array.isArray(values) && values.every((v) => v === 'windows')
+  );
 }
 
 /** The kubelet has every volume of a user-namespaced pod idmapped, which these file systems do not support (EINVAL). */

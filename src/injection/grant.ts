@@ -62,8 +62,9 @@ function give(ask: Ask, asks: readonly Ask[], circumstances: Circumstances): Giv
     applyWant(circumstances.draft, ask.container, ask.want, { annotation: ask.annotation, devPath });
     return { ...decision, cautions: cautions.map((caution) => caution.finding) };
   } catch (error) {
-    if (error instanceof Conflict) return { refusal: error.finding };
-    throw error;
+    if (!(error instanceof Conflict)) throw error;
+    const kept = circumstances.policy.onConflict === 'keep' ? error.kept : undefined;
+    return { refusal: kept ?? error.finding };
   }
 }
 

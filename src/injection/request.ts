@@ -98,6 +98,12 @@ const MAX_FINDINGS = 50;
 
 const isOwn = (key: string): boolean => key.startsWith(PREFIX) && key !== STATUS && key !== FROM_WORKLOAD;
 
+/** The annotations that a carried annotation's value holds; undefined where it is not such a value. */
+export function readCarried(value: unknown): JsonObject | undefined {
+  const carried = parseJson(value);
+  return isObject(carried) ? carried : undefined;
+}
+
 function carriedAnnotations(value: unknown, findings: Finding[]): JsonObject {
   if (value === undefined) return {};
   const carried = parseJson(value);

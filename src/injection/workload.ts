@@ -5,7 +5,7 @@ import { quote } from '../contract/suggest.ts';
 import { NamespaceLabelsUnknownError, type Policy } from '../policy/index.ts';
 import { edit, type Path, without } from './edit.ts';
 import { type Context, type InjectResult, inject, type Summary } from './inject.ts';
-import { ownAnnotations, serializeCarried } from './request.ts';
+import { ownAnnotations, readCarried, serializeCarried } from './request.ts';
 import { ObjectError, objectIn, objectsIn, stringIn } from './shape.ts';
 
 /** Where the kinds whose annotations are carried keep their pod template. */
@@ -56,8 +56,8 @@ export function mutateWorkload(
 }
 
 /**
- * The workload with its annotations as one JSON annotation on its template: recomputed from the workload alone at each write, gone when
- * there is nothing to carry. The template's own keys are never touched. Throws ObjectError.
+ * The workload with its annotations as one JSON annotation on its template: recomputed from the workload alone at each write (for a Job,
+ * added to what its template came with), gone when there is nothing to carry. The template's own keys are never touched. Throws ObjectError.
  */
 export function carry(workload: JsonObject): { object: JsonObject; outcome: Reason } {
   const path = templatePath(workload);
@@ -65,8 +65,8 @@ export function carry(workload: JsonObject): { object: JsonObject; outcome: Reas
   // Its CronJob has carried its annotations there already; computed anew from the Job, which has none, they would be lost.
   if (ownedByCronJob(workload)) return { object: workload, outcome: 'job_of_cronjob' };
 
-  const own = carriedBy(workload);
   const annotations = [...path, 'metadata', 'annotations'];
+  const own = { ...cameWithJob(workload, annotations), ...carriedBy(workload) };
   if (Object.keys(own).length > 0) {
     return { object: edit(workload, [...annotations, FROM_WORKLOAD], () => serializeCarried(own)), outcome: 'carried' };
   }
@@ -136,6 +136,14 @@ function existingJob(job: JsonObject): WorkloadResult {
     warnings: carries ? [finding('existing_job', { name })] : [],
     summary: { outcome: carries ? 'existing_job' : 'nothing_to_carry', entries: [], rules: [] },
   };
+}
+
+/**
+ * What the template of a Job came with. Tools make Jobs from a CronJob's template without naming it as their owner, and what it carried
+ * would be lost; nor can a Job ever be recomputed later. So it stays, and the Job's own annotations win.
+ */
+function cameWithJob(workload: JsonObject, annotations: Path): JsonObject {
+  return (workload['kind'] === 'Job' && readCarried(at(workload, annotations)?.[FROM_WORKLOAD])) || {};
 }
 
 /** A CronJob's jobTemplate has annotations of its own, nearer to the pods: they win. */

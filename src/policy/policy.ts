@@ -4,6 +4,7 @@ import type { LxcfsView, PropagationMode, UeventAccess } from '../contract/wants
 /** A policy that has been parsed and checked: all optional parts filled in, sizes in bytes, names resolved. */
 export interface Policy {
   readonly onViolation: 'deny' | 'warn';
+  readonly onConflict: 'deny' | 'keep';
   readonly lxcfs: { readonly views: readonly LxcfsView[] };
   readonly mediaClasses: readonly MediaClass[];
   readonly deviceClasses: readonly DeviceClass[];

@@ -36,8 +36,11 @@ export interface Exposure {
  */
 export class Conflict {
   readonly finding: Finding;
-  constructor(conflict: Finding) {
+  /** What it is instead where the policy has the pod keep its own (onConflict: keep). */
+  readonly kept: Finding | undefined;
+  constructor(conflict: Finding, kept?: Finding) {
     this.finding = conflict;
+    this.kept = kept;
   }
 }
 

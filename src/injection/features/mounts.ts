@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { isObject, type JsonObject } from '../../contract/json.ts';
+import { finding } from '../../contract/reasons.ts';
 import { quote } from '../../contract/suggest.ts';
 import {
   DRIVER,
@@ -14,7 +15,7 @@ import {
 import type { PropagationMode } from '../../contract/wants.ts';
 import type { ContainerDraft } from '../container-draft.ts';
 import type { PodDraft } from '../pod-draft.ts';
-import { conflict, type Exposure } from './feature.ts';
+import { Conflict, conflict, type Exposure } from './feature.ts';
 
 const { dirname } = posix;
 
@@ -92,13 +93,14 @@ export function addMount(
     container.addMount(mount.mountPath, mount);
   } else if (taken.by === 'volume device' || !isSame(taken.mount, mount)) {
     const options = taken.mount['name'] === mount.name ? ' with other options' : '';
-    throw conflict('mount_path_taken', {
+    const parameters = {
       container: container.container.name,
       path: mount.mountPath,
       taker: `${taken.by} ${quote(taken.mount['name'])}${options}`,
       annotation,
       volume: mount.name,
-    });
+    };
+    throw new Conflict(finding('mount_path_taken', parameters), finding('mount_path_kept', parameters));
   }
 }
 

@@ -132,6 +132,8 @@ const podSpec = fc
       dnsPolicy: field(pick('ClusterFirst', 'Default', 'ClusterFirstWithHostNet')),
       hostNetwork: seldom(fc.boolean()),
       hostUsers: seldom(fc.boolean()),
+      hostPID: seldom(fc.boolean()),
+      shareProcessNamespace: seldom(fc.boolean()),
       runtimeClassName: seldom(pick('runc', 'kata-qemu', 'gvisor', '')),
       os: seldom(pick({ name: 'linux' }, { name: 'windows' })),
       nodeSelector: seldom(pick({ 'kubernetes.io/os': 'linux' }, { 'kubernetes.io/os': 'windows' })),

@@ -79,6 +79,7 @@ const rule = (name: string): fc.Arbitrary<Rule> =>
 /** Policies as they come out of the parser: consistent in themselves. */
 export const policies: fc.Arbitrary<Policy> = fc.record(
   {
+    onConflict: fc.constantFrom('deny' as const, 'keep' as const),
     onViolation: pick('deny', 'deny', 'warn'),
     lxcfs: fc.record({ views: pick(['meminfo', 'cpuinfo'] as const, ['meminfo'] as const, ['cpu', 'stat'] as const) }),
     mediaClasses: fc.constant(
