@@ -113,7 +113,8 @@ export function configurationFiles(
       // The machine's disk and memory are not the tests' to judge.
       evictionHard: { 'memory.available': '50Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
       imageGCHighThresholdPercent: 100,
-      syncFrequency: '20s',
+      // How soon a changed ConfigMap is in the files of pods.
+      syncFrequency: '5s',
     }),
     'kube-proxy.yaml': stringify({
       apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',

@@ -23,7 +23,13 @@ export async function prepareHotmountImage(say: Say): Promise<string> {
   const archive = join(images, name, 'hotmount.tar');
   say('building the image');
   const started = Date.now();
-  const { code, stdout, stderr } = await execute([join(CHECKOUT, '.ci/image'), join(images, name), archive]);
+  const { code, stdout, stderr } = await execute([
+    'flock',
+    join(images, name),
+    join(CHECKOUT, '.ci/image'),
+    join(images, name),
+    archive,
+  ]);
   if (code !== 0) throw new Error(`the image cannot be built:\n${(stdout + stderr).slice(-4_000)}`);
   say(`built the image in ${Math.round((Date.now() - started) / 1000)} s`);
   return archive;

@@ -60,6 +60,15 @@ export class Installation {
     this.#isAsMeant = false;
   }
 
+  /** Runs a command as docs have it: kubectl in a namespace, or helm. @returns what it printed */
+  async type(line: string, namespace?: string): Promise<string> {
+    const [tool, ...words] = line.replace('charts/hotmount', CHART).split(/ +/);
+    this.#isAsMeant &&= tool !== 'helm';
+    if (tool === 'helm') return this.#node.helm(...words);
+    if (tool === 'kubectl') return this.#node.kubectl(...(namespace ? ['-n', namespace] : []), ...words);
+    throw new Error(`neither kubectl nor helm: ${line}`);
+  }
+
   /** What the node daemon has to say about itself: `hotmount status -o json`. */
   // biome-ignore lint/suspicious/noExplicitAny: foreign JSON, of which each test looks at a few fields
   async status(): Promise<any> {

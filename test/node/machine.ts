@@ -176,7 +176,11 @@ const tail = async (file: string, lines = 20): Promise<string> =>
 async function removeCgroups(): Promise<void> {
   const hierarchies = (await readdir('/sys/fs/cgroup')).map((name) => join('/sys/fs/cgroup', name, CGROUP));
   for (const top of [...hierarchies, join('/sys/fs/cgroup', CGROUP)].filter(existsSync)) {
-    const below = await readdir(top, { recursive: true, withFileTypes: true });
+    const below = await readdir(top, { recursive: true, withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+      // The kubelet's last processes take theirs away as they end.
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
     const directories = below
       .filter((entry) => entry.isDirectory())
       .map(({ parentPath, name }) => join(parentPath, name));

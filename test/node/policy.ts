@@ -17,7 +17,7 @@ export const policyFor = (uuids: string): JsonObject => ({
   deviceClasses: [
     {
       name: 'raw',
-      match: [{ subsystem: ['block'], devname: ['zram*'], minSize: RAW_SIZE << 20, maxSize: RAW_SIZE << 20 }],
+      match: [{ subsystem: ['block'], devname: ['zram*'], minSize: `${RAW_SIZE}Mi`, maxSize: `${RAW_SIZE}Mi` }],
       access: 'rw',
     },
   ],

@@ -43,7 +43,11 @@ const verbs: Record<string, () => Promise<unknown>> = {
   ctr: () => hand([join(binaries.containerd, 'ctr'), '-a', CONTAINERD_SOCKET, '-n', 'k8s.io']),
   sh: () => hand(rest.length > 0 ? ['sh', '-c'] : ['bash']),
   logs: async () => say(await succeed(['tail', '-n', '50', join(DIRECTORY, `${rest[0]}.log`)])),
-  down: async () => (await Machine.find(DIRECTORY))?.machine.stop(),
+  down: async () => {
+    const left = await Machine.find(DIRECTORY);
+    if (left?.owner) throw new Error(`process ${left.owner} runs tests with that node`);
+    await left?.machine.stop();
+  },
 };
 
 if (!verbs[verb]) {
