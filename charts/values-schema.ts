@@ -98,6 +98,7 @@ export const valuesSchema = z.strictObject({
         pods: failurePolicy,
         defaults: failurePolicy,
         workloads: failurePolicy,
+        volumes: failurePolicy,
         policy: failurePolicy,
       })
       .describe('of each entry of the webhook configurations: what becomes of objects while the webhook is away'),
