@@ -6,7 +6,7 @@ import type { UeventBatch } from '../linux/uevents.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { DiskClaims } from './block/disk-claims.ts';
-import { type CsiDriver, startCsi } from './csi/driver.ts';
+import type { CsiDriver } from './csi/driver.ts';
 import { type PodNames, withPodName } from './csi/pod-names.ts';
 import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
@@ -138,6 +138,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
 
   // Before the first resync: a pod that has to wait learns what for.
   if (options.kubeletDir !== undefined) {
+    // gRPC takes memory that a daemon without a kubelet need not have.
+    const { startCsi } = await import('./csi/driver.ts');
     csi = await startCsi({
       kubeletDir: options.kubeletDir,
       runDir,
