@@ -15,9 +15,19 @@ export {
 export { escapeGlob, literalOf, matchesGlobs, matchesGlobsOfAny } from './globs.ts';
 export { whoMay } from './hints.ts';
 export { lint, rulesOnNamespaceLabels } from './lint.ts';
-export { mountOptions } from './mount-options.ts';
+export { hasOwners, isWithoutReplay, mountOptions } from './mount-options.ts';
 export { parsePolicy } from './parse.ts';
-export type { Allow, DeviceClass, DeviceMatch, HardwareMatch, MediaClass, MediaMatch, Policy, Rule } from './policy.ts';
+export type {
+  Allow,
+  DeviceClass,
+  DeviceMatch,
+  HardwareMatch,
+  MediaClass,
+  MediaMatch,
+  Owner,
+  Policy,
+  Rule,
+} from './policy.ts';
 export { explainPolicyError } from './report.ts';
 export { type PolicyInput, policySchema } from './schema.ts';
 export { openPolicyFile, type PolicyFile, type PolicyListener, type PolicySource, readPolicyText } from './source.ts';

@@ -1,4 +1,5 @@
 import { didYouMean, quote } from '../contract/suggest.ts';
+import type { MediaClass } from './policy.ts';
 
 /**
  * What a policy may say in `mount.options`, and what a file system is mounted with when it says nothing. Deny by default, for a
@@ -12,8 +13,12 @@ export interface FileSystem {
   /** In force unless the policy sets the same option. */
   readonly defaults?: readonly string[];
   readonly allowed: Readonly<Record<string, OptionValue>>;
+  /** Files have owners on the disk, and the kernel can show them as others (`FS_ALLOW_IDMAP`). */
+  readonly hasOwners?: true;
   /** The kernel has no way to write it. */
   readonly readOnly?: true;
+  /** In force where it is mounted read-only: to replay a journal is to write, and fails on a disk that is write-protected. */
+  readonly withoutReplay?: readonly string[];
 }
 /** `none`: the option is a flag. */
 type OptionValue = 'none' | 'number' | 'octal' | 'word';
@@ -47,15 +52,21 @@ const OPEN_TO_THE_POD = 'umask=000';
 /** A policy that let `errors=panic` on the disk stand would let a stick take the node down. */
 const EXT: FileSystem = {
   fixed: ['errors=remount-ro'],
+  withoutReplay: ['noload'],
+  hasOwners: true,
   allowed: { commit: 'number', discard: 'none', nodiscard: 'none', noload: 'none', acl: 'none', noacl: 'none' },
 };
 
 /** What hotmount mounts, by the names that blkid gives. */
 export const FILE_SYSTEMS: Readonly<Record<string, FileSystem>> = {
-  ext2: { fixed: EXT.fixed ?? [], allowed: { acl: 'none', noacl: 'none' } },
+  ext2: { fixed: EXT.fixed ?? [], hasOwners: true, allowed: { acl: 'none', noacl: 'none' } },
   ext3: EXT,
   ext4: EXT,
   xfs: {
+    // A disk that is cloned, or plugged in anew while files of it are still open, has the UUID of one that the kernel knows already.
+    fixed: ['nouuid'],
+    hasOwners: true,
+    withoutReplay: ['norecovery'],
     allowed: {
       discard: 'none',
       nodiscard: 'none',
@@ -66,6 +77,8 @@ export const FILE_SYSTEMS: Readonly<Record<string, FileSystem>> = {
     },
   },
   btrfs: {
+    hasOwners: true,
+    withoutReplay: ['rescue=nologreplay'],
     allowed: {
       autodefrag: 'none',
       compress: 'word',
@@ -79,11 +92,13 @@ export const FILE_SYSTEMS: Readonly<Record<string, FileSystem>> = {
       subvolid: 'number',
     },
   },
-  f2fs: { allowed: { discard: 'none', nodiscard: 'none' } },
+  f2fs: { hasOwners: true, withoutReplay: ['norecovery'], allowed: { discard: 'none', nodiscard: 'none' } },
   vfat: {
-    defaults: [OPEN_TO_THE_POD, 'utf8', 'flush'],
+    // quiet: to change an owner or mode that the file system cannot have does nothing, rather than fail (cp -p, tar).
+    defaults: [OPEN_TO_THE_POD, 'utf8', 'flush', 'quiet'],
     allowed: {
       ...MASKS,
+      quiet: 'none',
       utf8: 'none',
       flush: 'none',
       showexec: 'none',
@@ -161,17 +176,43 @@ export const ignoredBy = (option: string, fsTypes: readonly string[]): readonly 
  * What to mount a file system with: what is always in force, then its defaults, then what the class says and the file system has.
  * Expects a name of FILE_SYSTEMS (throws a RangeError otherwise); options that are not allowed are left out, whoever let them in.
  */
-export function mountOptions(fsType: string, mount: { readOnly: boolean; options: readonly string[] }): string[] {
+export function mountOptions(
+  fsType: string,
+  mount: Pick<MediaClass['mount'], 'readOnly' | 'options' | 'owner' | 'mode'>,
+): string[] {
   const fileSystem = Object.hasOwn(FILE_SYSTEMS, fsType) ? FILE_SYSTEMS[fsType] : undefined;
   if (fileSystem === undefined)
     throw new RangeError(`hotmount has no mount options for the file system ${quote(fsType)}`);
   const chosen = mount.options.filter((option) => isAllowed(option, fsType) && !isAlwaysOn(option, fsType));
   const chosenKeys = chosen.map((option) => split(option).key);
-  const defaults = (fileSystem.defaults ?? []).filter((option) => !chosenKeys.includes(split(option).key));
+  const given = ownership(fsType, mount);
+  const setKeys = [...chosenKeys, ...given.map((option) => split(option).key)];
+  const defaults = [
+    ...(fileSystem.defaults ?? []).filter((option) => !setKeys.includes(split(option).key)),
+    ...given.filter((option) => !chosenKeys.includes(split(option).key)),
+  ];
   const always = ALWAYS.filter((option) => option !== 'relatime' || !chosenKeys.includes('noatime'));
-  const access = mount.readOnly || fileSystem.readOnly ? 'ro' : 'rw';
-  return [...new Set([access, ...always, ...(fileSystem.fixed ?? []), ...defaults, ...chosen])];
+  const isReadOnly = mount.readOnly || fileSystem.readOnly;
+  const access = isReadOnly ? ['ro', ...always, ...(fileSystem.withoutReplay ?? [])] : ['rw', ...always];
+  return [...new Set([...access, ...(fileSystem.fixed ?? []), ...defaults, ...chosen])];
 }
+
+/** A class's owner and mode, as options of a file system that has neither on the disk. */
+function ownership(fsType: string, { owner, mode }: Pick<MediaClass['mount'], 'owner' | 'mode'>): string[] {
+  const allowed = FILE_SYSTEMS[fsType]?.allowed ?? {};
+  const owners = owner && 'uid' in allowed ? [`uid=${owner.uid}`, `gid=${owner.gid}`] : [];
+  if (mode === undefined) return owners;
+  const octal = (bits: number): string => bits.toString(8).padStart(3, '0');
+  if ('umask' in allowed) return [...owners, `umask=${octal(~mode & 0o777)}`];
+  return 'dmode' in allowed ? [...owners, `mode=${octal(mode)}`, `dmode=${octal(mode)}`] : owners;
+}
+
+/** Whether files have owners of their own on the disk, which an idmapped mount can show as others. */
+export const hasOwners = (fsType: string): boolean => FILE_SYSTEMS[fsType]?.hasOwners === true;
+
+/** Whether, by these options, the file system shows what is on the disk without the last changes that its journal may hold. */
+export const isWithoutReplay = (fsType: string, options: readonly string[]): boolean =>
+  (FILE_SYSTEMS[fsType]?.withoutReplay ?? []).some((option) => options.includes(option));
 
 const allowedFor = (fsType: string): Readonly<Record<string, OptionValue>> => ({
   ...EVERYWHERE,

@@ -4,7 +4,6 @@ import type { LxcfsView, PropagationMode, UeventAccess } from '../contract/wants
 /** A policy that has been parsed and checked: all optional parts filled in, sizes in bytes, names resolved. */
 export interface Policy {
   readonly onViolation: 'deny' | 'warn';
-  readonly onConflict: 'deny' | 'keep';
   readonly lxcfs: { readonly views: readonly LxcfsView[] };
   readonly mediaClasses: readonly MediaClass[];
   readonly deviceClasses: readonly DeviceClass[];
@@ -19,6 +18,10 @@ export interface MediaClass {
     readonly readOnly: boolean;
     readonly options: readonly string[];
     readonly nameBy: readonly ('label' | 'uuid' | 'devname')[];
+    /** To whom the disk's root appears to belong. Undefined: 1000 on a removable disk that is writable, nobody else on others. */
+    readonly owner?: Owner | undefined;
+    /** Permission bits of all files and directories, where the file system has none of its own. */
+    readonly mode?: number | undefined;
   };
 }
 
@@ -47,6 +50,13 @@ export interface MediaMatch extends HardwareMatch {
   readonly fsType?: readonly string[] | undefined;
   readonly label?: readonly string[] | undefined;
   readonly uuid?: readonly string[] | undefined;
+  /** Left out, it is none that is for firmware, boot loaders or rescue. */
+  readonly partType?: readonly string[] | undefined;
+}
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface DeviceClass {
@@ -54,8 +64,6 @@ export interface DeviceClass {
   readonly match: readonly DeviceMatch[];
   /** Left away from the names of nodes; undefined: as device-directory.ts finds it. */
   readonly directory?: string | undefined;
-  /** How many containers may have its devices at a time; undefined: any number. */
-  readonly maxContainers?: number | undefined;
   readonly access: 'r' | 'w' | 'rw';
   /** Permission bits of the node. */
   readonly mode: number;

@@ -106,6 +106,16 @@ const hardware = {
 const bus = globs('buses: usb, nvme, scsi, ata, mmc, virtio, loop, zram …, from the sysfs path');
 const devname = globs('device names without /dev/, such as "sd[a-z]1"');
 
+const MODE = /^0?[0-7]{1,3}$/;
+const mode = text((value) =>
+  MODE.test(value) ? undefined : 'is not the permission bits of a file in octal; expected such as "0660" or "0666"',
+)
+  .meta({ pattern: MODE.source })
+  .transform((value) => Number.parseInt(value, 8));
+
+const MAX_ID = 2 ** 32 - 2;
+const id = z.int().min(0).max(MAX_ID);
+
 const mediaClass = z
   .strictObject({
     name: className,
@@ -115,6 +125,7 @@ const mediaClass = z
         fsType: someOf(fsType).optional().describe('Globs of file systems, by the names that blkid gives.'),
         label: globs('file system labels'),
         uuid: globs('file system UUIDs'),
+        partType: globs('partition types: GUIDs in lower case, or 0xc and the like of an MBR'),
         ...hardware,
         devname,
         removable: z.boolean().optional().describe('What the kernel says of the disk; false admits fixed disks.'),
@@ -132,21 +143,19 @@ const mediaClass = z
         nameBy: someOf(z.enum(['label', 'uuid', 'devname']))
           .default(['label', 'uuid', 'devname'])
           .describe('What names the directory: the first that the disk has.'),
+        owner: z
+          .strictObject({ uid: id, gid: id })
+          .optional()
+          .describe('To whom the files of the disk’s root appear to belong. Default on removable disks: 1000, 1000.'),
+        mode: mode
+          .optional()
+          .describe(
+            'Permission bits of files and directories, in octal, quoted, where the file system has none itself.',
+          ),
       })
       .prefault({}),
   })
   .describe('Disks that are mounted under /run/hotmount/media/<name>.');
-
-const MODE = /^0?[0-7]{1,3}$/;
-const mode = text((value) =>
-  MODE.test(value) ? undefined : 'is not the permission bits of a file in octal; expected such as "0660" or "0666"',
-)
-  .meta({ pattern: MODE.source })
-  .transform((value) => Number.parseInt(value, 8))
-  .describe('Permission bits of the node, in octal, quoted. The device cgroup is the gate.');
-
-const MAX_ID = 2 ** 32 - 2;
-const id = z.int().min(0).max(MAX_ID);
 
 /** As udev writes them; those that begin with a dot it keeps to itself. */
 const PROPERTY = /^[A-Za-z_][A-Za-z0-9_]{0,99}$/;
@@ -184,13 +193,10 @@ const deviceClass = z
       }),
     ),
     directory,
-    maxContainers: z
-      .int()
-      .min(1)
-      .optional()
-      .describe('How many containers have its devices at a time: those that started first. Default: any number.'),
     access: z.enum(['r', 'w', 'rw']).default('rw'),
-    mode: mode.prefault('0666'),
+    mode: mode
+      .prefault('0666')
+      .describe('Permission bits of the node, in octal, quoted. The device cgroup is the gate.'),
     uid: id.default(0),
     gid: id.default(0),
   })
@@ -279,12 +285,6 @@ export const policySchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal('Policy'),
   onViolation: z.enum(['deny', 'warn']).default('deny').describe('deny: reject the pod. warn: admit it without.'),
-  onConflict: z
-    .enum(['deny', 'keep'])
-    .default('deny')
-    .describe(
-      "Of a mount of the pod's own where hotmount would put one. deny: reject the pod. keep: it stays, with a warning.",
-    ),
   lxcfs: z
     .strictObject({
       views: someOf(z.enum(LXCFS_VIEW_NAMES as [(typeof LXCFS_VIEW_NAMES)[number]]))

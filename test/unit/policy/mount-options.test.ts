@@ -16,10 +16,30 @@ describe('what a file system is mounted with', () => {
   });
 
   it('vfat, exfat, ntfs: open to the pod, unless the class says whose files they are', () => {
-    expect(mountOptions('vfat', plain)).toEqual(['rw', 'nosuid', 'nodev', 'relatime', 'umask=000', 'utf8', 'flush']);
+    expect(mountOptions('vfat', plain)).toEqual([
+      ...['rw', 'nosuid', 'nodev', 'relatime', 'umask=000', 'utf8', 'flush', 'quiet'],
+    ]);
     expect(mountOptions('exfat', { ...plain, options: ['umask=027', 'uid=1000'] })).toEqual([
       ...['rw', 'nosuid', 'nodev', 'relatime', 'umask=027', 'uid=1000'],
     ]);
+  });
+
+  it('a class’s owner and mode, where they are not on the disk', () => {
+    const mount = { ...plain, owner: { uid: 1000, gid: 100 }, mode: 0o750 };
+    expect(mountOptions('exfat', mount).slice(4)).toEqual(['uid=1000', 'gid=100', 'umask=027']);
+    expect(mountOptions('iso9660', mount).slice(4)).toEqual(['uid=1000', 'gid=100', 'mode=750', 'dmode=750']);
+    expect(mountOptions('vfat', { ...mount, options: ['uid=5', 'umask=022'] }).slice(4)).toEqual([
+      ...['utf8', 'flush', 'quiet', 'gid=100', 'uid=5', 'umask=022'],
+    ]);
+    expect(mountOptions('ext4', mount)).toEqual(mountOptions('ext4', plain));
+  });
+
+  it('read-only, without replaying a journal', () => {
+    const readOnly = { ...plain, readOnly: true };
+    expect(mountOptions('ext4', readOnly)).toContain('noload');
+    expect(mountOptions('xfs', readOnly)).toContain('norecovery');
+    expect(mountOptions('btrfs', readOnly)).toContain('rescue=nologreplay');
+    expect(mountOptions('ext4', plain)).not.toContain('noload');
   });
 
   it('file systems that cannot be written: read-only', () => {

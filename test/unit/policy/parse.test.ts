@@ -56,7 +56,6 @@ describe('a policy', () => {
       apiVersion: 'hotmount.io/v1alpha1',
       kind: 'Policy',
       onViolation: 'warn',
-      onConflict: 'deny',
       lxcfs: { views: ['cpuinfo', 'cpu'] },
       mediaClasses: [
         {
