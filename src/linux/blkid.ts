@@ -9,6 +9,8 @@ export interface FileSystem {
   /** The label's bytes as text; bytes that are not UTF-8 are replaced. Whatever was written there: hostile until proven harmless. */
   readonly label: string;
   readonly uuid: string;
+  /** Of the partition that it is on: a GUID, or `0xc` of an MBR. */
+  readonly partType?: string | undefined;
 }
 
 export type Probe =

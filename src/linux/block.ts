@@ -26,6 +26,8 @@ export interface BlockDevice extends Hardware {
   readonly holders: readonly string[];
   /** Devices that this one is built on. */
   readonly slaves: readonly string[];
+  /** One of those has gone, or has no medium: there is nothing behind it any more. */
+  readonly isSevered: boolean;
   /** Names of the partitions. */
   readonly partitions: readonly string[];
 }
@@ -56,6 +58,7 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
       ...identity,
       holders: entries(join(path, 'holders')),
       slaves: entries(join(path, 'slaves')),
+      isSevered: isSevered(path),
       partitions: isPartition ? [] : partitionsIn(path),
     };
   } catch (error) {
@@ -65,6 +68,17 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
 }
 
 /** The bus: `usb`, `nvme`, `scsi`, `ata`, `mmc`, `virtio` …, or the driver's own word: `loop`, `zram`, `dm`, `md`. */
+/** A link to a device that has gone leads nowhere. */
+function isSevered(path: string): boolean {
+  return entries(join(path, 'slaves')).some((name) => {
+    const slave = join(path, 'slaves', name);
+    if (!existsSync(join(slave, 'dev'))) return true;
+    const real = realpathSync.native(slave);
+    const disk = existsSync(join(real, 'partition')) ? dirname(real) : real;
+    return attribute(disk, 'size') === '0' || isSevered(real);
+  });
+}
+
 function identify(disk: string, sysfs: string): Hardware {
   const usb = usbDeviceOf(disk, sysfs);
   return {

@@ -22,6 +22,7 @@ export const libc = {
   openat: lib.func('int openat(int, str, int, ...)'),
   write: lib.func('long write(int, const void *, size_t)'),
   read: lib.func('long read(int, _Out_ void *, size_t)'),
+  lseek: lib.func('int64_t lseek(int, int64_t, int)'),
   flock: lib.func('int flock(int, int)'),
   mkfifo: lib.func('int mkfifo(str, uint)'),
   epoll_create1: lib.func('int epoll_create1(int)'),

@@ -16,6 +16,7 @@ import { check, errno, libc } from './libc.ts';
 
 /** `MOUNT_ATTR_*` of mount_setattr(2). */
 const ATTRIBUTES = { readOnly: 0x1, noSuid: 0x2, noDev: 0x4, noExec: 0x8 } as const;
+const IDMAP = 0x100000;
 /** `MS_*` propagation types of mount(2). */
 const PROPAGATION = { private: 1 << 18, slave: 1 << 19, shared: 1 << 20 } as const;
 
@@ -77,13 +78,15 @@ export function setMountAttributes(
     propagation?: Propagation;
     /** What is mounted below it, too. */
     recursive?: boolean;
+    /** A user namespace by whose ids files are shown to belong to others than on the disk (`MOUNT_ATTR_IDMAP`): EINVAL where the file system cannot. */
+    idmap?: number;
   },
 ): void {
   const attr = new BigUint64Array([
-    BigInt(bits(ATTRIBUTES, change.set ?? [])),
+    BigInt(bits(ATTRIBUTES, change.set ?? []) | (change.idmap === undefined ? 0 : IDMAP)),
     BigInt(bits(ATTRIBUTES, change.clear ?? [])),
     BigInt(change.propagation ? PROPAGATION[change.propagation] : 0),
-    0n,
+    BigInt(change.idmap ?? 0),
   ]);
   const result = libc.syscall(
     SYS.mount_setattr,

@@ -25,9 +25,15 @@ export function watchReadiness(fd: number, readiness: Readiness, callback: () =>
 }
 
 /** Calls back when the mount table of this process changes. @returns ends it @throws SystemCallError, or Node's own error */
-export function watchMountTable(callback: () => void): () => void {
-  // The kernel notes at each poll which state was seen (mounts_poll in fs/proc_namespace.c): no read is needed to arm it again.
-  const table = openSync('/proc/self/mountinfo', 'r');
+export const watchMountTable = (callback: () => void): (() => void) => watchTable('/proc/self/mountinfo', callback);
+
+/** Calls back when swap is switched on or off. @returns ends it @throws SystemCallError, or Node's own error */
+export const watchSwaps = (callback: () => void): (() => void) => watchTable('/proc/swaps', callback);
+
+function watchTable(path: string, callback: () => void): () => void {
+  // The kernel notes at each poll which state was seen (mounts_poll in fs/proc_namespace.c, swaps_poll in mm/swapfile.c): no read is
+  // needed to arm it again.
+  const table = openSync(path, 'r');
   try {
     const unwatch = watchReadiness(table, 'changed', callback);
     return () => {

@@ -96,6 +96,7 @@ describe('readBlockDevice, on a tree like /sys', () => {
       path: '',
       holders: ['dm-0'],
       slaves: [],
+      isSevered: false,
       partitions: [],
     });
   });
@@ -118,6 +119,20 @@ describe('readBlockDevice, on a tree like /sys', () => {
     ['card', { removable: true }],
   ])('knows what %s is', (name, expected) => {
     expect(readBlockDevice(name, sysfs)).toMatchObject(expected);
+  });
+
+  it('tells what is built on a disk that has gone, or has no medium, also with something in between', () => {
+    const build = (name: string, slave: string): void => {
+      write(`devices/virtual/block/${name}`, { dev: `253:${name.slice(3)}`, size: '1' });
+      mkdirSync(join(sysfs, `devices/virtual/block/${name}/slaves`));
+      symlinkSync(join(sysfs, slave), join(sysfs, `devices/virtual/block/${name}/slaves/${slave.split('/').at(-1)}`));
+    };
+    build('dm-1', `${STICK}/sdb1`);
+    build('dm-2', `${STICK}/sdb9`);
+    build('dm-3', 'devices/virtual/block/empty/empty1');
+    build('dm-4', 'devices/virtual/block/dm-2');
+    const severed = ['dm-1', 'dm-2', 'dm-3', 'dm-4'].filter((name) => readBlockDevice(name, sysfs)?.isSevered);
+    expect(severed).toEqual(['dm-2', 'dm-3', 'dm-4']);
   });
 
   it('finds nothing where there is no such device', () => {

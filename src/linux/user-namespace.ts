@@ -1,0 +1,63 @@
+import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { followChild, launchChild } from './child.ts';
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** ms that the child may take to make it. */
+const DEADLINE = 5000;
+/** There is one id less than numbers: -1 is none. */
+const MAX_ID = 2 ** 32 - 1;
+
+/**
+ * Descriptors on user namespaces that lead nowhere: all they are for is the ids that an idmapped mount takes from them. One for each owner,
+ * kept for good.
+ */
+const namespaces = new Map<string, Promise<number>>();
+
+/**
+ * A user namespace in which root and the owner have changed places, and everybody else is who they are: to it, the files of the disk's root
+ * belong to the owner, and what the owner makes belongs to the disk's root. No id is left without another, for those could write nothing.
+ * @returns a descriptor, the same one each time; not to be closed
+ * @throws where the node allows no user namespaces
+ */
+export function ownerNamespace({ uid, gid }: Owner): Promise<number> {
+  const key = `${uid}:${gid}`;
+  const known = namespaces.get(key) ?? make(swapWithRoot(uid), swapWithRoot(gid));
+  namespaces.set(key, known);
+  // It is tried again with the next disk.
+  known.catch(() => namespaces.delete(key));
+  return known;
+}
+
+/** Lines of a uid_map (user_namespaces(7)): the id on the disk, the id that is shown, how many. */
+export function swapWithRoot(id: number): string {
+  if (id === 0) return `0 0 ${MAX_ID}\n`;
+  const lines = [
+    [0, id, 1],
+    [1, 1, id - 1],
+    [id, 0, 1],
+    [id + 1, id + 1, MAX_ID - id - 1],
+  ];
+  return lines.flatMap(([from, to, count = 0]) => (count > 0 ? `${from} ${to} ${count}\n` : [])).join('');
+}
+
+async function make(uidMap: string, gidMap: string): Promise<number> {
+  // It lives until its input ends.
+  const child = launchChild('unshare', ['--user', 'sh', '-c', 'echo made; read -r end'], { stdin: 'pipe' });
+  const made = Promise.withResolvers<boolean>();
+  child.stdout.once('data', () => made.resolve(true));
+  const ended = followChild(child, 'unshare', DEADLINE).finally(() => made.resolve(false));
+  try {
+    const isMade = await Promise.race([made.promise, sleep(DEADLINE, false, { ref: false })]);
+    if (!isMade) throw new Error(`no user namespace can be made on this node: ${(await ended).stderr.trim()}`);
+    writeFileSync(`/proc/${child.pid}/uid_map`, uidMap);
+    writeFileSync(`/proc/${child.pid}/gid_map`, gidMap);
+    return openSync(`/proc/${child.pid}/ns/user`, 'r');
+  } finally {
+    closeSync(child.stdin as number);
+  }
+}
