@@ -28,6 +28,10 @@ const COMMANDS: Readonly<Record<string, { description: string; load: () => Promi
     description: 'show what hotmount does on this node: disks, lxcfs, and why not more',
     load: async () => (await import('./commands/status.ts')).statusCommand(),
   },
+  eject: {
+    description: 'unmount a disk everywhere, and leave it alone until it is plugged in anew',
+    load: async () => (await import('./commands/eject.ts')).ejectCommand(),
+  },
   monitor: {
     description: 'print kernel device events as they come, with what each means to the policy',
     load: async () => (await import('./commands/monitor.ts')).monitorCommand(),

@@ -76,6 +76,10 @@ export function formatStatus(status: NodeStatus, now: Date): string {
     if (rows.length > 0) lines.push('', pc.bold(title), ...table(rows));
   };
   section('MOUNTED', mountedRows(mounted, now));
+  section(
+    'TO BE KNOWN',
+    mounted.flatMap(({ disk, notes = [] }) => notes.map(({ reason, message }) => [disk, reason, message])),
+  );
   section('DEVICES', deviceRows(devices, now));
   section('ACCESS TO DEVICES', accessRows(devices, now));
   section('NO ACCESS', refusedRows(devices));

@@ -8,6 +8,12 @@ import { check, libc } from './libc.ts';
 export const openPidfd = (pid: number): number =>
   check(libc.syscall(SYS.pidfd_open, 'int', pid, 'uint', 0), 'pidfd_open', String(pid));
 
+/** Whether the process of a pidfd has ended. */
+export function hasEnded(pidfd: number): boolean {
+  const POLLIN = 1;
+  return libc.poll([{ fd: pidfd, events: POLLIN, revents: 0 }], 1, 0) > 0;
+}
+
 /** Signals the process itself; a process that has ended is no error. @throws SystemCallError */
 export function signalPidfd(pidfd: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
@@ -23,16 +29,8 @@ export function signalPidfd(pidfd: number, signal: 'SIGTERM' | 'SIGKILL'): void 
 /**
  * When the process started, in clock ticks since boot: with its number, that names it for good. Undefined where there is none, or only
  * its zombie.
+ * @throws where it cannot be read for another reason
  */
-export function startTimeOf(pid: number): string | undefined {
-  try {
-    return readStartTime(pid);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The same. @throws where it cannot be read for another reason than that there is none */
 export function readStartTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');

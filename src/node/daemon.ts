@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
-import { watchMountTable } from '../linux/readiness.ts';
+import { watchMountTable, watchSwaps } from '../linux/readiness.ts';
 import { prepareRenameMounted } from '../linux/rename-mounted.ts';
 import type { UeventBatch } from '../linux/uevents.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { DiskClaims } from './block/disk-claims.ts';
+import { ExclusiveOpener } from './block/exclusive-opener.ts';
 import type { CsiDriver } from './csi/driver.ts';
 import { type PodNames, withPodName } from './csi/pod-names.ts';
 import { DeviceController } from './devices/controller.ts';
@@ -51,8 +52,8 @@ export interface NodeDaemon {
   close(): Promise<void>;
 }
 
-/** Mount table changes come in bursts, and none of them is urgent: what is urgent has an event of its own. ms. */
-const MOUNTS_SETTLE = 100;
+/** Mounts and disks come and go in bursts, and what that means for other disks is not urgent. ms. */
+const USAGE_SETTLE = 100;
 
 /** A disk that hangs from the start is no reason to keep pods from the others. ms. */
 const FIRST_SYNC_PATIENCE = 5000;
@@ -102,9 +103,11 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const status = async (): Promise<NodeStatus> => withPodNames(await statusByUid(), podName);
   const sequence = bootSequence(runDir);
   const claims = new DiskClaims();
+  const opener = new ExclusiveOpener();
   const devices = new DeviceController({
     runDir,
     grants: openGrants(runDir),
+    opener,
     bootSequence: sequence,
     classes: policy.current.deviceClasses,
     log,
@@ -116,6 +119,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     bootSequence: sequence,
     classes: policy.current.mediaClasses,
     log,
+    opener,
     claims,
     onMounted: metrics.mounted,
   });
@@ -134,6 +138,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     },
     metrics: async () => `${await metrics.registry.metrics()}${await lxcfs.metrics()}`,
     status,
+    eject: (disk) => media.eject(disk),
   });
 
   // Before the first resync: a pod that has to wait learns what for.
@@ -170,6 +175,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       for (const key of keys) devices.enqueue(key, receivedAt);
       for (const disk of disks) media.enqueue(disk, receivedAt);
     }
+    // What was built on a disk, or showed it, may have gone.
+    if (events.some(({ subsystem }) => subsystem === 'block')) onUsageChanged();
     if (overflow) {
       metrics.overflow();
       log.warn('the kernel had to drop events: resync of all disks and devices');
@@ -177,7 +184,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     }
     void tellFeatures();
   };
-  const onMountsChanged = (): void => {
+  const onUsageChanged = (): void => {
     settle ??= setTimeout(() => {
       settle = undefined;
       attempts.run('following the mount table', () => {
@@ -185,7 +192,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
         devices.mountsChanged();
       });
       void tellFeatures();
-    }, MOUNTS_SETTLE);
+    }, USAGE_SETTLE);
   };
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   // Handled by whoever awaits `failed`, once this function has returned.
@@ -197,7 +204,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     onFailure: (error) => fail(new Error(`kernel events are not heard any more: ${error.message}`, { cause: error })),
   });
 
-  const unwatchMounts = watchMountTable(onMountsChanged);
+  const unwatchMounts = watchMountTable(onUsageChanged);
+  const unwatchSwaps = watchSwaps(onUsageChanged);
 
   const propagation = await checkPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
@@ -231,7 +239,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       csi?.close();
       lxcfs.close();
       listener.close();
+      media.close();
       unwatchMounts();
+      unwatchSwaps();
       await server.close();
       devices.close();
       runDir.close();

@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createProgramMetrics, type ProgramMetrics } from '../observability/program-metrics.ts';
 import type { DeviceController } from './devices/controller.ts';
 import type { MediaController } from './media/controller.ts';
+import { MEDIA_NOTES } from './media/notes.ts';
 import { MEDIA_REASONS } from './reasons.ts';
 
 /** What the daemon tells Prometheus. */
@@ -109,6 +110,17 @@ export function createNodeMetrics(version: string): NodeMetrics {
           for (const state of media.states.values()) {
             if (state.kind !== 'mounted') this.inc({ kind: state.kind, reason: state.reason });
           }
+        },
+      });
+      new Gauge({
+        name: 'hotmount_media_noted',
+        help: 'Mounted disks of which something is to be known, by reason: turned_read_only is a disk that fails.',
+        labelNames: ['reason'],
+        registers,
+        collect() {
+          this.reset();
+          for (const reason of Object.keys(MEDIA_NOTES)) this.set({ reason }, 0);
+          for (const notes of media.readNotes().values()) for (const { reason } of notes) this.inc({ reason });
         },
       });
       new Gauge({

@@ -7,15 +7,31 @@
  */
 export const MEDIA_REASONS = {
   no_medium: skipped('there is no medium in it'),
+  ejected: skipped('it has been ejected, and is mounted when it is plugged in anew'),
+  severed: skipped(
+    'it is built on {slaves}, of which something has been pulled: close it on the node (cryptsetup close, dmsetup remove, vgchange -an, mdadm --stop)',
+  ),
   has_partitions: skipped('it has partitions ({partitions}), and those are what is mounted'),
   no_class: skipped('no media class of the policy matches it'),
+  system_partition: skipped(
+    'it is {partition} (type {type}): media class {class} takes it if its match names that as `partType`',
+  ),
   fixed_disk: skipped(
     'it was there before hotmount and cannot be taken out, and media class {class} does not say `removable: false` in its match',
   ),
   raw_device: skipped('device class {class} gives it to containers as a raw device'),
-  has_holders: skipped('{holders} is built on it (LVM, RAID, encryption or multipath): mount that instead'),
+  has_holders: skipped(
+    '{holders} is built on it (LVM, RAID, encryption or multipath): what is on that is mounted instead, where a class takes it',
+  ),
   swap: skipped('the node swaps to {device}'),
   mounted_elsewhere: skipped('{device} is mounted at {path}{where}: unmount it there, if hotmount is to have it'),
+  btrfs_member: skipped(
+    '{device} belongs to the btrfs {uuid}, which is mounted already: a btrfs on several disks is mounted once, as a whole',
+  ),
+  backs_loop_device: skipped('{loop} shows what is on {device}: use that, or detach it with losetup -d'),
+  held_exclusively: skipped(
+    'the kernel or some program holds it exclusively: another file system’s journal is on it, ZFS, RAID or bcache has it, a tool such as mkfs is at work, or files of the medium before it are still open. It is mounted when it is free',
+  ),
   no_file_system: skipped('there is no file system on it'),
   not_a_file_system: skipped('it holds {type}, which is no file system'),
   file_system_unknown: skipped('hotmount does not mount {type}'),
@@ -51,8 +67,16 @@ export const DEVICE_REASONS = {
   ),
   in_use_as_swap: skipped('the node swaps to {device}'),
   built_on: skipped('{holders} is built on it (LVM, RAID, encryption or multipath)'),
+  in_use_by_btrfs: skipped(
+    '{device} belongs to the btrfs {uuid}, which is mounted, and whoever writes to it raw destroys what is on it',
+  ),
+  in_use_by_loop_device: skipped('{loop} shows what is on {device}: detach it with losetup -d first'),
+  in_use_exclusively: skipped(
+    'the kernel or some program holds it exclusively (another file system’s journal, ZFS, RAID, bcache, a tool such as mkfs): within a minute of being free, it is given',
+  ),
+  being_asked: skipped('whether somebody holds it exclusively is being asked'),
   unclear_whether_in_use: failed(
-    'whether some container has it mounted could not be seen, for its processes came and went too fast: it is looked at again',
+    'whether somebody uses it could not be seen, for processes came and went too fast, or none could be started: it is looked at again',
   ),
 } as const;
 

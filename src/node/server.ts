@@ -3,13 +3,15 @@ import { ask } from './http/client.ts';
 import { type HealthAnswers, healthPages, listenForHealth, PUBLIC_LIMITS } from './http/health.ts';
 import { closeServer, listenOnSocket, portOf, sendJson, servePages } from './http/server.ts';
 import type { RunDir } from './run-dir/run-dir.ts';
-import type { NodeStatus } from './status.ts';
+import type { Ejection, NodeStatus } from './status.ts';
 
 /** Name of the unix socket in the run dir that gives the status. */
 const SOCKET = 'node.sock';
 
 export interface Answers extends HealthAnswers {
   readonly status: () => Promise<NodeStatus>;
+  /** Rejects where there is no such disk. */
+  readonly eject: (disk: string) => Promise<Ejection>;
 }
 
 export interface NodeServer {
@@ -34,6 +36,7 @@ export async function startNodeServer(
     {
       ...healthPages(answers),
       'GET /status': async (response) => sendJson(response, await answers.status()),
+      'POST /eject': async (response, query) => sendJson(response, await answers.eject(query.get('disk') ?? '')),
     },
     PUBLIC_LIMITS,
   );
@@ -68,4 +71,19 @@ export async function fetchStatus(runDir: string): Promise<NodeStatus | undefine
     whom: 'it',
   });
   return body === undefined ? undefined : (JSON.parse(body) as NodeStatus);
+}
+
+/** ms. To write back to a slow stick takes its time. */
+const EJECT_DEADLINE = 60_000;
+
+/** Asks the daemon of a run dir to eject a disk; undefined where none is running. @throws Error where it cannot */
+export async function requestEjection(runDir: string, disk: string): Promise<Ejection | undefined> {
+  const body = await ask({
+    runDir,
+    socket: SOCKET,
+    page: `POST /eject?disk=${encodeURIComponent(disk)}`,
+    deadline: EJECT_DEADLINE,
+    whom: 'it',
+  });
+  return body === undefined ? undefined : (JSON.parse(body) as Ejection);
 }

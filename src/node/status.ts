@@ -8,9 +8,12 @@ import { type UnclaimedDevice, unclaimedDevices } from './devices/unclaimed.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { MediaController } from './media/controller.ts';
+import { type MediaNote, notesOn } from './media/notes.ts';
 import { isGone } from './media/plan.ts';
-import type { UnmountReport } from './media/unmounter.ts';
+import type { UnmountReport } from './media/unmount-reports.ts';
 import { findRunDir, type RunDir } from './run-dir/run-dir.ts';
+
+export type { Ejection } from './media/controller.ts';
 
 /** What `hotmount status -o json` prints. Fields may be added; those that are here stay. */
 export interface NodeStatus extends DevicesStatus {
@@ -58,6 +61,8 @@ export interface MountedStatus {
   readonly since: string;
   /** Mount namespaces besides the node's and the daemon's own in which it is mounted. */
   readonly containers: number;
+  /** What is to be known of it; left out where there is nothing. */
+  readonly notes?: readonly MediaNote[];
 }
 
 export interface NotMountedStatus {
@@ -86,7 +91,10 @@ export function readLeftBehind(path: string): LeftBehind {
     const seen = seenElsewhere(found);
     const mounted = found.map((each) => {
       const { record } = each;
-      return { ...describe(record.name, each, runDir, seen), present: !isGone(readBlockDevice(record.name), record) };
+      return {
+        ...describe(record.name, each, runDir, seen, notesOn(record, each.main[0])),
+        present: !isGone(readBlockDevice(record.name), record),
+      };
     });
     return { daemon: null, runDir: runDir.path, mounted, devices: leftNodes(runDir) };
   } finally {
@@ -100,11 +108,12 @@ export function mediaStatus(
 ): Pick<NodeStatus, 'mounted' | 'notMounted' | 'working' | 'departed'> {
   const mounted: MountedStatus[] = [];
   const notMounted: NotMountedStatus[] = [];
+  const notes = media.readNotes();
   const seen = seenElsewhere(
     [...media.states.values()].flatMap((state) => (state.kind === 'mounted' ? [state.mounted] : [])),
   );
   for (const [disk, state] of [...media.states].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))) {
-    if (state.kind === 'mounted') mounted.push(describe(disk, state.mounted, runDir, seen));
+    if (state.kind === 'mounted') mounted.push(describe(disk, state.mounted, runDir, seen, notes.get(disk) ?? []));
     else notMounted.push({ disk, kind: state.kind, reason: state.reason, message: state.message });
   }
   const working = [...media.working].map(([disk, work]) => ({ disk, ...work }));
@@ -137,7 +146,13 @@ function seenElsewhere(mounted: readonly Mounted[]): NamespaceMounts[] {
   return findMounts(mounted.map(deviceOf)).namespaces.filter(({ namespace }) => !node.has(namespace.id));
 }
 
-function describe(disk: string, mounted: Mounted, runDir: RunDir, seen: readonly NamespaceMounts[]): MountedStatus {
+function describe(
+  disk: string,
+  mounted: Mounted,
+  runDir: RunDir,
+  seen: readonly NamespaceMounts[],
+  notes: readonly MediaNote[],
+): MountedStatus {
   const { className, directory, record } = mounted;
   const device = deviceOf(mounted);
   const { type: fsType, label, uuid } = record.fileSystem;
@@ -151,6 +166,7 @@ function describe(disk: string, mounted: Mounted, runDir: RunDir, seen: readonly
     options: record.options,
     since: record.since,
     containers: seen.filter(({ mounts }) => mounts.some((mount) => mount.device === device)).length,
+    ...(notes.length > 0 ? { notes } : {}),
   };
 }
 

@@ -4,6 +4,7 @@ import type { LxcfsView, PropagationMode, UeventAccess } from '../contract/wants
 /** A policy that has been parsed and checked: all optional parts filled in, sizes in bytes, names resolved. */
 export interface Policy {
   readonly onViolation: 'deny' | 'warn';
+  readonly onConflict: 'deny' | 'keep';
   readonly lxcfs: { readonly views: readonly LxcfsView[] };
   readonly mediaClasses: readonly MediaClass[];
   readonly deviceClasses: readonly DeviceClass[];
@@ -64,6 +65,8 @@ export interface DeviceClass {
   readonly match: readonly DeviceMatch[];
   /** Left away from the names of nodes; undefined: as device-directory.ts finds it. */
   readonly directory?: string | undefined;
+  /** How many containers may have its devices at a time; undefined: any number. */
+  readonly maxContainers?: number | undefined;
   readonly access: 'r' | 'w' | 'rw';
   /** Permission bits of the node. */
   readonly mode: number;

@@ -193,6 +193,11 @@ const deviceClass = z
       }),
     ),
     directory,
+    maxContainers: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('How many containers have its devices at a time: those that started first. Default: any number.'),
     access: z.enum(['r', 'w', 'rw']).default('rw'),
     mode: mode
       .prefault('0666')
@@ -285,6 +290,12 @@ export const policySchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal('Policy'),
   onViolation: z.enum(['deny', 'warn']).default('deny').describe('deny: reject the pod. warn: admit it without.'),
+  onConflict: z
+    .enum(['deny', 'keep'])
+    .default('deny')
+    .describe(
+      "Of a mount of the pod's own where hotmount would put one. deny: reject the pod. keep: it stays, with a warning.",
+    ),
   lxcfs: z
     .strictObject({
       views: someOf(z.enum(LXCFS_VIEW_NAMES as [(typeof LXCFS_VIEW_NAMES)[number]]))

@@ -42,6 +42,7 @@ describe('health', () => {
       status: async () => {
         throw new Error('not asked for here');
       },
+      eject: async () => ({ disks: [] }),
     };
     const server = await startNodeServer({ work } as RunDir, 0, '127.0.0.1', answers);
     onCleanup(() => server.close());

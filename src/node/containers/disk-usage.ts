@@ -1,5 +1,6 @@
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { isUnreadableProcess } from '../../linux/errors.ts';
+import { type KernelClaim, kernelClaimsOn } from '../../linux/kernel-claims.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { findMounts, type NamespaceMounts, namespaceOf } from '../../linux/namespaces.ts';
 import { swapDevices } from '../../linux/swaps.ts';
@@ -8,7 +9,12 @@ import { swapDevices } from '../../linux/swaps.ts';
 export type DiskUse =
   | { readonly kind: 'mounted'; readonly device: string; readonly path: string; readonly pid?: number }
   | { readonly kind: 'swap'; readonly device: string }
-  | { readonly kind: 'holders'; readonly holders: readonly string[] };
+  | { readonly kind: 'holders'; readonly holders: readonly string[] }
+  | KernelClaim
+  /** Somebody holds it exclusively, and nothing says who. */
+  | { readonly kind: 'held' }
+  /** To open it, which would tell, does not end. */
+  | { readonly kind: 'hangs' };
 
 /**
  * What a disk that we have not mounted is used for on the node. Where one partition carries a file system of the node, swap, or
@@ -18,7 +24,7 @@ export type DiskUse =
 export function usageByNode(device: BlockDevice, except?: string): DiskUse | undefined {
   const family = familyOf(device);
   const holders = [device, ...family.filter(({ name }) => name === device.disk)].flatMap((member) => member.holders);
-  if (holders.length > 0) return { kind: 'holders', holders };
+  if (holders.length > 0) return { kind: 'holders', holders: [...new Set(holders)] };
 
   const swaps = swapDevices();
   const swap = family.find((member) => swaps.has(member.device));
@@ -32,7 +38,12 @@ export function usageByNode(device: BlockDevice, except?: string): DiskUse | und
       if (mount) return { kind: 'mounted', device: member.name, path: mount.mountPoint };
     }
   }
-  return undefined;
+  // Also of the mounts that do not count: a btrfs of ours is mounted once, by one of its members.
+  return kernelClaimsOn(family, tables.flatMap(tableOf)).find(
+    (claim) =>
+      claim.device === device.name ||
+      (claim.kind === 'loop' ? claim.device === device.disk : claim.mount === undefined || isElsewhere(claim.mount)),
+  );
 }
 
 /**

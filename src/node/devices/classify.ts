@@ -1,5 +1,6 @@
 import type { Device } from '../../linux/device.ts';
 import type { DeviceClass } from '../../policy/index.ts';
+import { OPEN_DEADLINE } from '../block/exclusive-opener.ts';
 import { isFixed } from '../block/match.ts';
 import type { DiskUse } from '../containers/disk-usage.ts';
 import { type Finding, finding, type NodeReason } from '../reasons.ts';
@@ -11,7 +12,7 @@ export interface DeviceFacts {
   readonly bootSequence: number;
   readonly properties: ReadonlyMap<string, string>;
   /** Asked for only where it matters. */
-  readonly use: () => DiskUse | 'unclear' | undefined;
+  readonly use: () => DiskUse | 'unclear' | 'asking' | undefined;
 }
 
 /** `rejected`: no class takes it, and `finding` says why where one nearly did. */
@@ -38,8 +39,17 @@ export function classify(device: Device, { classes, bootSequence, properties, us
 const reject = (found: Finding): Classification => ({ kind: 'rejected', finding: found });
 
 /** Somebody else uses the device, or may: this process gets no event when that ends. */
-const WITHOUT_EVENT: readonly NodeReason[] = ['in_use_by_container', 'unclear_whether_in_use'];
-const USES: readonly NodeReason[] = ['in_use_by_node', 'in_use_as_swap', 'built_on', ...WITHOUT_EVENT];
+const WITHOUT_EVENT: readonly NodeReason[] = [
+  'in_use_by_container',
+  'in_use_as_swap',
+  'built_on',
+  'in_use_by_btrfs',
+  'in_use_by_loop_device',
+  'in_use_exclusively',
+  'unclear_whether_in_use',
+  'device_hangs',
+];
+const USES: readonly NodeReason[] = ['in_use_by_node', 'being_asked', ...WITHOUT_EVENT];
 
 /** Whether it ends without an event. */
 export const endsWithoutEvent = ({ reason }: Pick<Finding, 'reason'>): boolean => WITHOUT_EVENT.includes(reason);
@@ -49,10 +59,15 @@ export const dependsOnUse = (classification: Classification): boolean =>
   classification.kind === 'matched' ||
   (classification.finding !== undefined && USES.includes(classification.finding.reason));
 
-function inUse(use: DiskUse | 'unclear'): Finding {
+function inUse(use: DiskUse | 'unclear' | 'asking'): Finding {
+  if (use === 'asking') return finding('being_asked', {});
   if (use === 'unclear') return finding('unclear_whether_in_use', {});
   if (use.kind === 'swap') return finding('in_use_as_swap', { device: use.device });
   if (use.kind === 'holders') return finding('built_on', { holders: use.holders.join(', ') });
+  if (use.kind === 'btrfs') return finding('in_use_by_btrfs', { device: use.device, uuid: use.uuid });
+  if (use.kind === 'loop') return finding('in_use_by_loop_device', { device: use.device, loop: use.loop });
+  if (use.kind === 'held') return finding('in_use_exclusively', {});
+  if (use.kind === 'hangs') return finding('device_hangs', { command: 'open', seconds: String(OPEN_DEADLINE / 1000) });
   const { device, path, pid } = use;
   if (pid === undefined) return finding('in_use_by_node', { device, path });
   return finding('in_use_by_container', { device, path, pid: String(pid) });

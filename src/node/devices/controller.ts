@@ -1,10 +1,12 @@
 import { statSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import type { BlockDevice } from '../../linux/block.ts';
 import type { DeviceKey } from '../../linux/device.ts';
 import type { DeviceGrants } from '../../linux/device-cgroup/index.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { DeviceClass } from '../../policy/index.ts';
 import type { DiskClaims } from '../block/disk-claims.ts';
+import type { ExclusiveOpener } from '../block/exclusive-opener.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import { Retry } from '../reconcile/retry.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
@@ -16,6 +18,7 @@ import { ContainerWatch } from './container-watch.ts';
 import { Containers } from './containers.ts';
 import { type Desired, type DesiredNode, desire, NOTHING_DESIRED } from './desired.ts';
 import { desireGrants } from './desired-grants.ts';
+import { DiskExclusivity } from './exclusivity.ts';
 import { Inventory, type RejectedDevice } from './inventory.ts';
 import { asksUdev } from './match.ts';
 import { removeEntry } from './nodes.ts';
@@ -27,6 +30,7 @@ export interface DeviceControllerOptions {
   readonly bootSequence: number;
   readonly classes: readonly DeviceClass[];
   readonly grants: DeviceGrants;
+  readonly opener: ExclusiveOpener;
   readonly log: Logger;
   readonly claims: DiskClaims;
   /** Seconds from the event until containers could open the device. */
@@ -86,7 +90,9 @@ export class DeviceController {
     this.#udev = new Udev(log, (key) => this.enqueue(key));
     const udev = (key: DeviceKey) => this.#udev.record(key);
     const isGiven = (identity: string) => this.#given.has(identity);
-    this.#inventory = new Inventory({ runDir: runDir.path, bootSequence, udev, isGiven, claims }, classes);
+    const exclusivity = new DiskExclusivity(options.opener, ({ device }) => this.enqueue(`b${device}` as DeviceKey));
+    const exclusive = (block: BlockDevice) => exclusivity.of(block);
+    this.#inventory = new Inventory({ runDir: runDir.path, bootSequence, udev, isGiven, exclusive, claims }, classes);
     claims.claimBy((disk) => this.#inventory.claimOn(disk));
     this.#applier = new Applier(options);
     this.#containers = new Containers(runDir.device);

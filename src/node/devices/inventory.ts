@@ -18,6 +18,8 @@ export interface InventoryOptions {
   /** Whether the device of this identity has a node already: then containers may have it, and may well have mounted it. */
   readonly isGiven: (identity: string) => boolean;
   readonly claims: DiskClaims;
+  /** Who holds a disk exclusively, or a part of it; asked before it is given to anybody. */
+  readonly exclusive: (block: BlockDevice) => DiskUse | 'asking' | 'unclear' | undefined;
 }
 
 /** A device that is in no class, or has no node, and why. */
@@ -99,15 +101,19 @@ export class Inventory {
     return classify(device, { classes: this.classes, bootSequence: this.#options.bootSequence, properties, use });
   }
 
-  #useOf({ block, identity }: Device): DiskUse | 'unclear' | undefined {
+  #useOf({ block, identity }: Device): DiskUse | 'unclear' | 'asking' | undefined {
     if (!block) return undefined;
     const { runDir, isGiven, claims } = this.#options;
     const byNode = usageByNode(block);
     if (byNode?.kind === 'mounted' && byNode.path.startsWith(`${runDir}/`)) claims.requestRelease(byNode.device);
-    if (byNode) return byNode;
+    if (byNode && !mayBeOfContainer(byNode)) return byNode;
     // Searching all other namespaces takes time: it is done before a device is given to anybody, and not each time after.
     if (isGiven(identity)) return undefined;
     const { use, complete } = usageOfFamilyInContainers(block);
-    return use ?? (complete ? undefined : 'unclear');
+    return use ?? byNode ?? (complete ? this.#options.exclusive(block) : 'unclear');
   }
 }
+
+/** The node itself has not mounted that btrfs, and loop devices have no owner: it may be the work of those who were given the device. */
+const mayBeOfContainer = (use: DiskUse): boolean =>
+  (use.kind === 'btrfs' && use.mount === undefined) || use.kind === 'loop';

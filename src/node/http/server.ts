@@ -11,7 +11,7 @@ import { errorCode } from '../../linux/errors.ts';
  */
 const NO_CONNECTION_CHECKS = 2 ** 31 - 1;
 
-export type Page = (response: ServerResponse) => void | Promise<void>;
+export type Page = (response: ServerResponse, query: URLSearchParams) => void | Promise<void>;
 
 /** By method and path: `GET /healthz`. */
 export type Pages = Readonly<Record<string, Page>>;
@@ -28,10 +28,11 @@ export function servePages(pages: Pages, limits?: ConnectionLimits): Server {
   const server = createServer(
     { connectionsCheckingInterval: NO_CONNECTION_CHECKS, requestTimeout: 0, keepAliveTimeout: 1 },
     async (request, response) => {
-      const key = `${request.method} ${request.url?.split('?', 1)[0]}`;
+      const [path, query = ''] = request.url?.split('?', 2) ?? [];
+      const key = `${request.method} ${path}`;
       const page = Object.hasOwn(pages, key) ? pages[key] : undefined;
       try {
-        if (page) await page(response);
+        if (page) await page(response, new URLSearchParams(query));
         else sendText(response, 404, 'not found');
       } catch (error) {
         sendText(response, 500, (error as Error).message);

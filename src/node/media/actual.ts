@@ -3,6 +3,7 @@ import type { FileSystem } from '../../linux/blkid.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
+import type { Owner } from '../../policy/index.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 
 /**
@@ -17,6 +18,8 @@ export interface MountRecord {
   readonly sequence: number;
   readonly fileSystem: FileSystem;
   readonly options: readonly string[];
+  /** To whom the files of the disk's root are shown to belong. */
+  readonly owner?: Owner | undefined;
   /** ISO 8601. */
   readonly since: string;
 }

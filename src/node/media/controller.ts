@@ -5,29 +5,42 @@ import { readMountinfo } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import type { DiskClaims } from '../block/disk-claims.ts';
+import type { ExclusiveOpener, Exclusivity } from '../block/exclusive-opener.ts';
+import { PartitionTypes } from '../block/partition-types.ts';
 import { Prober } from '../block/prober.ts';
 import { ContainerUsage, type DiskUse, usageByNode } from '../containers/disk-usage.ts';
+import { describeHolder } from '../containers/identity.ts';
 import { finding } from '../reasons.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
-import { type Mounted, readMounted } from './actual.ts';
+import { type Mounted, mediaDirectory, readMounted } from './actual.ts';
 import { CrashLog } from './crashes.ts';
 import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
+import { EjectRequests } from './eject-requests.ts';
+import { Ejections } from './ejections.ts';
 import { ANSWER_DEADLINE, type Answer, askServer, isServed } from './fuse.ts';
 import { type Attempt, makeTwin } from './mount.ts';
 import { Mounter } from './mounter.ts';
+import { isBroken, MEDIA_NOTES, type MediaNote, notesOn } from './notes.ts';
 import { isGone, isSameMedium, plan, type Step } from './plan.ts';
 import { type MediaState, MediaStates } from './state.ts';
-import { Unmounter, type UnmountReport } from './unmounter.ts';
+import type { UnmountReport } from './unmount-reports.ts';
+import { Unmounter } from './unmounter.ts';
 
 export interface MediaControllerOptions {
   readonly runDir: RunDir;
   readonly bootSequence: number;
   readonly classes: readonly MediaClass[];
   readonly log: Logger;
+  readonly opener: ExclusiveOpener;
   readonly claims: DiskClaims;
   /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
   readonly onMounted?: (className: string, seconds: number) => void;
+}
+
+/** What came of asking for a disk's ejection: of each of its file systems, and why it is not safe to pull, where it is not. */
+export interface Ejection {
+  readonly disks: readonly { readonly disk: string; readonly problem?: string }[];
 }
 
 /** What a probe has found out about a disk. */
@@ -55,7 +68,11 @@ export class MediaController {
   readonly #mounter: Mounter;
   readonly #unmounter: Unmounter;
   readonly #crashes = new CrashLog();
+  readonly #toldBroken = new Set<string>();
+  readonly #ejections: Ejections;
+  readonly #ejectRequests: EjectRequests;
   readonly #prober = new Prober();
+  readonly #partitionTypes = new PartitionTypes();
   readonly #containerUse = new ContainerUsage();
 
   constructor(options: MediaControllerOptions) {
@@ -63,8 +80,10 @@ export class MediaController {
     this.#classes = options.classes;
     this.#states = new MediaStates(options.log, (name) => this.enqueue(name));
     this.#mounter = new Mounter(options);
-    this.#unmounter = new Unmounter(options);
+    this.#unmounter = new Unmounter({ ...options, onReleased: (name) => this.enqueue(name) });
     options.claims.releaseBy((name) => this.enqueue(name));
+    this.#ejections = new Ejections(options.runDir);
+    this.#ejectRequests = new EjectRequests(options.log, (name) => this.#ejectPart(name));
     this.#prepare();
     this.#removeStrays(readMounted(options.runDir));
   }
@@ -103,6 +122,7 @@ export class MediaController {
 
   /** Some mount has come or gone: enqueues the disks whose state may have changed by that. */
   mountsChanged(): void {
+    this.readNotes();
     const mounts = readMountinfo();
     const present = new Set(mounts.map(({ id }) => id));
     const expected = new Map<string, number>();
@@ -117,11 +137,64 @@ export class MediaController {
         const intact = [...main, ...twin].every(({ id }) => present.has(id));
         const isAsBefore = intact && expected.get(name) === main.length + twin.length;
         // No table and no event tells that a FUSE program has died: it is asked at every opportunity.
-        if (!isAsBefore || isServed(state.mounted)) this.enqueue(name);
-      } else if (state.reason === 'mounted_elsewhere') this.enqueue(name);
+        if (!isAsBefore || isServed(state.mounted) || readBlockDevice(name)?.isSevered) this.enqueue(name);
+      }
       expected.delete(name);
     }
-    for (const name of expected.keys()) this.enqueue(name);
+    for (const name of [...expected.keys(), ...this.#states.inUse]) this.enqueue(name);
+  }
+
+  /** What is to be known of the mounted disks, as it is now. No event tells that a file system has turned read-only: it is logged when it is seen. */
+  readNotes(): ReadonlyMap<string, readonly MediaNote[]> {
+    const mounts = new Map(readMountinfo().map((mount) => [mount.id, mount]));
+    const notes = new Map<string, readonly MediaNote[]>();
+    for (const [name, state] of this.states) {
+      if (state.kind !== 'mounted') continue;
+      const { record, main } = state.mounted;
+      const now = mounts.get(main[0]?.id ?? -1);
+      notes.set(name, notesOn(record, now));
+      if (!now || !isBroken(record, now)) this.#toldBroken.delete(name);
+      else if (!this.#toldBroken.has(name)) {
+        this.#toldBroken.add(name);
+        this.#options.log.error({ disk: name, reason: 'turned_read_only' }, MEDIA_NOTES.turned_read_only);
+      }
+    }
+    return notes;
+  }
+
+  /** Unmounts a disk, with its partitions, or one of those, and leaves it alone until it is plugged in anew. @throws where there is no such disk */
+  async eject(name: string): Promise<Ejection> {
+    const device = readBlockDevice(name);
+    if (!device) throw new Error(`there is no disk ${name}: see hotmount status`);
+    const parts = device.partitions.flatMap((partition) => readBlockDevice(partition) ?? []);
+    this.#ejections.add([device, ...parts]);
+    const disks = parts.length > 0 ? parts : [device];
+    for (const { name: each } of [device, ...parts]) this.enqueue(each);
+    await Promise.all(disks.map((part) => this.#jobs.settled(part.name)));
+    return { disks: disks.map((part) => ({ disk: part.name, ...this.#problemOf(part.name) })) };
+  }
+
+  close(): void {
+    this.#ejectRequests.close();
+  }
+
+  /** As a pod asks for it, which has that file system alone. */
+  #ejectPart(name: string): void {
+    const device = readBlockDevice(name);
+    if (!device) return;
+    this.#ejections.add([device]);
+    this.enqueue(name);
+  }
+
+  /** Why a disk that has been ejected cannot be pulled yet. */
+  #problemOf(name: string): { readonly problem?: string } {
+    const state = this.states.get(name);
+    if (state?.kind === 'mounted') return { problem: 'it is still mounted' };
+    if (state?.kind === 'failed') return { problem: state.message };
+    const [holder] = this.unmounts.find((report) => report.name === name)?.holders ?? [];
+    return holder
+      ? { problem: `it is unmounted, and ${describeHolder(holder)}: what that writes now may be lost` }
+      : {};
   }
 
   /** Resolves when there is nothing more to do for now. */
@@ -160,7 +233,7 @@ export class MediaController {
     } finally {
       this.working.delete(name);
       if (this.working.size === 0) this.#prepare();
-      this.#states.end();
+      this.#states.end(name);
     }
   }
 
@@ -171,6 +244,8 @@ export class MediaController {
   /** Starts child processes ahead of the next disk. */
   #prepare(): void {
     this.#prober.prepare();
+    this.#options.opener.prepare();
+    this.#partitionTypes.prepare();
     this.#mounter.prepare();
   }
 
@@ -194,13 +269,14 @@ export class MediaController {
   }
 
   #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
-    const { runDir, bootSequence, claims } = this.#options;
+    const { bootSequence, claims } = this.#options;
     const mounted = this.#mountsOf(name);
     const rawClass = device && (() => claims.claimOn(device));
     // Crashes on the last medium say nothing about the next.
+    this.#ejections.forget(name, device);
     if (!device || device.size === 0) this.#crashes.forget(name);
     // Who uses the disk on the node is asked before it is probed; who does in a container, by the probe.
-    const use = device && (() => (known ? known.use : usageByNode(device, runDir.path)));
+    const use = device && (() => (known ? this.#usageSinceProbe(known) : this.#usageByNode(device)));
     return plan(device, mounted, known?.probe, {
       classes: this.#classes,
       bootSequence,
@@ -208,14 +284,43 @@ export class MediaController {
       rawClass,
       serverDied,
       crashes: this.#crashes.of(name),
+      isEjected: device !== undefined && this.#ejections.has(device),
     });
+  }
+
+  /** A btrfs that the node has not mounted, some container has, or did: the probe finds out. */
+  #usageByNode(device: BlockDevice): DiskUse | undefined {
+    const use = usageByNode(device, this.#options.runDir.path);
+    return use?.kind === 'btrfs' && !use.mount ? undefined : use;
+  }
+
+  /** Another member of the same btrfs may have been mounted since. */
+  #usageSinceProbe({ device, probe, use }: Known): DiskUse | undefined {
+    if (use || probe.outcome !== 'found' || probe.fileSystem.type !== 'btrfs') return use;
+    return this.#usageByNode(device);
   }
 
   /** Reads what is on it, and meanwhile finds out whether some container has it. */
   async #probe(device: BlockDevice): Promise<Known> {
-    const [probe, use] = await Promise.all([this.#prober.probe(device), this.#containerUse.of(device)]);
+    const [found, partType, byContainer, exclusivity] = await Promise.all([
+      this.#prober.probe(device),
+      this.#partitionTypes.of(device),
+      this.#containerUse.of(device),
+      this.#options.opener.ask(device),
+    ]);
+    const probe: Probe =
+      found.outcome === 'found' && partType !== undefined
+        ? { ...found, fileSystem: { ...found.fileSystem, partType } }
+        : found;
+    if (probe.outcome === 'found') this.#mounter.learn(device, probe.fileSystem);
     if (probe.outcome === 'hung') this.#awaitStuck(device.name, 'probe', probe.stuck);
-    return { device, probe, use };
+    // What is left of our own mount, which somebody keeps by an open file, is that medium's file system, and mounted again as it is.
+    const isFree = exclusivity === 'free' || this.#unmounter.isSameMedium(device);
+    return { device, probe, use: byContainer ?? (isFree ? undefined : this.#claimOr(device, exclusivity)) };
+  }
+
+  #claimOr(device: BlockDevice, kind: Exclude<Exclusivity, 'free'>): DiskUse {
+    return usageByNode(device, this.#options.runDir.path) ?? { kind };
   }
 
   /** Whether planning goes on: false where the step failed. */
@@ -250,6 +355,13 @@ export class MediaController {
     const left = outcome ? undefined : await this.#unmounter.detachAgain(name);
     if (left) this.#states.fail(name, left);
     else this.#states.rest(name, outcome);
+    this.#ejectRequests.follow(name, outcome && 'record' in outcome ? this.#writablePath(outcome) : undefined);
+  }
+
+  /** A FUSE program that hangs would have whoever looks at its mount wait. */
+  #writablePath({ className, directory, record, main }: Mounted): string | undefined {
+    if (record.options.includes('ro') || isServed({ main })) return undefined;
+    return `${this.#options.runDir.path}/${mediaDirectory('media', className, directory)}`;
   }
 
   /** While a child hangs, nothing is done for the disk. One that only asked a FUSE program blocks nothing once the disk is gone. */

@@ -1,6 +1,8 @@
 import { type FileSystem, PROBE_DEADLINE, type Probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
-import { type MediaClass, mountOptions } from '../../policy/index.ts';
+import { SYSTEM_PARTITIONS } from '../../linux/partition-table.ts';
+import { hasOwners, type MediaClass, mountOptions, type Owner } from '../../policy/index.ts';
+import { OPEN_DEADLINE } from '../block/exclusive-opener.ts';
 import { isFixed } from '../block/match.ts';
 import type { DiskUse } from '../containers/disk-usage.ts';
 import { type Finding, finding } from '../reasons.ts';
@@ -14,6 +16,8 @@ export interface DesiredMount {
   /** All options of mount(8). */
   readonly options: readonly string[];
   readonly nameBy: MediaClass['mount']['nameBy'];
+  /** To whom the files of the disk's root are shown to belong, by an idmapped mount. */
+  readonly owner?: Owner | undefined;
 }
 
 /** What should be done with a disk. */
@@ -31,6 +35,8 @@ export interface MediaFacts {
   readonly use?: (() => DiskUse | undefined) | undefined;
   /** The device class that gives it, or the disk that it is a part of, to containers as a raw device. Asked for where it matters. */
   readonly rawClass?: (() => string | undefined) | undefined;
+  /** Somebody has asked for it to be unmounted, and left alone. */
+  readonly isEjected?: boolean;
   /** The FUSE program that it is mounted by has died. */
   readonly serverDied?: boolean;
   /** FUSE programs of it have died again and again: it is not mounted yet. */
@@ -42,12 +48,19 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   const { classes, bootSequence, crashes } = facts;
   const fixed = isFixed(device, bootSequence);
   if (device.size === 0) return leave(finding('no_medium', {}));
+  if (device.isSevered) return leave(finding('severed', { slaves: device.slaves.join(', ') }));
+  if (facts.isEjected) return leave(finding('ejected', {}));
   if (device.partitions.length > 0) {
     return leave(finding('has_partitions', { partitions: device.partitions.join(', ') }));
   }
   const fileSystem = probe?.outcome === 'found' ? probe.fileSystem : undefined;
   const mediaClass = classOf(classes, device, fileSystem, fixed);
   if (!mediaClass) {
+    const ifAsked = classOf(classes, device, fileSystem, fixed, true);
+    const partition = SYSTEM_PARTITIONS[fileSystem?.partType ?? ''];
+    if (ifAsked && partition) {
+      return leave(finding('system_partition', { partition, type: fileSystem?.partType ?? '', class: ifAsked.name }));
+    }
     const ifMovable = fixed ? classOf(classes, device, fileSystem, false) : undefined;
     return leave(ifMovable ? finding('fixed_disk', { class: ifMovable.name }) : finding('no_class', {}));
   }
@@ -63,20 +76,34 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   if (!probe) return { kind: 'probe' };
   if (!fileSystem) return leave(unreadable(probe));
   if (fileSystem.usage !== 'filesystem') return leave(finding('not_a_file_system', { type: fileSystem.type }));
-  const options = optionsFor(fileSystem.type, mediaClass, device.readOnly);
+  const readOnly = mediaClass.mount.readOnly || device.readOnly;
+  const owner = mediaClass.mount.owner ?? (device.removable && !readOnly ? DEFAULT_OWNER : undefined);
+  const options = optionsFor(fileSystem.type, { ...mediaClass.mount, owner, readOnly });
   if (!options) return leave(finding('file_system_unknown', { type: fileSystem.type }));
   return {
     kind: 'mount',
-    desired: { className: mediaClass.name, fileSystem, options, nameBy: mediaClass.mount.nameBy },
+    desired: {
+      className: mediaClass.name,
+      fileSystem,
+      options,
+      nameBy: mediaClass.mount.nameBy,
+      ...(owner && owner.uid + owner.gid > 0 && hasOwners(fileSystem.type) ? { owner } : {}),
+    },
   };
 }
 
 const leave = (found: Finding): DesiredState => ({ kind: 'leave', finding: found });
 
+/**
+ * What most images run as that do not run as root. A stick's root directory belongs to root, mostly, so that nobody else could write to it,
+ * and whoever has it in a pod cannot change that; root in a pod may do so all the same.
+ */
+const DEFAULT_OWNER = { uid: 1000, gid: 1000 };
+
 /** Undefined for a file system that hotmount has no options for. */
-function optionsFor(type: string, { mount }: MediaClass, writeProtected: boolean): string[] | undefined {
+function optionsFor(type: string, mount: MediaClass['mount']): string[] | undefined {
   try {
-    return mountOptions(type, { ...mount, readOnly: mount.readOnly || writeProtected });
+    return mountOptions(type, mount);
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
@@ -86,6 +113,10 @@ function optionsFor(type: string, { mount }: MediaClass, writeProtected: boolean
 function inUse(use: DiskUse): Finding {
   if (use.kind === 'swap') return finding('swap', { device: use.device });
   if (use.kind === 'holders') return finding('has_holders', { holders: use.holders.join(', ') });
+  if (use.kind === 'btrfs') return finding('btrfs_member', { device: use.device, uuid: use.uuid });
+  if (use.kind === 'loop') return finding('backs_loop_device', { device: use.device, loop: use.loop });
+  if (use.kind === 'held') return finding('held_exclusively', {});
+  if (use.kind === 'hangs') return finding('device_hangs', { command: 'open', seconds: String(OPEN_DEADLINE / 1000) });
   const where = use.pid === undefined ? '' : ` in the mount namespace of process ${use.pid}`;
   return finding('mounted_elsewhere', { device: use.device, path: use.path, where });
 }

@@ -5,7 +5,7 @@ import type { Mounted } from './actual.ts';
 export const ANSWER_DEADLINE = 5000;
 
 /** Whether a FUSE program serves it, and not the kernel. */
-export const isServed = ({ main }: Mounted): boolean => main[0]?.fsType.startsWith('fuse') === true;
+export const isServed = ({ main }: Pick<Mounted, 'main'>): boolean => main[0]?.fsType.startsWith('fuse') === true;
 
 /** `hangs`: it did not answer in time, and may yet. `stuck`: the child that asked hangs in the kernel. */
 export interface Answer {

@@ -1,27 +1,43 @@
 import type { FileSystem } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
+import { SYSTEM_PARTITIONS } from '../../linux/partition-table.ts';
 import type { MediaClass, MediaMatch } from '../../policy/index.ts';
 import { is, isDisk, isHardware } from '../block/match.ts';
 
 /**
  * The first class that takes the disk. Without `fileSystem`, the first one that could: what is on a disk is probed only where some
  * class might take it.
+ * @param systemPartitions whether a class takes partitions for firmware, boot loaders and rescue although it does not ask for them
  */
 export function classOf(
   classes: readonly MediaClass[],
   device: BlockDevice,
   fileSystem: FileSystem | undefined,
   fixed: boolean,
+  systemPartitions = false,
 ): MediaClass | undefined {
   return classes.find(({ match }) =>
-    match.some((entry) => isDisk(entry, device, fixed) && matches(entry, device, fileSystem)),
+    match.some((entry) => isDisk(entry, device, fixed) && matches(entry, device, fileSystem, systemPartitions)),
   );
 }
 
-function matches(entry: MediaMatch, device: BlockDevice, fileSystem: FileSystem | undefined): boolean {
+function matches(
+  entry: MediaMatch,
+  device: BlockDevice,
+  fileSystem: FileSystem | undefined,
+  systemPartitions: boolean,
+): boolean {
   return (
     isHardware(entry, device) &&
     (fileSystem === undefined ||
-      (is(entry.fsType, fileSystem.type) && is(entry.label, fileSystem.label) && is(entry.uuid, fileSystem.uuid)))
+      (is(entry.fsType, fileSystem.type) &&
+        is(entry.label, fileSystem.label) &&
+        is(entry.uuid, fileSystem.uuid) &&
+        isPartition(entry, fileSystem, systemPartitions)))
   );
 }
+
+const isPartition = ({ partType: globs }: MediaMatch, { partType }: FileSystem, systemPartitions: boolean): boolean =>
+  globs === undefined
+    ? systemPartitions || partType === undefined || !Object.hasOwn(SYSTEM_PARTITIONS, partType)
+    : is(globs, partType ?? '');

@@ -4,14 +4,25 @@ import { type ChildResult, runChild } from '../../linux/child.ts';
 import { O_NOFOLLOW, O_PATH } from '../../linux/constants.ts';
 import { deviceNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
-import { attachMount, cloneMount, makeNode, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
+import { KernelLog, linesAbout } from '../../linux/kernel-log.ts';
+import {
+  attachMount,
+  cloneMount,
+  type DetachedMount,
+  detachMount,
+  makeNode,
+  openBeneath,
+  setMountAttributes,
+} from '../../linux/mounts.ts';
 import type { SpareChild } from '../../linux/spare-child.ts';
+import { type Owner, ownerNamespace } from '../../linux/user-namespace.ts';
 import { nameCandidates } from '../block/names.ts';
 import { type Finding, finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
 import type { DesiredMount } from './desired.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
+import { explainFailure } from './mount-failure.ts';
 
 /** ms. Replaying the journal of a large disk takes time; other disks do not wait for it. */
 const MOUNT_DEADLINE = 90_000;
@@ -26,6 +37,8 @@ export interface MountTools {
   readonly runDir: RunDir;
   /** What mount(8) runs in. */
   readonly mount: SpareChild;
+  /** Other disks of the same file system, as paths. */
+  readonly peers: readonly string[];
 }
 const DONE: Attempt = { finding: undefined };
 
@@ -51,7 +64,7 @@ export async function mountDisk(
     directory = await chooseName(runDir, device, desired, reserve);
     const { name, device: number, diskSequence: sequence } = device;
     const since = new Date().toISOString();
-    const record = { name, device: number, sequence, fileSystem, options, since };
+    const record = { name, device: number, sequence, fileSystem, options, owner: desired.owner, since };
     target = await makeTarget(runDir, 'media', className, record);
   } catch (error) {
     return failed(error);
@@ -59,12 +72,39 @@ export async function mountDisk(
   try {
     const attempt = await runMount(tools, device, desired, target);
     if (attempt.finding) await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
-    else renameDirectory(runDir, 'media', className, hidden, directory);
+    else {
+      if (desired.owner) await showOwner(runDir, mediaDirectory('media', className, hidden), desired.owner, target);
+      renameDirectory(runDir, 'media', className, hidden, directory);
+    }
     return { ...attempt, directory };
   } catch (error) {
     return failed(error);
   } finally {
     closeSync(target);
+  }
+}
+
+/**
+ * Puts an idmapped mount of the file system in place of the one that mount(8) has made. Where the file system or the node cannot, the disk
+ * stays mounted as it is, and the status says so.
+ */
+async function showOwner(runDir: RunDir, path: string, owner: Owner, target: number): Promise<void> {
+  const mountPoint = `${runDir.path}/${path}`;
+  let mapped: DetachedMount | undefined;
+  try {
+    const idmap = await ownerNamespace(owner);
+    mapped = cloneMount(mountPoint);
+    setMountAttributes(mapped, { idmap, propagation: 'private' });
+  } catch {
+    if (mapped !== undefined) closeSync(mapped);
+    return;
+  }
+  try {
+    // The file system itself stays: the other mount has it.
+    detachMount(mountPoint);
+    attachMount(mapped, target);
+  } finally {
+    closeSync(mapped);
   }
 }
 
@@ -130,7 +170,7 @@ const DRIVERS: Readonly<Record<string, { kernel: string; fuse: readonly string[]
 };
 
 async function runMount(
-  { runDir, mount }: MountTools,
+  { runDir, mount, peers }: MountTools,
   device: BlockDevice,
   desired: DesiredMount,
   target: number,
@@ -140,21 +180,23 @@ async function runMount(
   const path = devicePath(device);
   // In a container /dev may lack what was plugged in since; then the node is again our own.
   const node = deviceNumber(path) === device.device ? undefined : openOwnNode(runDir, device, 0);
+  const log = new KernelLog();
+  const outcome = (result: ChildResult): Attempt => attempt(result, type, () => linesAbout(device.name, log.read()));
   try {
     // These paths lead straight to the open descriptors, without another lookup, while this process lives.
     const opened = (fd: number): string => `/proc/${readlinkSync('/proc/self')}/fd/${fd}`;
-    const options = desired.options.join();
+    const options = [...desired.options, ...peers.map((path) => `device=${path}`)].join();
     const words = [node === undefined ? path : opened(node), opened(target)];
     const args = ['-n', '-c', '-i', '-t', drivers?.kernel ?? type, '-o', options, ...words];
     const result = await mount.run('mount', args, MOUNT_DEADLINE);
-    if (!/unknown filesystem type/.test(result.stderr)) return attempt(result);
+    if (!/unknown filesystem type/.test(result.stderr)) return outcome(result);
     for (const helper of drivers?.fuse ?? []) {
       try {
         // These look the target up by its name: the working directory cannot be another.
         const source = node === undefined ? path : '/proc/self/fd/3';
         const descriptors = node === undefined ? [] : [node];
         const cwd = opened(target);
-        return attempt(
+        return outcome(
           await runChild(helper, ['-o', options, source, '.'], { deadline: MOUNT_DEADLINE, cwd, descriptors }),
         );
       } catch (error) {
@@ -167,21 +209,25 @@ async function runMount(
     return { finding: finding('mount_failed', { detail: (error as Error).message }) };
   } finally {
     if (node !== undefined) closeSync(node);
+    log.close();
   }
 }
 
-function attempt({ command, code, stderr, timedOut, stuck }: ChildResult): Attempt {
+/** @param said what the kernel has said about the disk meanwhile */
+function attempt(
+  { command, code, stderr, timedOut, stuck }: ChildResult,
+  type: string,
+  said: () => readonly string[],
+): Attempt {
   if (timedOut) {
     return { finding: finding('device_hangs', { command, seconds: String(MOUNT_DEADLINE / 1000) }), stuck };
   }
   if (code === 0) return DONE;
-  // mount(8) ends with advice ("dmesg(1) may have more information"); the first line is what happened.
-  const [line = ''] = stderr.trim().split('\n');
-  return { finding: finding('mount_failed', { detail: line || `${command} ended with code ${code}` }) };
+  return { finding: finding('mount_failed', { detail: explainFailure(command, code, stderr, type, said()) }) };
 }
 
 /** sysfs cannot have a slash in a name, and shows `!` in its place. */
-const devicePath = ({ name }: BlockDevice): string => `/dev/${name.replaceAll('!', '/')}`;
+export const devicePath = ({ name }: BlockDevice): string => `/dev/${name.replaceAll('!', '/')}`;
 
 let nodes = 0;
 

@@ -1,10 +1,13 @@
-import type { BlockDevice } from '../../linux/block.ts';
+import type { FileSystem } from '../../linux/blkid.ts';
+import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
+import { deviceNumber } from '../../linux/device-number.ts';
 import { SpareChild } from '../../linux/spare-child.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { readMounted } from './actual.ts';
 import type { DesiredMount } from './desired.ts';
-import { type Attempt, mountDisk } from './mount.ts';
+import { type Attempt, devicePath, mountDisk } from './mount.ts';
+import { isSameMedium } from './plan.ts';
 
 export interface MounterOptions {
   readonly runDir: RunDir;
@@ -19,9 +22,30 @@ export class Mounter {
   /** Names of disks that are being mounted, `class/name`. */
   readonly #reserved = new Set<string>();
   readonly #mount = new SpareChild();
+  /** Mounts of btrfs that are on their way, by UUID: one on several disks is to be mounted by one of them. */
+  readonly #btrfs = new Map<string, Promise<unknown>>();
 
   constructor(options: MounterOptions) {
     this.#options = options;
+  }
+
+  /** Which btrfs a disk belongs to: one on several disks can only be mounted by naming the others to the kernel, where no udevd has. */
+  readonly #members = new Map<string, { readonly device: BlockDevice; readonly uuid: string }>();
+
+  /** What has been found on a disk. */
+  learn(device: BlockDevice, { type, uuid }: FileSystem): void {
+    if (type === 'btrfs') this.#members.set(device.name, { device, uuid });
+    else this.#members.delete(device.name);
+  }
+
+  /** The other disks that belong to the same btrfs, as paths. */
+  #peersOf(name: string, { type, uuid }: FileSystem): string[] {
+    if (type !== 'btrfs') return [];
+    return [...this.#members.values()].flatMap((member) => {
+      const { device } = member;
+      const isPeer = member.uuid === uuid && device.name !== name && isSameMedium(device, readBlockDevice(device.name));
+      return isPeer && deviceNumber(devicePath(device)) === device.device ? devicePath(device) : [];
+    });
   }
 
   /** Starts a child ahead of the next disk. To be called when nothing more urgent is waiting. */
@@ -29,8 +53,32 @@ export class Mounter {
     this.#mount.prepare();
   }
 
-  /** @param at when it was asked for, in ms since the epoch */
+  /**
+   * Where another disk of the same btrfs is just being mounted, waits for that and does nothing: whether it is still to be mounted is then
+   * another question.
+   * @param at when it was asked for, in ms since the epoch
+   */
   async mount(device: BlockDevice, desired: DesiredMount, at: number): Promise<Attempt> {
+    const { type, uuid } = desired.fileSystem;
+    if (type !== 'btrfs') return this.#mountNow(device, desired, at);
+    const other = this.#btrfs.get(uuid);
+    if (other) {
+      await other;
+      return { finding: undefined };
+    }
+    const turn = this.#mountNow(device, desired, at);
+    this.#btrfs.set(
+      uuid,
+      turn.catch(() => {}),
+    );
+    try {
+      return await turn;
+    } finally {
+      this.#btrfs.delete(uuid);
+    }
+  }
+
+  async #mountNow(device: BlockDevice, desired: DesiredMount, at: number): Promise<Attempt> {
     const { runDir, log, onMounted } = this.#options;
     const { className, fileSystem } = desired;
     const inUse = new Set(readMounted(runDir).map((mounted) => `${mounted.className}/${mounted.directory}`));
@@ -44,7 +92,12 @@ export class Mounter {
       return true;
     };
     try {
-      const attempt = await mountDisk({ runDir, mount: this.#mount }, device, desired, reserve);
+      const attempt = await mountDisk(
+        { runDir, mount: this.#mount, peers: this.#peersOf(device.name, fileSystem) },
+        device,
+        desired,
+        reserve,
+      );
       if (attempt.finding) return attempt;
       const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
       onMounted?.(className, seconds);

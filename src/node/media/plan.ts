@@ -45,9 +45,13 @@ export function plan(
   return { do: 'nothing', outcome: first };
 }
 
-/** Whether the medium that was mounted is no longer there: the disk has gone, has none, or has another. */
+/** Whether the medium that was mounted is no longer there: the disk, or one that it is built on, has gone, has none, or has another. */
 export const isGone = (device: BlockDevice | undefined, record: MountRecord): boolean =>
-  !device || device.size === 0 || device.device !== record.device || device.diskSequence !== record.sequence;
+  !device ||
+  device.size === 0 ||
+  device.isSevered ||
+  device.device !== record.device ||
+  device.diskSequence !== record.sequence;
 
 /** Whether the disk's name still stands for the medium that was probed. */
 export const isSameMedium = (before: BlockDevice, now: BlockDevice | undefined): boolean =>
@@ -60,6 +64,8 @@ function isAsWanted({ className, directory, record, main, twin }: Mounted, desir
     twin.length <= 1 &&
     className === desired.className &&
     record.options.join() === desired.options.join() &&
+    record.owner?.uid === desired.owner?.uid &&
+    record.owner?.gid === desired.owner?.gid &&
     nameCandidates({ label, uuid, devname: record.name }, desired.nameBy).some((name) => name === directory)
   );
 }

@@ -6,59 +6,80 @@ import type { Mounted } from './actual.ts';
 /** How one disk stands. */
 export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
 
-/** Failures retried on a timer: no event says when they end. */
-const RETRIED: ReadonlySet<NodeReason> = new Set([
-  'run_dir_failed',
-  'unexpected',
-  'unmount_failed',
-  'twin_failed',
-  'still_visible',
-  'unclear_whether_gone',
-  'device_hangs',
+/** Others use it: no event says when that ends, and to ask is cheap. */
+const IN_USE: ReadonlySet<NodeReason> = new Set([
+  'has_holders',
+  'swap',
+  'mounted_elsewhere',
+  'held_exclusively',
+  'btrfs_member',
+  'backs_loop_device',
 ]);
+/** The disk's own event ends these. */
+const OWN_EVENT: ReadonlySet<NodeReason> = new Set(['server_crashes']);
+
 /** ms */
-const RETRY = { first: 2000, last: 300_000 };
+const RETRY_FAILED = { first: 2000, last: 300_000 };
+const RETRY_IN_USE = { first: 1000, last: 15_000 };
 
 /** How the disks stand, each change logged once, and which of them are reconciled again on a timer. */
 export class MediaStates {
   readonly byDisk = new Map<string, MediaState>();
   readonly #log: Logger;
-  readonly #unfinished = new Set<string>();
-  readonly #retry: Retry;
+  readonly #enqueue: (name: string) => void;
+  /** Each disk has its own back-off: what becomes of another one says nothing of it. */
+  readonly #retries = new Map<string, { readonly kind: typeof RETRY_FAILED; readonly retry: Retry }>();
+  readonly #due = new Map<string, typeof RETRY_FAILED>();
 
   /** @param enqueue reconciles that disk again */
   constructor(log: Logger, enqueue: (name: string) => void) {
     this.#log = log;
-    this.#retry = new Retry(() => {
-      for (const name of this.#unfinished) enqueue(name);
-    }, RETRY);
+    this.#enqueue = enqueue;
   }
 
   /** Reconciling the disk begins. */
   begin(name: string): void {
-    this.#unfinished.delete(name);
+    this.#due.delete(name);
   }
 
   /** Reconciling it has ended. */
-  end(): void {
-    this.#retry.set(this.#unfinished.size > 0);
+  end(name: string): void {
+    const kind = this.#due.get(name);
+    const known = this.#retries.get(name);
+    if (known && known.kind !== kind) {
+      known.retry.set(false);
+      this.#retries.delete(name);
+    }
+    if (!kind) return;
+    const { retry } = this.#retries.get(name) ?? { retry: new Retry(() => this.#enqueue(name), kind) };
+    this.#retries.set(name, { kind, retry });
+    retry.set(true);
+  }
+
+  /** Disks that somebody else uses, or used it last time. */
+  get inUse(): string[] {
+    return [...this.byDisk].flatMap(([name, state]) =>
+      state.kind !== 'mounted' && IN_USE.has(state.reason) ? name : [],
+    );
   }
 
   /** Something about it has failed. */
   fail(name: string, failure: Finding): void {
-    this.#tell(name, failure);
-    this.byDisk.set(name, failure);
-    if (RETRIED.has(failure.reason)) this.#unfinished.add(name);
+    this.#leave(name, failure);
   }
 
   /** Nothing is left to do. @param outcome undefined: the disk has gone */
   rest(name: string, outcome: Mounted | Finding | undefined): void {
     if (!outcome) this.byDisk.delete(name);
     else if (!('reason' in outcome)) this.byDisk.set(name, { kind: 'mounted', mounted: outcome });
-    else {
-      this.#tell(name, outcome);
-      this.byDisk.set(name, outcome);
-    }
+    else this.#leave(name, outcome);
+  }
+
+  #leave(name: string, left: Finding): void {
+    this.#tell(name, left);
+    this.byDisk.set(name, left);
+    if (IN_USE.has(left.reason)) this.#due.set(name, RETRY_IN_USE);
+    else if (left.kind === 'failed' && !OWN_EVENT.has(left.reason)) this.#due.set(name, RETRY_FAILED);
   }
 
   /** Logs a change. */

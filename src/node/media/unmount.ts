@@ -22,6 +22,8 @@ export interface Departure {
   readonly finding: Finding | undefined;
   /** Who still had files open on it. */
   readonly holders: readonly Holder[];
+  /** Which of these processes still have. */
+  readonly askHolders: (pids: readonly number[]) => Promise<Holder[]>;
   readonly stuck: Promise<void> | undefined;
   /** Why what was written to it last may be lost, where that is so. */
   readonly lost: string | undefined;
@@ -40,16 +42,18 @@ export async function unmountDisk(runDir: RunDir, mounted: Mounted, gone: boolea
   const { last, lost } = gone ? { last: await umount(mounts, ['-l']), lost: undefined } : await unmountGently(mounts);
   const remaining = stillThere(mounts);
   // A failure of the search must not keep the disk mounted.
-  const holders = await findHolders(before, device).catch((): Holder[] => []);
+  const ids = new Set(before.flatMap(({ mounts }) => mounts.map(({ id }) => id)));
+  const askHolders = (pids: readonly number[]): Promise<Holder[]> => holdersOfMounts(ids, device, pids);
+  const holders = await askHolders(processesIn(before)).catch((): Holder[] => []);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
-    return { finding: finding('unmount_failed', { detail }), holders, stuck: last?.stuck, lost };
+    return { finding: finding('unmount_failed', { detail }), holders, askHolders, stuck: last?.stuck, lost };
   }
   const left = await detachCopies(device);
   const removed = await removeDirectories(runDir, directories);
   const stuck = last?.stuck ?? removed?.stuck;
   const hung = [last, removed].find((child) => child?.stuck);
-  return { finding: hung ? hangs(hung) : left, holders, stuck, lost };
+  return { finding: hung ? hangs(hung) : left, holders, askHolders, stuck, lost };
 }
 
 async function unmountGently(
@@ -120,10 +124,8 @@ export async function detachCopies(device: string): Promise<Finding | undefined>
 const stillVisible = ({ namespace, mounts }: NamespaceMounts, detail: string): Finding =>
   finding('still_visible', { pid: String(namespace.pid), path: mounts[0]?.mountPoint ?? '', detail });
 
-/** Searches only processes that could reach the disk before. */
-function findHolders(before: readonly NamespaceMounts[], device: string): Promise<Holder[]> {
-  const ids = new Set(before.flatMap(({ mounts }) => mounts.map(({ id }) => id)));
+/** Those that could reach the disk before. */
+function processesIn(before: readonly NamespaceMounts[]): number[] {
   const namespaces = new Set(before.map(({ namespace }) => namespace.id));
-  const pids = processIds().filter((pid) => namespaces.has(namespaceOf(pid) ?? ''));
-  return holdersOfMounts(ids, device, pids);
+  return processIds().filter((pid) => namespaces.has(namespaceOf(pid) ?? ''));
 }

@@ -1,27 +1,20 @@
 import { existsSync } from 'node:fs';
+import type { BlockDevice } from '../../linux/block.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { describeHolder, type HolderReport, reportHolder } from '../containers/identity.ts';
+import { describeHolder, reportHolder } from '../containers/identity.ts';
 import type { Finding, NodeReason } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { Mounted } from './actual.ts';
 import type { Attempt } from './mount.ts';
 import { detachCopies, unmountDisk } from './unmount.ts';
-
-/** A disk that was unmounted lately. */
-export interface UnmountReport {
-  readonly name: string;
-  readonly className: string;
-  readonly directory: string;
-  readonly at: string;
-  readonly holders: readonly HolderReport[];
-}
+import { type UnmountReport, UnmountReports } from './unmount-reports.ts';
 
 export interface UnmounterOptions {
   readonly runDir: RunDir;
   readonly log: Logger;
+  /** Nobody holds the disk of this name any more. */
+  readonly onReleased: (disk: string) => void;
 }
-
-const REPORTS_KEPT = 20;
 
 /** Some container may have it still. */
 const COPIES_LEFT: ReadonlySet<NodeReason> = new Set(['still_visible', 'unclear_whether_gone']);
@@ -29,14 +22,22 @@ const COPIES_LEFT: ReadonlySet<NodeReason> = new Set(['still_visible', 'unclear_
 /** Unmounts disks, and records the last ones and who still holds them. */
 export class Unmounter {
   readonly #options: UnmounterOptions;
-  /** The last one first. */
-  readonly reports: UnmountReport[] = [];
+  readonly #reports: UnmountReports;
 
   /** Disks that some container may have still: the numbers of their devices, by name. */
   readonly #left = new Map<string, string>();
 
+  /** Number and sequence of the medium, by the disk's name. */
+  readonly #unmounted = new Map<string, string>();
+
   constructor(options: UnmounterOptions) {
     this.#options = options;
+    this.#reports = new UnmountReports(options.log, options.onReleased);
+  }
+
+  /** The last one first. */
+  get reports(): readonly UnmountReport[] {
+    return this.#reports.all;
   }
 
   /**
@@ -54,18 +55,24 @@ export class Unmounter {
     return finding;
   }
 
+  /** Whether what is in this disk is what was unmounted last by its name: not another medium, as far as the kernel tells. */
+  isSameMedium({ name, device, diskSequence }: BlockDevice): boolean {
+    return diskSequence > 0 && this.#unmounted.get(name) === `${device} ${diskSequence}`;
+  }
+
   async unmount(name: string, mounted: Mounted, gone: boolean): Promise<Attempt> {
     const { runDir, log } = this.#options;
-    const { className, directory } = mounted;
-    const { finding, holders, stuck, lost } = await unmountDisk(runDir, mounted, gone);
+    const { className, directory, record } = mounted;
+    this.#unmounted.set(name, `${record.device} ${record.sequence}`);
+    const { finding, holders, askHolders, stuck, lost } = await unmountDisk(runDir, mounted, gone);
     if (finding && COPIES_LEFT.has(finding.reason)) this.#left.set(name, mounted.main[0]?.device ?? '');
     if (lost !== undefined) {
       log.error({ disk: name }, `what was written to it last may be lost, for it could not be written back: ${lost}`);
     }
     if (finding?.reason === 'unmount_failed') return { finding, stuck };
     const reports = holders.map(reportHolder);
-    this.reports.unshift({ name, className, directory, at: new Date().toISOString(), holders: reports });
-    this.reports.length = Math.min(this.reports.length, REPORTS_KEPT);
+    const at = new Date().toISOString();
+    this.#reports.add({ name, className, directory, at, holders: reports }, askHolders);
     log.info({ disk: name, class: className, directory, gone }, 'unmounted');
     for (const report of reports) {
       log.warn({ disk: name, ...report }, `the disk is ${gone ? 'gone' : 'unmounted'}, and ${describeHolder(report)}`);

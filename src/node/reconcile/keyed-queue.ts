@@ -4,7 +4,7 @@
  */
 export class KeyedQueue<K> {
   readonly #job: (key: K) => Promise<void>;
-  readonly #running = new Map<K, { again: boolean }>();
+  readonly #running = new Map<K, { again: boolean; readonly done: PromiseWithResolvers<void> }>();
   #idle = Promise.withResolvers<void>();
 
   /** @param job must not reject */
@@ -23,6 +23,11 @@ export class KeyedQueue<K> {
     return this.#running.has(key);
   }
 
+  /** Resolves when nothing is running for this key. */
+  async settled(key: K): Promise<void> {
+    await this.#running.get(key)?.done.promise;
+  }
+
   /** Resolves when nothing is running. */
   idle(): Promise<void> {
     return this.#idle.promise;
@@ -30,13 +35,14 @@ export class KeyedQueue<K> {
 
   async #run(key: K): Promise<void> {
     if (this.#running.size === 0) this.#idle = Promise.withResolvers();
-    const state = { again: false };
+    const state = { again: false, done: Promise.withResolvers<void>() };
     this.#running.set(key, state);
     do {
       state.again = false;
       await this.#job(key);
     } while (state.again);
     this.#running.delete(key);
+    state.done.resolve();
     if (this.#running.size === 0) this.#idle.resolve();
   }
 }

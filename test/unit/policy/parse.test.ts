@@ -56,6 +56,7 @@ describe('a policy', () => {
       apiVersion: 'hotmount.io/v1alpha1',
       kind: 'Policy',
       onViolation: 'warn',
+      onConflict: 'deny',
       lxcfs: { views: ['cpuinfo', 'cpu'] },
       mediaClasses: [
         {

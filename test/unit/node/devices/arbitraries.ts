@@ -57,6 +57,7 @@ export const makeBlock = (more: Partial<BlockDevice> = {}): BlockDevice => ({
   path: 'pci-0000:00:14.0-usb-0:2:1.0-scsi-0:0:0:0',
   holders: [],
   slaves: [],
+  isSevered: false,
   partitions: [],
   ...more,
 });

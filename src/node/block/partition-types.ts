@@ -1,0 +1,47 @@
+import { PROBE_DEADLINE } from '../../linux/blkid.ts';
+import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
+import { partitionType, TABLE_BYTES } from '../../linux/partition-table.ts';
+import { attribute } from '../../linux/sysfs.ts';
+import { ProbeRoom } from './probe-room.ts';
+
+/** The partitions of a disk come all at once: its table is read once for them. ms. */
+const TABLE_HOLDS = 5000;
+
+/** Reads of which types partitions are, as an unprivileged user: blkid tells that to root alone, who may open the whole disk. */
+export class PartitionTypes {
+  readonly #room = new ProbeRoom();
+  readonly #tables = new Map<
+    string,
+    { readonly disk: string; readonly until: number; readonly start: Promise<Buffer> }
+  >();
+
+  /** Has one child wait for the next disk. To be called when there is nothing more urgent. */
+  prepare(): void {
+    this.#room.prepare();
+  }
+
+  /** Undefined for a whole disk, and where the table does not tell. @throws where no child can be started */
+  async of({ name, isPartition, disk: diskName }: BlockDevice): Promise<string | undefined> {
+    const disk = isPartition ? readBlockDevice(diskName) : undefined;
+    if (!disk) return undefined;
+    const number = Number(attribute(`/sys/class/block/${name}`, 'partition'));
+    const sectorBytes = Number(attribute(`/sys/class/block/${diskName}`, 'queue/logical_block_size')) || 512;
+    return partitionType(await this.#startOf(disk), number, sectorBytes);
+  }
+
+  #startOf(disk: BlockDevice): Promise<Buffer> {
+    const id = `${disk.device} ${disk.diskSequence}`;
+    const known = this.#tables.get(disk.name);
+    if (known?.disk === id && performance.now() < known.until) return known.start;
+    const start = this.#read(disk);
+    this.#tables.set(disk.name, { disk: id, until: performance.now() + TABLE_HOLDS, start });
+    start.catch(() => this.#tables.delete(disk.name));
+    return start;
+  }
+
+  async #read(disk: BlockDevice): Promise<Buffer> {
+    const args = (node: string): string[] => ['-An', '-v', '-tx1', `-N${TABLE_BYTES}`, node];
+    const { stdout } = await this.#room.run(disk, 'od', args, PROBE_DEADLINE);
+    return Buffer.from(stdout.replace(/\s+/g, ''), 'hex');
+  }
+}

@@ -1,0 +1,55 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { runChild } from '../../linux/child.ts';
+import type { Logger } from '../../observability/logger.ts';
+
+/** A pod that may write to a disk asks for its ejection by a file of this name in the disk's root directory. */
+export const EJECT_FILE = '.eject';
+
+/** ms */
+const REMOVE_DEADLINE = 5000;
+
+/** Watches for such files. One that was there when the disk was plugged in asks for nothing. */
+export class EjectRequests {
+  readonly #log: Logger;
+  readonly #onRequest: (disk: string) => void;
+  readonly #watched = new Map<string, { readonly path: string; readonly watcher: FSWatcher }>();
+
+  constructor(log: Logger, onRequest: (disk: string) => void) {
+    this.#log = log;
+    this.#onRequest = onRequest;
+  }
+
+  /** @param path where a disk is mounted that pods may write to; undefined where it is not, any more */
+  follow(disk: string, path: string | undefined): void {
+    const known = this.#watched.get(disk);
+    if (known?.path === path) return;
+    known?.watcher.close();
+    this.#watched.delete(disk);
+    if (path === undefined) return;
+    try {
+      // What a mount point leads to is known to the kernel: nothing is asked of the disk.
+      const watcher = watch(path, { persistent: false }, (event, name) => {
+        if (event === 'rename' && name === EJECT_FILE) void this.#request(disk, path);
+      });
+      // It ends with the mount.
+      watcher.on('error', () => this.follow(disk, undefined));
+      this.#watched.set(disk, { path, watcher });
+    } catch (error) {
+      this.#log.warn(
+        { disk, err: error },
+        `a file ${EJECT_FILE} that a pod makes on it is not seen: use hotmount eject`,
+      );
+    }
+  }
+
+  close(): void {
+    for (const disk of [...this.#watched.keys()]) this.follow(disk, undefined);
+  }
+
+  async #request(disk: string, path: string): Promise<void> {
+    this.follow(disk, undefined);
+    this.#log.info({ disk }, `a pod asks for its ejection, by ${EJECT_FILE}`);
+    await runChild('rm', ['-f', '--', EJECT_FILE], { deadline: REMOVE_DEADLINE, cwd: path }).catch(() => {});
+    this.#onRequest(disk);
+  }
+}
