@@ -152,6 +152,8 @@ export class Bodies {
       pieces++;
       if (pieces > FREE_PIECES + body.bytes.length / BYTES_A_PIECE) {
         stop(new BodyInPiecesError());
+        // Without an answer: to read on until there is one would take as long as to read the body.
+        request.destroy();
         return;
       }
       const capacity = body.capacityFor(chunk.length);
