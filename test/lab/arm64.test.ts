@@ -26,7 +26,8 @@ describeWithQemu('on arm64', () => {
       timeoutMs: DEADLINE,
     });
     await container.sh('until [ -d /media/LOOP/lost+found ]; do sleep 0.1; done; echo written > /media/LOOP/file');
-    await lab.sh('losetup -d /dev/loop0');
+    // As a card is pulled from a reader: what is mounted cannot be detached.
+    await lab.sh('until [ $(cat /sys/block/loop0/size) = 0 ]; do truncate -s 0 /tmp/disk; losetup -c /dev/loop0; done');
     await container.sh('until [ ! -e /media/LOOP ]; do sleep 0.1; done');
 
     const image = await lab.makeStick({ fs: 'vfat', label: 'STICK', files: { 'a.txt': 'of the stick' } });
@@ -46,7 +47,7 @@ describeWithQemu('on arm64', () => {
   test('a serial adapter is opened in an unprivileged container on cgroup v2, and access is taken back', {
     timeout: 5 * DEADLINE,
   }, async () => {
-    await startGuestNode(lab, [], [{ name: 'serial', match: [{ subsystem: ['tty'], bus: ['usb'] }] }]);
+    const node = await startGuestNode(lab, [], [{ name: 'serial', match: [{ subsystem: ['tty'], bus: ['usb'] }] }]);
     const container = await startPodContainer(lab, `${RUN_DIR}/devices/serial`, '/dev/serial');
     const adapter = await lab.plugUsbSerial({ serial: 'ARM-1' });
     const port = `/dev/serial/${await adapter.tty()}`;
@@ -55,19 +56,16 @@ describeWithQemu('on arm64', () => {
     await container.sh(`until stty -F ${port} 115200 raw -echo 2> /tmp/error; do sleep 0.1; done`);
     await container.sh(`echo from the container > ${port}`);
     await expect.poll(() => received.join(''), { timeout: DEADLINE }).toContain('from the container');
-    const number = await lab.sh(`stat -c '%Hr %Lr' ${RUN_DIR}/devices/serial/${port.split('/').at(-1)}`);
     await adapter.pull();
     await container.sh(`until [ ! -e ${port} ]; do sleep 0.1; done`);
-    await container.sh(
-      `mknod /tmp/node c ${number} && ! ( : < /tmp/node ) 2> /tmp/error && grep -q permitted /tmp/error`,
-    );
+    await node.process.waitForOutput(/access to a device taken back/, DEADLINE);
   });
 
   test('lxcfs shows a container its limit, also after it was killed, and its supervisor ends when it is told to', {
-    timeout: 5 * DEADLINE,
+    timeout: 8 * DEADLINE,
   }, async () => {
     const supervisor = lab.spawn(`exec node src/cli.ts lxcfs --run-dir ${RUN_DIR} --check-every 60`);
-    await supervisor.waitForOutput(/"lxcfs is ready"[\s\S]*"lxcfs is ready"/, DEADLINE);
+    await supervisor.waitForOutput(/"lxcfs is ready"[\s\S]*"lxcfs is ready"/, 3 * DEADLINE);
     const container = await startPodContainer(lab, `${RUN_DIR}/lxcfs/proc/meminfo`, '/proc/meminfo');
     await lab.sh(`echo 64M > /sys/fs/cgroup${container.cgroup}/memory.max`);
     const isLimited = `until grep -q 'MemTotal: *65536 kB' /proc/meminfo; do sleep 0.1; done`;
