@@ -2,6 +2,7 @@ import { getSystemErrorMessage } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { flushLogs } from './observability/last-words.ts';
+import { FULL_VERSION } from './observability/version.ts';
 
 /** The exit code where the output cannot be written: 1 and 2 are the commands' own. */
 const UNWRITABLE = 3;
@@ -82,7 +83,7 @@ try {
 async function run(args: readonly string[]): Promise<void> {
   const program = new Command(packageJson.name)
     .description(packageJson.description)
-    .version(packageJson.version)
+    .version(FULL_VERSION)
     .exitOverride();
   const words = args.filter((arg) => !arg.startsWith('-'));
   const named = words[0] === 'help' ? words[1] : words[0];

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import picocolors from 'picocolors';
 import { selfSigned, startWebhook, type Webhook } from '../admission/index.ts';
 import type { JsonObject, Labels } from '../contract/json.ts';
 import { createLogger } from '../observability/logger.ts';
+import { COMMAND } from '../observability/version.ts';
 import { parsePolicy, readPolicyText } from '../policy/index.ts';
 import { apiClient } from './demo/client.ts';
 import type { showNode } from './demo/node.ts';
@@ -16,7 +18,7 @@ import { findInputs } from './inject/inputs.ts';
 import { parseManifests } from './inject/manifests.ts';
 import { namespaceLabelsIn } from './inject/objects.ts';
 
-const EXAMPLES = join(import.meta.dirname, '../../examples');
+const EXAMPLES = fileURLToPath(new URL('../../examples/', import.meta.url));
 
 /** `hotmount demo`. Exit code 1 where anything is not as it should be. */
 export function demoCommand(): Command {
@@ -105,4 +107,4 @@ This is what it makes of the examples when they are sent to it over TLS, as an A
 
 const ending = (reviews: number, { colors }: Screen): string =>
   `All as it should be: ${reviews} reviews, and a second pass over each pod changed nothing.
-Next, try it on a manifest of your own: ${colors.bold('npm run -s hotmount -- inject -f FILE -o diff --explain')}`;
+Next, try it on a manifest of your own: ${colors.bold(`${COMMAND} inject -f FILE -o diff --explain`)}`;

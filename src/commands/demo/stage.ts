@@ -4,13 +4,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { errorCode } from '../../linux/errors.ts';
 import { loopDevices, removeLoopDevice } from '../../linux/loop.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import { fetchStatus } from '../../node/server.ts';
 import { type DemoContainer, startContainer } from './container.ts';
 
-const CLI = join(import.meta.dirname, '../../cli.ts');
+const CLI = fileURLToPath(new URL('../../cli.ts', import.meta.url));
 const DISK_SIZE = 8 << 20;
 /** Of the raw device, by which its class knows it: no other disk is likely to have it. */
 const RAW_SIZE = (5 << 20) + 4096 * 77;

@@ -22,7 +22,10 @@ describe('hotmount', { timeout: 60_000 }, () => {
   });
 
   it('tells its version', () => {
-    expect(hotmount(['--version'])).toMatchObject({ status: 0, stdout: `${packageJson.version}\n` });
+    expect(hotmount(['--version'])).toMatchObject({
+      status: 0,
+      stdout: `${packageJson.version}, run from sources, Node ${process.versions.node}\n`,
+    });
   });
 
   it.each(COMMANDS)('describes %s as in the list', (command) => {

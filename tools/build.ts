@@ -1,0 +1,88 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { build, type Metafile, type Plugin } from 'esbuild';
+import packageJson from '../package.json' with { type: 'json' };
+
+/**
+ * `npm run build`: plain JavaScript in `dist/`, for Node reads no types below `node_modules`. Every dependency but those with native code
+ * is in it, in chunks that are loaded when a command runs that needs them. `HOTMOUNT_COMMIT` names the commit where there is no git.
+ */
+const ROOT = join(import.meta.dirname, '..');
+const DIST = join(ROOT, 'dist');
+
+/** What is started by its path: the program and its workers. In `dist/` all files lie side by side. */
+const BY_PATH = /new URL\('[./]*([\w-]+)\.ts', import\.meta\.url\)/g;
+const sources = globSync('src/**/*.ts', { cwd: ROOT });
+const started = sources.flatMap((file) =>
+  [...readFileSync(join(ROOT, file), 'utf8').matchAll(BY_PATH)].map(([, name]) => name),
+);
+const entryPoints = sources.filter((file) => file === 'src/cli.ts' || started.includes(basename(file, '.ts')));
+
+const paths: Plugin = {
+  name: 'paths',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => ({
+      loader: 'ts',
+      contents: readFileSync(path, 'utf8')
+        .replace(BY_PATH, "new URL('./$1.js', import.meta.url)")
+        .replace(
+          /new URL\('[./]*(examples\/|package\.json)', import\.meta\.url\)/g,
+          "new URL('../$1', import.meta.url)",
+        ),
+    }));
+  },
+};
+
+rmSync(DIST, { recursive: true, force: true });
+const { metafile } = await build({
+  absWorkingDir: ROOT,
+  entryPoints,
+  outdir: DIST,
+  entryNames: '[name]',
+  chunkNames: 'chunk-[hash]',
+  bundle: true,
+  splitting: true,
+  minifySyntax: true,
+  minifyWhitespace: true,
+  keepNames: true,
+  format: 'esm',
+  platform: 'node',
+  target: `node${/\d+/.exec(packageJson.engines.node)?.[0]}`,
+  external: Object.keys(packageJson.dependencies),
+  // What has been written for CommonJS requires the modules of Node.
+  banner: { js: "import{createRequire as $require}from'node:module';const require=$require(import.meta.url);" },
+  define: { HOTMOUNT_COMMIT: JSON.stringify(commit()) },
+  legalComments: 'none',
+  metafile: true,
+  logLevel: 'warning',
+  plugins: [paths],
+});
+copyFileSync(join(ROOT, 'src/policy/default.yaml'), join(DIST, 'default.yaml'));
+writeFileSync(join(DIST, 'THIRD-PARTY-LICENSES.txt'), licenses(metafile));
+chmodSync(join(DIST, 'cli.js'), 0o755);
+
+function commit(): string {
+  const given = process.env['HOTMOUNT_COMMIT'];
+  if (given) return given;
+  try {
+    const git = (...args: string[]) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' }).trim();
+    return git('rev-parse', '--short=12', 'HEAD') + (git('status', '--porcelain', '--', 'src') === '' ? '' : '-dirty');
+  } catch {
+    return 'unknown';
+  }
+}
+
+/** Of the packages that are in the bundle. */
+function licenses({ inputs }: Metafile): string {
+  const directories = Object.keys(inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []);
+  return [...new Set(directories)]
+    .sort()
+    .map((directory) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(ROOT, directory, 'package.json'), 'utf8'));
+      const files = globSync('{LICEN[SC]E,licen[sc]e}*', { cwd: join(ROOT, directory) });
+      const texts = files.map((file) => readFileSync(join(ROOT, directory, file), 'utf8').trim());
+      return [`${name} ${version} (${license})`, ...texts, ''].join('\n\n');
+    })
+    .join(`${'-'.repeat(80)}\n\n`);
+}
