@@ -36,7 +36,7 @@ const float: ScalarTag = {
   tag: 'tag:yaml.org,2002:float',
   default: true,
   identify: () => false,
-  test: /^(?=[-+\d][^_]*_)[-+]?(?:\.[\d_]*\d_*|\d[\d_]*(?:\.[\d_]*)?)(?:[eE][-+]?[\d_]*\d_*)?$/,
+  test: /^(?=[-+.\d][^_]*_)[-+]?(?:\.[\d_]*\d_*|\d[\d_]*(?:\.[\d_]*)?)(?:[eE][-+]?[\d_]*\d_*)?$/,
   resolve: (text) => Number(text.replaceAll('_', '')),
 };
 function readInt(text: string): number {
