@@ -1,10 +1,15 @@
 # syntax=docker/dockerfile:1
 
-# The dependencies, without what only developers need. There is no build: Node runs the TypeScript sources as they are.
-FROM node:26.10.0-bookworm-slim AS dependencies
+# Plain JavaScript with the dependencies in it, but for the one with native code.
+FROM node:26.10.0-bookworm-slim AS build
+ARG HOTMOUNT_COMMIT
 WORKDIR /hotmount
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --no-audit --no-fund
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tools tools
+COPY examples examples
+COPY src src
+RUN npm run --silent build && npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:26.10.0-bookworm-slim
 # What the node's pods call: mount, umount and blkid; file systems that kernels may lack; lxcfs. The webhook needs none of it.
@@ -13,25 +18,15 @@ RUN apt-get update -q \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /hotmount
 ENV NODE_ENV=production
-COPY --from=dependencies /hotmount/node_modules node_modules
 COPY package.json LICENSE ./
-COPY src src
+COPY --from=build /hotmount/node_modules node_modules
+COPY --from=build /hotmount/dist dist
 COPY examples examples
-RUN chmod 0755 src/cli.ts && ln -s /hotmount/src/cli.ts /usr/local/bin/hotmount
-# The compile cache: a start takes less CPU with it, and less memory. Node keeps one for each user, so it is made by those that run the
-# programs, here as there can nothing be written later: by root for the node's (workers fail without their thread, and are compiled by
-# then), by user 1000 for the webhook's. Then all is root's, as whoever can write there can change what the program does.
-ENV NODE_COMPILE_CACHE=/hotmount/.compile-cache
-RUN hotmount node --help && hotmount lxcfs --help \
-  && node -e "for (const path of require('node:fs').globSync(['src/{node,linux,observability}/**/*.ts', 'src/commands/open-policy.ts'])) \
-    import('/hotmount/' + path).catch(() => {})" \
-  && install -d -o 1000 -g 1000 .compile-cache \
-  && setpriv --reuid=1000 --regid=1000 --clear-groups sh -ec "hotmount --version; hotmount webhook --help; \
-    node -e \"for (const name of ['admission/index', 'admission/certificates/issue', 'kubernetes/index']) import('/hotmount/src/' + name + '.ts'); import('@kubernetes/client-node')\"" \
-  && chown -R 0:0 .compile-cache && chmod -R a+rX,go-w .compile-cache
+RUN ln -s /hotmount/dist/cli.js /usr/local/bin/hotmount
 # The image's own unprivileged user, by number: kubelets check runAsNonRoot by it.
 USER 1000:1000
 # HTTPS, and plain HTTP for metrics and health.
 EXPOSE 8443 8080
 ENTRYPOINT ["hotmount"]
 CMD ["--help"]
+LABEL org.opencontainers.image.title="hotmount" org.opencontainers.image.licenses="Apache-2.0"

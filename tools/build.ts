@@ -59,7 +59,9 @@ const { metafile } = await build({
   plugins: [paths],
 });
 copyFileSync(join(ROOT, 'src/policy/default.yaml'), join(DIST, 'default.yaml'));
-writeFileSync(join(DIST, 'THIRD-PARTY-LICENSES.txt'), licenses(metafile));
+const packages = packagesIn(metafile);
+writeFileSync(join(DIST, 'THIRD-PARTY-LICENSES.txt'), licensesOf(packages));
+writeFileSync(join(DIST, 'sbom.cdx.json'), `${JSON.stringify(billOfMaterials(packages), null, 2)}\n`);
 chmodSync(join(DIST, 'cli.js'), 0o755);
 
 function commit(): string {
@@ -73,16 +75,48 @@ function commit(): string {
   }
 }
 
-/** Of the packages that are in the bundle. */
-function licenses({ inputs }: Metafile): string {
-  const directories = Object.keys(inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []);
-  return [...new Set(directories)]
-    .sort()
-    .map((directory) => {
-      const { name, version, license } = JSON.parse(readFileSync(join(ROOT, directory, 'package.json'), 'utf8'));
-      const files = globSync('{LICEN[SC]E,licen[sc]e}*', { cwd: join(ROOT, directory) });
-      const texts = files.map((file) => readFileSync(join(ROOT, directory, file), 'utf8').trim());
-      return [`${name} ${version} (${license})`, ...texts, ''].join('\n\n');
-    })
-    .join(`${'-'.repeat(80)}\n\n`);
+interface Package {
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  readonly directory: string;
+}
+
+/** Those that are in the bundle, and those beside it. */
+function packagesIn({ inputs }: Metafile): readonly Package[] {
+  const bundled = Object.keys(inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
+  const beside = Object.keys(packageJson.dependencies).map((name) => `node_modules/${name}`);
+  return [...new Set([...bundled, ...beside])].sort().map((directory) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(ROOT, directory, 'package.json'), 'utf8'));
+    return { name, version, license, directory };
+  });
+}
+
+function licensesOf(packages: readonly Package[]): string {
+  const texts = packages.map(({ name, version, license, directory }) => {
+    const files = globSync('{LICEN[SC]E,licen[sc]e}*', { cwd: join(ROOT, directory) });
+    const own = files.map((file) => readFileSync(join(ROOT, directory, file), 'utf8').trim());
+    return [`${name} ${version} (${license})`, ...own, ''].join('\n\n');
+  });
+  return texts.join(`${'-'.repeat(80)}\n\n`);
+}
+
+/** CycloneDX 1.6. `npm sbom` knows what is installed, not what is in a bundle. */
+function billOfMaterials(packages: readonly Package[]): object {
+  const purl = (name: string, version: string) => `pkg:npm/${name.replace('@', '%40')}@${version}`;
+  const own = { type: 'application', name: packageJson.name, version: packageJson.version };
+  return {
+    bomFormat: 'CycloneDX',
+    specVersion: '1.6',
+    version: 1,
+    metadata: { component: { ...own, 'bom-ref': purl(own.name, own.version), purl: purl(own.name, own.version) } },
+    components: packages.map(({ name, version, license }) => ({
+      type: 'library',
+      name,
+      version,
+      'bom-ref': purl(name, version),
+      purl: purl(name, version),
+      licenses: [/ (?:AND|OR) /.test(license) ? { expression: license } : { license: { id: license } }],
+    })),
+  };
 }

@@ -87,6 +87,10 @@ describe('the package', { timeout: 120_000 }, () => {
     expect(referenced.length).toBeGreaterThan(3);
     for (const [, path = ''] of referenced) expect(existsSync(join(dist, path)), path).toBe(true);
     const licenses = readFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), 'utf8');
+    const { components } = JSON.parse(readFileSync(join(dist, 'sbom.cdx.json'), 'utf8'));
+    expect(components).toContainEqual(
+      expect.objectContaining({ name: 'koffi', purl: expect.stringMatching(/^pkg:npm\/koffi@/) }),
+    );
     for (const name of ['fastify', 'yaml', '@kubernetes/client-node']) expect(licenses).toContain(`\n${name} `);
   });
 

@@ -36,7 +36,9 @@ describe('parseManifests', () => {
       },
     ]);
     expect(
-      values('ints: [1_000, 0b11, -0b1_1, 0B1, 0X1F, -0x1f, +0o17, -017, 0O7, 08_0]\nfloats: [1_000.5, -1_0e1_0, .5_0]\n'),
+      values(
+        'ints: [1_000, 0b11, -0b1_1, 0B1, 0X1F, -0x1f, +0o17, -017, 0O7, 08_0]\nfloats: [1_000.5, -1_0e1_0, .5_0]\n',
+      ),
     ).toEqual([{ ints: [1000, 3, -3, 1, 31, -31, 15, -15, 7, 80], floats: [1000.5, -10e10, 0.5] }]);
     expect(values('a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\n')).toEqual([{ a: { x: 1, y: 2 }, b: { x: 1, y: 3 } }]);
   });
