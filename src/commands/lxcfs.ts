@@ -63,7 +63,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   const log = createLogger(logLevel);
   exitWithoutThreads();
   let service: LxcfsService | undefined;
-  const source = openPolicy(flags.policy, log, { onChange: (policy) => service?.setViews(policy.lxcfs.views) }, () =>
+  const source = openPolicy(flags.policy, log, { onChange: (policy) => service?.setPolicy(policy.lxcfs) }, () =>
     readLastPolicy(flags.runDir, resolve(flags.policy ?? '')),
   );
   // Who started it may be gone, and nobody at the other end of its terminal: that ends nothing.
@@ -73,7 +73,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   const started = await Promise.race([
     startLxcfsService({
       runDir: flags.runDir,
-      views: initial.lxcfs.views,
+      policy: initial.lxcfs,
       version: VERSION,
       log,
       checkEvery,
@@ -88,7 +88,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   }
   service = started;
   // Taking over from another one takes its time.
-  if (source.current() !== initial) service.setViews(source.current().lxcfs.views);
+  if (source.current() !== initial) service.setPolicy(source.current().lxcfs);
   const signal = await Promise.race([signalled, service.ended.then(() => undefined)]);
   if (signal) log.info({ signal }, 'stopping; every lxcfs goes on running');
   // A container in which the worker hangs must not keep this from ending.

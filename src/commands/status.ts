@@ -116,6 +116,8 @@ function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string
   const problem = lxcfs.problem === undefined ? [] : [pc.red(printable(lxcfs.problem))];
   if (!('instances' in lxcfs)) return problem;
   const { instances, attached, restarts, lastGap, views, missingViews, unhealed } = lxcfs;
+  // A supervisor of an earlier version does not tell.
+  const { untrueViews = [] } = lxcfs;
   return [
     ...problem,
     ...table([
@@ -123,6 +125,7 @@ function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string
       ...instances.map(({ role, pid, version, since, path }) => [role, String(pid), version, ago(since, now), path]),
     ]),
     `views: ${views.join(', ') || 'none'}${missingViews.length > 0 ? `; not served, though the policy names them: ${missingViews.join(', ')}` : ''}`,
+    ...untrueViews.map(({ view, why }) => pc.yellow(`${view} tells the node’s values: ${printable(why)}`)),
     `${attached.files} files in ${attached.containers} containers; ${restarts} restarts`,
     ...(attached.nodeFiles > 0
       ? [pc.yellow(`${attached.nodeFiles} files more show the node’s values: no lxcfs serves them`)]

@@ -1,11 +1,18 @@
 import type { Feature } from '../contract/annotations.ts';
 import type { LxcfsView, PropagationMode, UeventAccess } from '../contract/wants.ts';
 
+export interface LxcfsPolicy {
+  /** What `lxcfs: "true"` means. */
+  readonly views: readonly LxcfsView[];
+  /** What pods get in place of a view that tells the node's values though it should not: lxcfs's file all the same, or the node's own. */
+  readonly onUntrue: 'keep' | 'node';
+}
+
 /** A policy that has been parsed and checked: all optional parts filled in, sizes in bytes, names resolved. */
 export interface Policy {
   readonly onViolation: 'deny' | 'warn';
   readonly onConflict: 'deny' | 'keep';
-  readonly lxcfs: { readonly views: readonly LxcfsView[] };
+  readonly lxcfs: LxcfsPolicy;
   readonly mediaClasses: readonly MediaClass[];
   readonly deviceClasses: readonly DeviceClass[];
   readonly rules: readonly Rule[];

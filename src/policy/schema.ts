@@ -299,8 +299,14 @@ export const policySchema = z.strictObject({
   lxcfs: z
     .strictObject({
       views: someOf(z.enum(LXCFS_VIEW_NAMES as [(typeof LXCFS_VIEW_NAMES)[number]]))
-        .default(['cpuinfo', 'meminfo', 'stat', 'uptime', 'loadavg', 'swaps', 'diskstats'])
+        .default(['cpuinfo', 'meminfo', 'stat', 'loadavg', 'swaps', 'diskstats', 'cpu'])
         .describe('What lxcfs: "true" means.'),
+      onUntrue: z
+        .enum(['keep', 'node'])
+        .default('keep')
+        .describe(
+          'What pods get in place of a view that tells the node’s values: lxcfs’s file all the same, or the node’s.',
+        ),
     })
     .prefault({}),
   mediaClasses: z.array(mediaClass).default([]),

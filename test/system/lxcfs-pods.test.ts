@@ -3,7 +3,7 @@ import { fetchLxcfsStatus } from '../../src/node/lxcfs/api.ts';
 import type { LxcfsStatus } from '../../src/node/lxcfs/status.ts';
 import { ReadingContainer } from './lxcfs/reading.ts';
 import { endLxcfs, lxcfsProcesses } from './lxcfs/service.ts';
-import { Pod, sharedRunDir } from './support/pod.ts';
+import { Pod, type PodOptions, sharedRunDir } from './support/pod.ts';
 import { Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
@@ -17,11 +17,12 @@ describeSystem('the pod of hotmount lxcfs', ['runc', 'lxcfs', 'gcc'], () => {
   });
   afterEach(() => rig.close());
 
-  const startPod = (): Pod =>
+  const startPod = (options: Partial<PodOptions> = {}): Pod =>
     new Pod(rig, {
       args: ['lxcfs', '--run-dir', runDir, '--check-every', process.env['HOTMOUNT_PATIENCE'] ? '60' : '1'],
       runDir,
       propagation: 'rshared',
+      ...options,
     });
 
   /** As a readiness probe finds out. */
@@ -57,6 +58,12 @@ describeSystem('the pod of hotmount lxcfs', ['runc', 'lxcfs', 'gcc'], () => {
       expect(container.lxcfsMounts()).toHaveLength(container.files.length);
     }
     expect((await settled(next)).restarts).toBe(0);
+  });
+
+  it('serves where its root file system is read-only', async () => {
+    await settled(startPod({ readOnlyRoot: true }));
+    const container = new ReadingContainer(rig, { source: `${runDir}/lxcfs` }).start();
+    await until('it reads its own limit', () => container.last().get('/proc/meminfo') === container.memTotal);
   });
 
   it('heals, when it comes back, the containers that its last one left with dead files', async () => {

@@ -62,6 +62,25 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     });
   }
 
+  it('replaces one that has grown too large, and no reader notices', async () => {
+    const installation = new Installation(rig);
+    installation.makeLarge(100);
+    const lxcfs = new LxcfsService(rig);
+    lxcfs.path = installation.path;
+    await lxcfs.start();
+    const container = new ReadingContainer(rig, { source: lxcfs.source }).start();
+    await until('it reads', () => container.last().size === container.files.length);
+    await until('it is noticed', () => lxcfs.log.includes('lxcfs uses too much memory: it is replaced'));
+    const memory = (pid: number) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    await until('both are small', () => {
+      const now = lxcfsProcesses(lxcfs.runDir);
+      return now.length === 2 && now.every((pid) => memory(pid) < 50_000);
+    });
+    await lxcfs.healthy();
+    expectNoError(container);
+    expect((await lxcfs.status())?.restarts).toBe(0);
+  });
+
   it('has containers read their limits after someone has told lxcfs to load its library again, also where that hangs', async () => {
     const lxcfs = await new LxcfsService(rig).start();
     const container = new ReadingContainer(rig, { source: lxcfs.source }).start();

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { errorCode, isErrno } from '../../linux/errors.ts';
 
 /**
@@ -26,34 +27,84 @@ export function findCgroups(roots: readonly string[] = ['/proc/1/root', '']): Cg
 
 const PREFIX = 'hotmount-probe-';
 
-/** A cgroup with a memory limit, for a reader to be put into. */
+/** On v1 the hierarchies by which lxcfs tells what a reader may use and has used; memory is the first. */
+const V1_HIERARCHIES = ['memory', 'cpu', 'cpuset', 'cpuacct', 'blkio'];
+/** µs: one processor. */
+const PERIOD = 100_000;
+
+/** A cgroup with limits, for a reader to be put into. */
 export interface LimitedCgroup {
-  /** Its `cgroup.procs`. */
-  readonly procs: string;
+  /** Its `cgroup.procs`, one a hierarchy. */
+  readonly procs: readonly string[];
+  /** It may use one processor. Where the node does not limit processors, there is no such limit to be told. */
+  readonly limitsCpu: boolean;
+  /** False where there is none for it in some hierarchy: by that, a reader is told the node's values. */
+  readonly isWhole: boolean;
   close(): void;
 }
 
 /** @throws Error that says what the kernel refused */
-export function makeLimitedCgroup({ version, memory }: Cgroups, name: string, bytes: number): LimitedCgroup {
+export function makeLimitedCgroup(cgroups: Cgroups, name: string, bytes: number): LimitedCgroup {
   for (const left of notRemoved) remove(left);
-  const path = `${memory}/${PREFIX}${name}`;
-  mkdirSync(path, { recursive: true });
+  const made: string[] = [];
+  const close = (): void => made.forEach(remove);
+  const make = (root: string): string => {
+    const path = `${root}/${PREFIX}${name}`;
+    mkdirSync(path, { recursive: true });
+    made.push(path);
+    // A new cpuset is empty, and takes nobody in.
+    for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+      const all = cgroups.version === 'v1' ? read(`${root}/${file}`) : undefined;
+      if (all !== undefined) writeFileSync(`${path}/${file}`, all);
+    }
+    return path;
+  };
   try {
-    if (version === 'v2' && read(`${path}/memory.max`) === undefined)
-      writeFileSync(`${memory}/cgroup.subtree_control`, '+memory');
-    writeFileSync(`${path}/${version === 'v1' ? 'memory.limit_in_bytes' : 'memory.max'}`, String(bytes));
+    const memory = make(cgroups.memory);
+    if (cgroups.version === 'v2' && read(`${memory}/memory.max`) === undefined)
+      writeFileSync(`${cgroups.memory}/cgroup.subtree_control`, '+memory');
+    writeFileSync(`${memory}/${cgroups.version === 'v1' ? 'memory.limit_in_bytes' : 'memory.max'}`, String(bytes));
+    let isWhole = true;
+    let limitsCpu = false;
+    try {
+      if (cgroups.version === 'v1') for (const root of hierarchiesBeside(cgroups.memory)) make(root);
+      limitsCpu = made.some(limitCpu);
+    } catch {
+      isWhole = false;
+    }
+    const joined = isWhole ? made : [memory];
+    return { procs: joined.map((path) => `${path}/cgroup.procs`), limitsCpu, isWhole, close };
   } catch (error) {
-    rmdirSync(path);
+    close();
     throw error;
   }
-  return { procs: `${path}/cgroup.procs`, close: () => remove(path) };
+}
+
+/** Each once, though one may have several names. */
+function hierarchiesBeside(memory: string): string[] {
+  const found = V1_HIERARCHIES.map((name) => join(dirname(memory), name)).filter((root) => existsSync(`${root}/tasks`));
+  return [...new Map(found.map((root) => [realpathSync(root), root])).values()].filter((root) => root !== memory);
+}
+
+function limitCpu(path: string): boolean {
+  for (const [file, value] of [
+    ['cpu.max', `${PERIOD} ${PERIOD}`],
+    ['cpu.cfs_quota_us', String(PERIOD)],
+  ] as const) {
+    if (read(`${path}/${file}`) === undefined) continue;
+    writeFileSync(`${path}/${file}`, value);
+    return true;
+  }
+  return false;
 }
 
 /** What probes that were killed have left. */
-export function removeLeftCgroups({ memory }: Cgroups): void {
-  for (const name of readdirSync(memory)) {
-    const owner = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-    if (owner && !existsSync(`/proc/${owner}`)) remove(`${memory}/${name}`);
+export function removeLeftCgroups({ version, memory }: Cgroups): void {
+  for (const root of [memory, ...(version === 'v1' ? hierarchiesBeside(memory) : [])]) {
+    for (const name of readdirSync(root)) {
+      const owner = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+      if (owner && !existsSync(`/proc/${owner}`)) remove(`${root}/${name}`);
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import type { InstanceRecord } from './layout.ts';
 import type { InstanceState } from './plan.ts';
 import { type ProbeResult, probeInstance } from './probe.ts';
 import type { LxcfsProcess } from './process.ts';
+import type { Untrue } from './truth.ts';
 
 const UNTESTED: ProbeResult = {
   outcome: 'failed',
@@ -17,8 +18,14 @@ const UNTESTED: ProbeResult = {
 export class Instance {
   readonly process: LxcfsProcess;
   phase: InstanceState['phase'] = 'unproven';
+  /** It has grown beyond what it may use: another is to take its place. */
+  isTooLarge = false;
+  /** A reader was told what it should not be. */
+  isUnfit = false;
   /** What it serves, open: a mount of a file is made from a descriptor, and nothing has to be looked up when it counts. */
   files: Sources = new Map();
+  /** Views that tell the node's values. */
+  untrue: readonly Untrue[] = [];
   /** When it was replaced as the published one, in ms of `performance.now()`. */
   leftAt?: number;
 
@@ -54,15 +61,26 @@ export class Instance {
   /**
    * Lets a reader compare, and keeps hold of the files that are served.
    * @param cgroups undefined where they are not known: then no test can be made
-   * @param isAdopted it serves already, and is not ended because no test could be made
+   * @param options `isAdopted`: it serves already, and is not ended because no test could be made; `withholds`: it does not serve what is
+   * untrue
    * @returns what is wrong with it, undefined where it is ready, or has ended meanwhile
    */
-  async prove(cgroups: Cgroups | undefined, replacer: MountReplacer, isAdopted: boolean): Promise<string | undefined> {
+  async prove(
+    cgroups: Cgroups | undefined,
+    replacer: MountReplacer,
+    { isAdopted, withholds }: { isAdopted: boolean; withholds: boolean },
+  ): Promise<string | undefined> {
     const result = cgroups ? await probeInstance(this.mountPoint, cgroups) : UNTESTED;
     if (this.phase === 'dead') return undefined;
+    this.isUnfit = result.outcome === 'unfit';
     if (result.outcome === 'ready' || (result.outcome === 'failed' && isAdopted)) {
       try {
-        const files = await this.openFiles(replacer, result.outcome === 'ready' ? result.files : FILES);
+        if (result.outcome === 'ready') this.untrue = result.untrue;
+        const served = result.outcome === 'ready' ? result.files : FILES;
+        const files = await this.openFiles(
+          replacer,
+          withholds ? served.filter((file) => !this.#isUntrue(file)) : served,
+        );
         if ((this.phase as InstanceState['phase']) === 'dead') {
           closeAll(files);
           return undefined;
@@ -75,6 +93,10 @@ export class Instance {
       }
     }
     return `lxcfs ${this.record.version} is not fit: ${'detail' in result ? result.detail : 'a reader had to wait for ever'}`;
+  }
+
+  #isUntrue(file: string): boolean {
+    return this.untrue.some(({ view }) => `${file}/`.startsWith(`${LXCFS_VIEWS[view]}/`));
   }
 
   /** @returns those of the files that are there; they are the caller's to close @throws NamespaceHangs */

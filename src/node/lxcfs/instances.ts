@@ -1,15 +1,19 @@
-import type { LxcfsView } from '../../contract/wants.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { MountReplacer } from '../../linux/mount-replacer.ts';
 import type { Mount } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
+import type { LxcfsPolicy } from '../../policy/policy.ts';
 import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
+import { readCgroupOptions, restoreCgroupOptions } from './cgroup-options.ts';
 import { removeLeftCgroups } from './cgroups.ts';
 import { Installed, setupFor } from './installed.ts';
 import { Instance } from './instance.ts';
 import { instanceIds, mountedDevice } from './layout.ts';
+import { makeNamespaces, type Namespaces } from './namespaces.ts';
 import { isAlive } from './probe.ts';
 import { adoptProcess, startProcess } from './process.ts';
+import { type Program, placeOf, Unfit } from './program.ts';
 import { RestartBackOff } from './restart-back-off.ts';
 import type { Gap } from './status.ts';
 
@@ -25,6 +29,11 @@ export interface InstancesOptions {
   readonly onProblem: (problem: string) => void;
 }
 
+/** Bytes. lxcfs takes 4 MiB; two of them and their supervisor have 256 MiB in the chart. */
+const MEMORY_LIMIT = 64 << 20;
+/** ms until what a process printed last is here. */
+const LAST_WORDS = 20;
+
 /** The lxcfs processes of a run dir: adopts, starts, tests, watches and ends them. Which of them is published is not its business. */
 export class Instances {
   readonly #options: InstancesOptions;
@@ -32,15 +41,16 @@ export class Instances {
   readonly #backOff = new RestartBackOff();
   readonly #timers = new Timers();
   readonly installed: Installed;
-  #views: readonly LxcfsView[];
+  #policy: LxcfsPolicy;
+  #namespaces: (Namespaces & { readonly place: string }) | undefined;
   #isClosed = false;
   /** At the last check none answered. */
   #wasSilent = false;
   isStarting = false;
 
-  constructor(options: InstancesOptions, views: readonly LxcfsView[]) {
+  constructor(options: InstancesOptions, policy: LxcfsPolicy) {
     this.#options = options;
-    this.#views = views;
+    this.#policy = policy;
     this.installed = new Installed(options.log);
   }
 
@@ -56,9 +66,9 @@ export class Instances {
     return this.installed.program !== undefined && this.#backOff.wait === 0;
   }
 
-  /** Whether it runs what is installed now, and was started as it would be now. */
+  /** Whether it runs what is installed now, was started as it would be now, and has not grown too large. */
   isCurrent(instance: Instance): boolean {
-    return this.installed.isCurrent(instance.record, this.#views);
+    return !instance.isTooLarge && this.installed.isCurrent(instance.record, this.#policy);
   }
 
   /** Whether it still runs. Where it does not, that is told first: of those that end at once one is always told of before the other. */
@@ -67,8 +77,8 @@ export class Instances {
     return instance.process.isRunning;
   }
 
-  setViews(views: readonly LxcfsView[]): void {
-    this.#views = views;
+  setPolicy(policy: LxcfsPolicy): void {
+    this.#policy = policy;
   }
 
   /** Takes over what an earlier supervisor left running. */
@@ -88,30 +98,66 @@ export class Instances {
 
   /** Starts another one. Where it does not get ready it is ended, and the next try has to wait. */
   async start(): Promise<void> {
-    const { runDir, log, onChange, onProblem } = this.#options;
+    const { runDir, log, onChange } = this.#options;
     const { program } = this.installed;
     if (!program) return;
     this.isStarting = true;
     try {
       let id = '';
-      const options = { loadavg: this.#views.includes('loadavg'), setup: setupFor(this.#views) };
-      const process = await startProcess(runDir, program, options, log, () => this.#lost(id, 'died'));
+      const cgroupOptions = readCgroupOptions();
+      const namespaces = await this.#namespacesFor(program);
+      if (this.#isClosed) return this.#closeNamespaces();
+      const options = { loadavg: this.#policy.views.includes('loadavg'), setup: setupFor(this.#policy) };
+      const onDeath = (): void => this.#lost(id, 'died');
+      const process = await startProcess(runDir, program, namespaces, options, log, onDeath).finally(() =>
+        restoreCgroupOptions(cgroupOptions, log),
+      );
       if (this.#isClosed) return process.release();
       id = process.id;
       const instance = new Instance(process);
       this.#instances.set(id, instance);
       const problem = await this.#prove(instance, false);
-      if (instance.phase !== 'ready') throw new Error(problem ?? 'it ended while it was tested');
+      if (instance.phase !== 'ready') {
+        await sleep(LAST_WORDS);
+        const what = `${problem ?? 'it ended while it was tested'}${process.said}`;
+        throw instance.isUnfit ? new Unfit(what) : new Error(what);
+      }
       this.#backOff.succeeded();
+      this.installed.works();
       log.info({ instance: id, pid: instance.record.pid, lxcfs: instance.record.version }, 'lxcfs is ready');
     } catch (error) {
-      this.#backOff.failed();
-      onProblem(`lxcfs does not work: ${(error as Error).message}`);
+      this.#failed(program, error as Error);
     } finally {
       this.isStarting = false;
       onChange();
       if (this.#backOff.wait > 0) this.#timers.after(this.#backOff.wait + 1, onChange);
     }
+  }
+
+  /** Goes on with another lxcfs at once, or later with the same one. */
+  #failed(program: Program, error: Error): void {
+    const { installed } = this;
+    if (installed.failed(program, error instanceof Unfit) && installed.program) {
+      const next = placeOf(installed.program);
+      this.#options.log.info({ program: placeOf(program), next }, `trying another lxcfs: ${error.message}`);
+    } else {
+      this.#backOff.failed();
+      this.#options.onProblem(`lxcfs does not work: ${error.message}`);
+    }
+  }
+
+  async #namespacesFor(program: Program): Promise<Namespaces> {
+    const place = placeOf(program);
+    if (this.#namespaces?.place !== place) {
+      this.#closeNamespaces();
+      this.#namespaces = { ...(await makeNamespaces(this.#options.runDir, program, this.#options.log)), place };
+    }
+    return this.#namespaces;
+  }
+
+  #closeNamespaces(): void {
+    this.#namespaces?.close();
+    this.#namespaces = undefined;
   }
 
   /** Ends one, and clears away what it leaves on the node. */
@@ -141,7 +187,20 @@ export class Instances {
     const isDoubtful = ready.length > 1 && silent.length === ready.length && !this.#wasSilent;
     this.#wasSilent = isDoubtful;
     if (!isDoubtful) for (const { id } of silent) this.#lost(id, 'hung');
+    for (const instance of ready) this.#checkMemory(instance);
     this.#options.onChange();
+  }
+
+  /** lxcfs before 6.0 keeps what parallel readers have once needed. One that has grown is replaced before the kernel ends it. */
+  #checkMemory(instance: Instance): void {
+    const bytes = instance.process.memory;
+    if (instance.isTooLarge || bytes <= MEMORY_LIMIT) return;
+    instance.isTooLarge = true;
+    const { id, record } = instance;
+    this.#options.log.warn(
+      { instance: id, pid: record.pid, lxcfs: record.version, mebibytes: bytes >> 20, limit: MEMORY_LIMIT >> 20 },
+      'lxcfs uses too much memory: it is replaced',
+    );
   }
 
   /**
@@ -164,6 +223,7 @@ export class Instances {
       instance.release();
     }
     this.#instances.clear();
+    this.#closeNamespaces();
   }
 
   #lost(id: string, cause: Gap['cause']): void {
@@ -196,7 +256,8 @@ export class Instances {
 
   /** Lets a reader compare; one that fails is ended. @returns what is wrong with it */
   async #prove(instance: Instance, isAdopted: boolean): Promise<string | undefined> {
-    const problem = await instance.prove(this.installed.cgroups, this.#options.replacer, isAdopted);
+    const withholds = this.#policy.onUntrue === 'node';
+    const problem = await instance.prove(this.installed.cgroups, this.#options.replacer, { isAdopted, withholds });
     if (problem === undefined || this.#isClosed) return undefined;
     instance.phase = 'dead';
     this.#abort(instance);
@@ -205,9 +266,10 @@ export class Instances {
 
   /** Looks for the program again where there was none, or it has changed. */
   async #refreshProgram(): Promise<void> {
-    const { all } = this;
-    if (this.installed.program && all.length > 0 && all.every((instance) => this.isCurrent(instance))) return;
-    const problem = await this.installed.refresh();
+    const { all, installed } = this;
+    const isCurrent = all.length > 0 && all.every((instance) => this.isCurrent(instance));
+    if (installed.program && isCurrent && !installed.hasChanged) return;
+    const problem = await installed.refresh();
     if (problem !== undefined && !this.#isClosed) this.#options.onProblem(problem);
   }
 }

@@ -9,7 +9,7 @@ import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
 import { FS_TYPE, SOURCE } from './attach-plan.ts';
 
 /**
- * Where instances live: `.lxcfs/<id>` with `mnt` (where it is mounted), `run`, `pid` and `log`. `<run-dir>/lxcfs` is a symbolic link to
+ * Where instances live: `.lxcfs/<id>` with `mnt` (where it is mounted), `pid` and `log`. `<run-dir>/lxcfs` is a symbolic link to
  * the `mnt` of the published one, so that publishing another is one rename(2), on every kernel, for everyone. Where nothing is mounted
  * the link leads to an empty directory that pods' runtimes can read only: they fail instead of making what is missing.
  */
@@ -60,7 +60,7 @@ export function makeInstanceDirectory(runDir: RunDir): string {
   const number = Number(getAttribute(all, counter) ?? 0) + 1;
   setAttribute(all, counter, String(number));
   const id = String(number);
-  for (const name of ['mnt', 'run']) mkdirSync(instanceWork(runDir, id, name), { recursive: true, mode: 0o755 });
+  mkdirSync(instanceWork(runDir, id, 'mnt'), { recursive: true, mode: 0o755 });
   return id;
 }
 

@@ -61,6 +61,16 @@ export function createLxcfsMetrics(status: () => LxcfsStatus): LxcfsMetrics {
     'Files in containers that could not be put in place; the status says why.',
     ({ unhealed }) => unhealed.length,
   );
+  new Gauge({
+    name: 'hotmount_lxcfs_untrue_view',
+    help: '1 for each view in which the active lxcfs tells the node’s values; the status says how that was seen.',
+    labelNames: ['view'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { view } of status().untrueViews) this.set({ view }, 1);
+    },
+  });
   return {
     registry,
     restarted: () => restarts.inc(),

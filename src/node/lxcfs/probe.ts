@@ -1,9 +1,17 @@
+import { LXCFS_VIEW_NAMES, LXCFS_VIEWS } from '../../contract/wants.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
 import { FILES } from './attach-plan.ts';
-import { type Cgroups, makeLimitedCgroup } from './cgroups.ts';
+import { type Cgroups, type LimitedCgroup, makeLimitedCgroup } from './cgroups.ts';
+import { nodeTold, parseSummary, SUMMARIZE, type Told, type Untrue, untrueViews } from './truth.ts';
 
 export type ProbeResult =
-  | { readonly outcome: 'ready' /** Paths below its root. */; readonly files: readonly string[] }
+  | {
+      readonly outcome: 'ready';
+      /** Paths below its root. */
+      readonly files: readonly string[];
+      /** Views that tell the node's values. */
+      readonly untrue: readonly Untrue[];
+    }
   | { readonly outcome: 'hung' }
   /** It answers, but not what a container should read; another try would not change that. */
   | { readonly outcome: 'unfit'; readonly detail: string }
@@ -18,14 +26,17 @@ const LIMIT = 64 << 20;
  * are there, proves nothing: where it does not understand the node's cgroups it serves the node's values. Only children touch it.
  */
 export async function probeInstance(mountPoint: string, cgroups: Cgroups): Promise<ProbeResult> {
-  let cgroup: ReturnType<typeof makeLimitedCgroup>;
+  let cgroup: LimitedCgroup;
   try {
     cgroup = makeLimitedCgroup(cgroups, `${process.pid}-${nextProbe++}`, LIMIT);
   } catch (error) {
     return { outcome: 'failed', detail: `a cgroup to test it in could not be made: ${(error as Error).message}` };
   }
   try {
-    return readProbe(await runChild('sh', ['-c', SCRIPT, cgroup.procs, mountPoint, READ], { deadline: DEADLINE }));
+    const node = nodeTold();
+    const args = ['-c', ENTER, mountPoint, READ, SUMMARIZE, ...cgroup.procs];
+    const result = await runChild('sh', args, { deadline: DEADLINE });
+    return readProbe(result, cgroup.isWhole ? node : {}, cgroup.limitsCpu && cgroup.isWhole ? 1 : undefined);
   } catch (error) {
     return { outcome: 'failed', detail: (error as Error).message };
   } finally {
@@ -48,16 +59,20 @@ export async function isAlive(mountPoint: string): Promise<boolean> {
 }
 
 /** `--fork`: only a child is in the new PID namespace. */
-const SCRIPT = 'echo 0 > "$0" && exec unshare --pid --fork --kill-child -- sh -c "$2" "$1"';
-const READ = `cd "$0" && cat proc/meminfo && for f in ${FILES.map((file) => file.slice(1)).join(' ')}; do [ -e "$f" ] && echo "serves /$f"; done; true`;
+const ENTER =
+  'read=$1 awk=$2; shift 2; for procs; do echo 0 > "$procs" || exit; done; exec unshare --pid --fork --kill-child -- sh -c "$read" "$0" "$awk"';
+const READ = `cd "$0" && awk=$1 && set -- && for f in ${FILES.map((file) => file.slice(1)).join(' ')}; do
+  [ -e "$f" ] || continue
+  echo "serves /$f"
+  case $f in proc/meminfo) cat $f || exit ;; sys/devices/system/cpu) set -- "$@" $f/online ;; proc/slabinfo | */cpu/online | proc/pressure/*) ;; *) set -- "$@" $f ;; esac
+done; awk "$awk" "$@"; true`;
 
 /** What the reader's output means. */
-export function readProbe({
-  code,
-  stdout,
-  stderr,
-  timedOut,
-}: Pick<ChildResult, 'code' | 'stdout' | 'stderr' | 'timedOut'>): ProbeResult {
+export function readProbe(
+  { code, stdout, stderr, timedOut }: Pick<ChildResult, 'code' | 'stdout' | 'stderr' | 'timedOut'>,
+  node: Told = {},
+  maxCpus?: number,
+): ProbeResult {
   if (timedOut) return { outcome: 'hung' };
   const total = Number(/^MemTotal:\s+(\d+) kB$/m.exec(stdout)?.[1]) * 1024;
   if (code !== 0 || Number.isNaN(total)) {
@@ -70,5 +85,6 @@ export function readProbe({
     };
   }
   const files = [...stdout.matchAll(/^serves (.+)$/gm)].map(([, file]) => file as string);
-  return { outcome: 'ready', files };
+  const views = LXCFS_VIEW_NAMES.filter((view) => files.includes(LXCFS_VIEWS[view]));
+  return { outcome: 'ready', files, untrue: untrueViews(parseSummary(stdout, views), node, maxCpus) };
 }

@@ -21,7 +21,8 @@ import {
   removeInstance,
   writeRecord,
 } from './layout.ts';
-import { argumentsFor, fingerprint, type Program } from './program.ts';
+import type { Namespaces } from './namespaces.ts';
+import { argumentsFor, fingerprint, type Program, placeOf } from './program.ts';
 
 /** ms. It takes some 20, and a node that is busy booting and has to load the FUSE module first, many seconds. */
 const START_DEADLINE = 30_000;
@@ -40,6 +41,7 @@ export class LxcfsProcess {
   readonly #pidfd: number;
   readonly #unwatch: () => void;
   readonly #log: Socket | undefined;
+  #lines: readonly string[] = [];
   #isDead = false;
 
   /** @param pidfd of its process, closed with it @param onDeath called once, when that ends */
@@ -68,12 +70,29 @@ export class LxcfsProcess {
       closeSync(pidfd);
       throw error;
     }
-    this.#log = readLog(instanceWork(runDir, id, 'log'), (line) => log.debug({ instance: id }, `lxcfs: ${line}`));
+    this.#log = readLog(instanceWork(runDir, id, 'log'), (line) => {
+      this.#lines = [...this.#lines, line].slice(-LAST_LINES);
+      log.debug({ instance: id }, `lxcfs: ${line}`);
+    });
+  }
+
+  /** What it printed last, in one line, to follow a message; empty where that is nothing. */
+  get said(): string {
+    return said(this.#lines);
   }
 
   /** Whether its process runs, also where its end has not been told yet. */
   get isRunning(): boolean {
     return !hasEnded(this.#pidfd);
+  }
+
+  /** Bytes that it has in memory, 0 where it has ended. */
+  get memory(): number {
+    try {
+      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.record.pid}/status`, 'latin1'))?.[1]) * 1024;
+    } catch {
+      return 0;
+    }
   }
 
   /** Ends it: whoever waits for it gets an error now, and so does everyone who still asks. @throws SystemCallError */
@@ -142,6 +161,7 @@ function pidfdOf({ pid, startTime }: Pick<InstanceRecord, 'pid' | 'startTime'>):
 export async function startProcess(
   runDir: RunDir,
   program: Program,
+  namespaces: Namespaces,
   { loadavg, setup }: { loadavg: boolean; setup: string },
   log: Logger,
   onDeath: () => void,
@@ -153,7 +173,7 @@ export async function startProcess(
   try {
     const log = makeLog(runDir, id);
     reader = readLog(log, (line) => output.push(line));
-    child = launch(runDir, id, program, loadavg, log);
+    child = launch(runDir, id, program, namespaces, loadavg, log);
   } catch (error) {
     reader?.destroy();
     removeInstance(runDir, id);
@@ -173,9 +193,9 @@ export async function startProcess(
       if (device !== undefined && child.pid !== undefined && end === undefined) {
         return instanceOf(child.pid, device);
       }
-      if (end !== undefined) throw new Error(`${program.path} ended (${describeEnd(end)})${said(output)}`);
+      if (end !== undefined) throw new Error(`${placeOf(program)} ended (${describeEnd(end)})${said(output)}`);
       if (performance.now() > deadline)
-        throw new Error(`${program.path} was not mounted within ${START_DEADLINE / 1000} s${said(output)}`);
+        throw new Error(`${placeOf(program)} was not mounted within ${START_DEADLINE / 1000} s${said(output)}`);
       await sleep(POLL);
     }
   } catch (error) {
@@ -200,7 +220,7 @@ export async function startProcess(
     };
     writeRecord(runDir, id, record);
     const pidfd = pidfdOf(record);
-    if (pidfd === undefined) throw new Error(`${program.path} ended as soon as it was mounted${said(output)}`);
+    if (pidfd === undefined) throw new Error(`${placeOf(program)} ended as soon as it was mounted${said(output)}`);
     return new LxcfsProcess(runDir, id, record, device, pidfd, log, onDeath);
   }
 }
@@ -213,19 +233,23 @@ function makeLog(runDir: RunDir, id: string): string {
 }
 
 /** @throws Node's error where there is no process or no descriptor left for it */
-function launch(runDir: RunDir, id: string, program: Program, loadavg: boolean, log: string): ChildProcess {
+function launch(
+  runDir: RunDir,
+  id: string,
+  program: Program,
+  namespaces: Namespaces,
+  loadavg: boolean,
+  log: string,
+): ChildProcess {
   const inherited: number[] = [];
   try {
     inherited.push(openSync(instanceWork(runDir, id, '.'), constants.O_RDONLY | constants.O_DIRECTORY));
     inherited.push(openSync(log, constants.O_RDWR | constants.O_NONBLOCK));
-    const args = argumentsFor(program, {
-      loadavg,
-      pidfile: '/proc/self/fd/3/pid',
-      runtimeDir: instancePath(runDir, id, 'run'),
-    });
+    const args = argumentsFor(program, { loadavg, pidfile: '/proc/self/fd/3/pid' });
     // libuv makes descriptors 0 to 2 blocking; the shell takes the pipe from 4, as it is.
-    const command = 'exec "$0" "$@" >&4 2>&4 4>&-';
-    const child = spawn('sh', ['-c', command, program.path, ...args, instancePath(runDir, id)], {
+    const command = 'exec nsenter "$@" >&4 2>&4 4>&-';
+    const words = [...namespaces.arguments, '--', program.path, ...args, instancePath(runDir, id)];
+    const child = spawn('sh', ['-c', command, 'sh', ...words], {
       detached: true,
       stdio: ['ignore', 'ignore', 'ignore', ...inherited],
       cwd: '/',
@@ -251,8 +275,10 @@ function setUsualPriority(pid: number): void {
 const describeEnd = (end: unknown): string =>
   end instanceof Error ? end.message : typeof end === 'number' ? `exit code ${end}` : String(end);
 
-/** Its last lines: the first ones are chatter. */
-const said = (output: readonly string[]): string => (output.length > 0 ? `: ${output.slice(-3).join('; ')}` : '');
+/** The first lines are chatter. */
+const LAST_LINES = 3;
+const said = (output: readonly string[]): string =>
+  output.length > 0 ? `: ${output.slice(-LAST_LINES).join('; ')}` : '';
 
 function protectFromOom(pid: number, log: Logger): void {
   try {
@@ -286,7 +312,7 @@ function readLog(path: string, onLine: (line: string) => void): Socket | undefin
     socket.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
       rest = (lines.pop() ?? '').slice(0, LINE_LIMIT);
-      for (const line of lines) onLine(line.slice(0, LINE_LIMIT));
+      for (const line of lines) if (line.trim() !== '') onLine(line.slice(0, LINE_LIMIT));
     });
     socket.on('error', () => {});
     socket.unref();

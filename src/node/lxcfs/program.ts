@@ -1,10 +1,13 @@
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { runChild } from '../../linux/child.ts';
 import { errorCode, isErrno } from '../../linux/errors.ts';
 
-/** The lxcfs of this machine, and what it can do. */
+/** An lxcfs of this machine, and what it can do. */
 export interface Program {
+  /** In `root`. */
   readonly path: string;
+  /** The directory that holds all that it needs, where that is not `/`: its libraries and their loader are there as well. */
+  readonly root: string;
   /** `5.0.3` */
   readonly version: string;
   /** The long options that its help names, `enable-cfs` and the like. */
@@ -17,34 +20,74 @@ export class Unfit extends Error {
 }
 
 const PLACES = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', '/opt/lxcfs/bin'];
+/** Of what an image brings along: in each subdirectory packages of Debian, unpacked. */
+const TREES = '/opt/lxcfs';
+const IN_TREE = '/usr/bin/lxcfs';
 /** ms. It only prints. */
 const DEADLINE = 5000;
 /** Since then there are pidfds, cgroup v2 and all the views. */
 const OLDEST = 4;
-/** From here on there is no cgroup v1: it starts there all the same, and serves the node's values. */
-const ONLY_UNIFIED = 7;
 
-/** @throws Unfit which says what to install */
-export async function findProgram(cgroups: 'v1' | 'v2', search = process.env['PATH'] ?? ''): Promise<Program> {
-  const path = [...search.split(':'), ...PLACES]
+/** Where there is one: what is installed, and what an image brings along. */
+function places(search: string, trees: string): Pick<Program, 'root' | 'path'>[] {
+  const installed = [...search.split(':'), ...PLACES]
     .filter(Boolean)
     .map((dir) => `${dir}/lxcfs`)
     .find(isExecutable);
-  if (path === undefined) {
+  const roots = directoriesIn(trees).filter((root) => isExecutable(`${root}${IN_TREE}`));
+  return [
+    ...(installed === undefined ? [] : [{ root: '/', path: installed }]),
+    ...roots.map((root) => ({ root, path: IN_TREE })),
+  ];
+}
+
+/** Names all of them as they are on disk now: once it differs, there is something to be found. */
+export const placesNow = (search = searchPath(), trees = treesPath()): string =>
+  places(search, trees)
+    .map((place) => describe(target(placeOf(place))))
+    .join(' ');
+
+const searchPath = (): string => process.env['PATH'] ?? '';
+const treesPath = (): string => process.env['HOTMOUNT_LXCFS'] ?? TREES;
+
+/**
+ * The one that is installed, and those in `HOTMOUNT_LXCFS`, the newest first. Which of them fits the node, a reader has to find out.
+ * @throws Unfit which says what to install
+ */
+export async function findPrograms(search = searchPath(), trees = treesPath()): Promise<Program[]> {
+  const found = places(search, trees);
+  if (found.length === 0) {
     throw new Unfit('lxcfs is not installed: install the package lxcfs, or use an image of hotmount that has it');
   }
-  const [version, help] = await Promise.all([printed(path, '--version'), printed(path, '--help')]);
+  const asked = await Promise.allSettled(found.map(ask));
+  const programs = asked.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const [problem] = asked.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  if (programs.length === 0) throw problem;
+  return programs.sort((a, b) => b.version.localeCompare(a.version, 'en', { numeric: true }));
+}
+
+async function ask({ root, path }: Pick<Program, 'root' | 'path'>): Promise<Program> {
+  const place = inRoot(root, path);
+  const [version, help] = await Promise.all([printed(root, path, '--version'), printed(root, path, '--help')]);
   const number = /\d+(\.\d+)*/.exec(version)?.[0];
   if (number === undefined)
-    throw new Unfit(`${path} --version printed ${JSON.stringify(version.trim())}, which is no version: is it lxcfs?`);
-  const major = Number.parseInt(number, 10);
-  if (major < OLDEST) throw new Unfit(`${path} is lxcfs ${number}: install ${OLDEST}.0 or newer`);
-  if (cgroups === 'v1' && major >= ONLY_UNIFIED) {
-    throw new Unfit(
-      `${path} is lxcfs ${number}, which does not know cgroup v1, and this node has it: install lxcfs 6.0`,
-    );
+    throw new Unfit(`${place} --version printed ${JSON.stringify(version.trim())}, which is no version: is it lxcfs?`);
+  if (Number.parseInt(number, 10) < OLDEST)
+    throw new Unfit(`${place} is lxcfs ${number}: install ${OLDEST}.0 or newer`);
+  return { path, root, version: number, options: parseOptions(help) };
+}
+
+const inRoot = (root: string, path: string): string => (root === '/' ? path : `${root}${path}`);
+
+/** Where a program lies, as this process sees it. */
+export const placeOf = ({ root, path }: Pick<Program, 'root' | 'path'>): string => inRoot(root, path);
+
+function directoriesIn(path: string): string[] {
+  try {
+    return readdirSync(path).map((name) => `${path}/${name}`);
+  } catch {
+    return [];
   }
-  return { path, version: number, options: parseOptions(help) };
 }
 
 /** The long options in what `--help` prints. */
@@ -54,12 +97,11 @@ export const parseOptions = (help: string): ReadonlySet<string> =>
 /** The arguments that fit this lxcfs, its mount point excepted. */
 export function argumentsFor(
   { options }: Program,
-  { loadavg, pidfile, runtimeDir }: { loadavg: boolean; pidfile: string; runtimeDir: string },
+  { loadavg, pidfile }: { loadavg: boolean; pidfile: string },
 ): string[] {
   return [
     ...(loadavg ? ['-l'] : []),
     ...['enable-cfs', 'enable-pidfd'].filter((name) => options.has(name)).map((name) => `--${name}`),
-    ...(options.has('runtime-dir') ? [`--runtime-dir=${runtimeDir}`] : []),
     '-p',
     pidfile,
     '-o',
@@ -71,22 +113,22 @@ export function argumentsFor(
  * Names the program and the libraries of its own that a process runs, as they are on disk now: once it differs from what it was when the
  * process started, there is a new lxcfs to be taken over.
  */
-export function fingerprint({ path }: Program, pid: number): string {
-  const files = new Set([target(path)]);
+export function fingerprint(program: Program, pid: number): string {
+  const files = new Set([target(placeOf(program))]);
   for (const line of readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n')) {
     const file = /\s(\/.*\/lib(?:lxcfs|fuse3?)\.so[^ ]*)/.exec(line)?.[1];
-    if (file) files.add(file);
+    if (file) files.add(inRoot(program.root, file));
   }
   return [...files].sort().map(describe).join(' ');
 }
 
 /** The same, of the files that an earlier fingerprint names. */
-export const fingerprintNow = ({ path }: Program, earlier: string): string => {
+export const fingerprintNow = (program: Program, earlier: string): string => {
   const libraries = earlier
     .split(' ')
     .map((entry) => entry.split('=')[0] as string)
     .filter((file) => /\.so/.test(file));
-  return [...new Set([target(path), ...libraries])].sort().map(describe).join(' ');
+  return [...new Set([target(placeOf(program)), ...libraries])].sort().map(describe).join(' ');
 };
 
 /** Where a link leads to; itself where it leads nowhere any more. */
@@ -109,13 +151,15 @@ function isExecutable(path: string): boolean {
   return Boolean(stat?.isFile() && stat.mode & 0o111);
 }
 
-async function printed(path: string, flag: string): Promise<string> {
+async function printed(root: string, path: string, flag: string): Promise<string> {
+  const place = inRoot(root, path);
+  const [command = '', ...args] = root === '/' ? [path, flag] : ['chroot', root, path, flag];
   try {
-    const { stdout, stderr, timedOut } = await runChild(path, [flag], { deadline: DEADLINE });
-    if (timedOut) throw new Unfit(`${path} ${flag} did not end within ${DEADLINE / 1000} s`);
+    const { stdout, stderr, timedOut } = await runChild(command, args, { deadline: DEADLINE });
+    if (timedOut) throw new Unfit(`${place} ${flag} did not end within ${DEADLINE / 1000} s`);
     return `${stdout}${stderr}`;
   } catch (error) {
     if (errorCode(error) === undefined) throw error;
-    throw new Unfit(`${path} cannot be run: ${(error as Error).message}`);
+    throw new Unfit(`${place} cannot be run: ${(error as Error).message}`);
   }
 }

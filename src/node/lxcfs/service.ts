@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LxcfsView } from '../../contract/wants.ts';
 import { tryLock } from '../../linux/file-lock.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import { watchMountTable } from '../../linux/readiness.ts';
 import type { Logger } from '../../observability/logger.ts';
+import type { LxcfsPolicy } from '../../policy/policy.ts';
 import { Attempts } from '../reconcile/attempts.ts';
 import { isRunDir, openRunDir, type RunDir } from '../run-dir/run-dir.ts';
 import { askToYield, type Control, startControl } from './api.ts';
@@ -12,19 +12,19 @@ import { Supervisor } from './supervisor.ts';
 
 export interface LxcfsServiceOptions {
   readonly runDir: string;
-  readonly views: readonly LxcfsView[];
+  readonly policy: LxcfsPolicy;
   readonly version: string;
   readonly log: Logger;
   /** ms. */
   readonly checkEvery: number;
-  /** Where the views come from, for those who ask. */
+  /** Where the policy comes from, for those who ask. */
   readonly policySource: string;
   /** Started by a daemon, for itself: it ends when another takes over. Else it stays, in case that one fails. */
   readonly isDetached: boolean;
 }
 
 export interface LxcfsService {
-  setViews(views: readonly LxcfsView[]): void;
+  setPolicy(policy: LxcfsPolicy): void;
   /** Resolves where there is nothing left to supervise: the run dir is gone, or another has taken over. */
   readonly ended: Promise<void>;
   /** Ends the supervision; every lxcfs goes on running. */
@@ -48,14 +48,14 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
   const attempts = new Attempts(log);
   prepareDirectories(runDir);
   let unlock = await takeOver(runDir, log);
-  let { views } = options;
+  let { policy } = options;
   let isClosed = false;
   let supervisor: Supervisor | undefined;
   let control: Control | undefined;
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
 
   const supervise = async (): Promise<void> => {
-    const current = new Supervisor({ ...options, runDir, views });
+    const current = new Supervisor({ ...options, runDir, policy });
     supervisor = current;
     control = await startControl(runDir, {
       status: () => current.status(),
@@ -117,9 +117,9 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
 
   return {
     ended,
-    setViews(next) {
-      views = next;
-      attempts.run('the views', () => supervisor?.setViews(views));
+    setPolicy(next) {
+      policy = next;
+      attempts.run('the policy', () => supervisor?.setPolicy(policy));
     },
     async close() {
       isClosed = true;

@@ -25,6 +25,8 @@ export interface LxcfsStatus {
   readonly views: readonly string[];
   /** Views that the policy names and the active one does not serve: pods that ask for them read the node's. */
   readonly missingViews: readonly string[];
+  /** Views in which the active one tells a reader the node's values though it has limits of its own, and how that was seen. */
+  readonly untrueViews: readonly { readonly view: string; readonly why: string }[];
   readonly instances: readonly LxcfsInstanceStatus[];
   /** Instances that ended, or hung and were ended, since the supervisor started. */
   readonly restarts: number;

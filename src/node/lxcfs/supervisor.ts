@@ -1,7 +1,7 @@
-import type { LxcfsView } from '../../contract/wants.ts';
 import { MountReplacer } from '../../linux/mount-replacer.ts';
 import type { Mount } from '../../linux/mountinfo.ts';
 import type { Logger } from '../../observability/logger.ts';
+import type { LxcfsPolicy } from '../../policy/policy.ts';
 import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { AttachController } from './attach-controller.ts';
@@ -12,12 +12,13 @@ import { prepareDirectories, publish, publishedId } from './layout.ts';
 import { createLxcfsMetrics, type LxcfsMetrics } from './metrics.ts';
 import { mountNodeFiles } from './node-files.ts';
 import { plan, type Step } from './plan.ts';
+import { placeOf } from './program.ts';
 import { describeInstances, isSettled } from './roles.ts';
 import type { Gap, LxcfsStatus } from './status.ts';
 
 export interface SupervisorOptions {
   readonly runDir: RunDir;
-  readonly views: readonly LxcfsView[];
+  readonly policy: LxcfsPolicy;
   readonly version: string;
   readonly log: Logger;
   /** ms between two checks whether the instances still answer, and whether another lxcfs has been installed. */
@@ -40,7 +41,7 @@ export class Supervisor {
   readonly #timers = new Timers();
   readonly #gaps = new GapMeter();
   readonly metrics: LxcfsMetrics;
-  #views: readonly LxcfsView[];
+  #policy: LxcfsPolicy;
   #isClosed = false;
   #isChecking = false;
   /** The instance that could not be published: the next check tries again. */
@@ -51,9 +52,9 @@ export class Supervisor {
   #stopWaiting: (() => void) | undefined;
 
   constructor(options: SupervisorOptions) {
-    const { runDir, views, log } = options;
+    const { runDir, policy, log } = options;
     this.#options = options;
-    this.#views = views;
+    this.#policy = policy;
     const replacer = this.#replacer;
     const metrics = createLxcfsMetrics(() => this.status());
     this.metrics = metrics;
@@ -67,7 +68,7 @@ export class Supervisor {
         onLost: (instance, cause) => this.#lost(instance, cause),
         onProblem: (problem) => this.#fail(problem),
       },
-      views,
+      policy,
     );
   }
 
@@ -90,9 +91,9 @@ export class Supervisor {
     this.#reconcile();
   }
 
-  setViews(views: readonly LxcfsView[]): void {
-    this.#views = views;
-    this.#instances.setViews(views);
+  setPolicy(policy: LxcfsPolicy): void {
+    this.#policy = policy;
+    this.#instances.setPolicy(policy);
     this.#warnOfMissingViews();
     this.#reconcile();
   }
@@ -120,9 +121,10 @@ export class Supervisor {
       ready: active !== undefined,
       settled: !this.#attachments.isAttaching && isSettled(this.#instances, active),
       ...(problem === undefined ? {} : { problem }),
-      ...(program ? { program: { path: program.path, version: program.version } } : {}),
+      ...(program ? { program: { path: placeOf(program), version: program.version } } : {}),
       views: active?.views ?? [],
-      missingViews: this.#views.filter((view) => active?.missingViews.includes(view)),
+      missingViews: this.#policy.views.filter((view) => active?.missingViews.includes(view)),
+      untrueViews: active?.untrue ?? [],
       instances: describeInstances(this.#instances, active),
       restarts: this.#restarts,
       attached: this.#attachments.attached,
@@ -281,10 +283,18 @@ export class Supervisor {
   }
 
   #warnOfMissingViews(): void {
-    const { missingViews } = this.status();
-    if (missingViews.length === 0) return;
+    const { missingViews, untrueViews } = this.status();
+    for (const { view, why } of untrueViews) {
+      this.#options.log.warn(
+        { view, why, onUntrue: this.#policy.onUntrue },
+        'this lxcfs tells the node’s values in a view: docs/lxcfs.md says which lxcfs does better',
+      );
+    }
+    // Said already.
+    const views = missingViews.filter((view) => !untrueViews.some((untrue) => untrue.view === view));
+    if (views.length === 0) return;
     this.#options.log.warn(
-      { views: missingViews },
+      { views },
       'this lxcfs does not serve all views of the policy: pods that ask for these read the node’s values; remove them from `lxcfs.views`, or install a newer lxcfs',
     );
   }

@@ -51,6 +51,27 @@ export class Installation {
     );
   }
 
+  /** The next one to start takes this much memory at once, and it alone. */
+  makeLarge(mebibytes: number): void {
+    const source = `${this.#root}/large.c`;
+    writeFileSync(
+      source,
+      `#include <stdlib.h>\n#include <string.h>\n#include <unistd.h>
+      static char *kept;
+      __attribute__((constructor)) static void grow(void) {
+        if (unlink("${this.#root}/grow")) return;
+        kept = malloc(${mebibytes}L << 20);
+        memset(kept, 1, ${mebibytes}L << 20);
+      }\n`,
+    );
+    run('gcc', '-shared', '-fPIC', '-o', `${this.#root}/large.so`, source);
+    mkdirSync(`${this.#root}/real`);
+    renameSync(`${this.#root}/bin/lxcfs`, `${this.#root}/real/lxcfs`);
+    writeFileSync(`${this.#root}/grow`, '');
+    const preload = `case $1 in --*) ;; *) export LD_PRELOAD=${this.#root}/large.so ;; esac`;
+    this.#put('bin/lxcfs', `#!/bin/sh\n${preload}\nexec ${this.#root}/real/lxcfs "$@"\n`);
+  }
+
   /** The next one of the PATH is the machine's own. */
   removeProgram(): void {
     rmSync(`${this.#root}/bin/lxcfs`);

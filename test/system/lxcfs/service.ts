@@ -13,6 +13,8 @@ export class LxcfsService extends CliProcess {
   readonly #args: readonly string[];
   /** Put before the environment's PATH. */
   path = '';
+  /** `HOTMOUNT_LXCFS`. */
+  trees = '/nowhere';
 
   constructor(rig: Rig, args: readonly string[] = []) {
     super();
@@ -41,7 +43,7 @@ export class LxcfsService extends CliProcess {
       'debug',
       ...this.#args,
     ];
-    this.launch(args, { ...process.env, PATH: `${this.path}${process.env['PATH']}` });
+    this.launch(args, { ...process.env, PATH: `${this.path}${process.env['PATH']}`, HOTMOUNT_LXCFS: this.trees });
     return this;
   }
 

@@ -31,6 +31,8 @@ export interface PodOptions {
   readonly propagation: 'rshared' | 'rslave';
   /** Files and directories of the node that it has at the same path, read-only. */
   readonly readable?: readonly string[];
+  /** `readOnlyRootFilesystem`. */
+  readonly readOnlyRoot?: boolean;
 }
 
 let pods = 0;
@@ -41,10 +43,10 @@ export class Pod {
   readonly #runc: readonly string[];
   log = '';
 
-  constructor(rig: Rig, { args, runDir, propagation, readable = [] }: PodOptions) {
+  constructor(rig: Rig, { args, runDir, propagation, readable = [], readOnlyRoot = false }: PodOptions) {
     const bundle = rig.path(this.id);
     const rootfs = `${bundle}/rootfs`;
-    mkdirSync(rootfs, { recursive: true });
+    mkdirSync(`${rootfs}/run`, { recursive: true });
     const links = IMAGE.filter((path) => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink());
     for (const path of links) symlinkSync(readlinkSync(path), rootfs + path);
     const sources = [
@@ -62,7 +64,7 @@ export class Pod {
         cwd: '/',
         capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
       },
-      root: { path: 'rootfs' },
+      root: { path: 'rootfs', readonly: readOnlyRoot },
       hostname: this.id,
       mounts: [
         { destination: '/proc', type: 'proc', source: 'proc' },

@@ -57,7 +57,7 @@ describe('a policy', () => {
       kind: 'Policy',
       onViolation: 'warn',
       onConflict: 'deny',
-      lxcfs: { views: ['cpuinfo', 'cpu'] },
+      lxcfs: { views: ['cpuinfo', 'cpu'], onUntrue: 'keep' },
       mediaClasses: [
         {
           name: 'usb',
@@ -113,7 +113,7 @@ describe('a policy', () => {
   it('that says nothing allows nothing, and has the usual lxcfs views', () => {
     const policy = parsePolicy(HEAD);
     expect(policy).toMatchObject({ onViolation: 'deny', mediaClasses: [], deviceClasses: [], rules: [] });
-    expect(policy.lxcfs.views).toEqual(['cpuinfo', 'meminfo', 'stat', 'uptime', 'loadavg', 'swaps', 'diskstats']);
+    expect(policy.lxcfs.views).toEqual(['cpuinfo', 'meminfo', 'stat', 'loadavg', 'swaps', 'diskstats', 'cpu']);
     expect(parsePolicy(`${HEAD}rules: [{ name: a, namespaces: [x] }]`).rules[0]?.allow).toEqual({
       lxcfs: false,
       privileged: false,

@@ -81,7 +81,10 @@ export const policies: fc.Arbitrary<Policy> = fc.record(
   {
     onConflict: fc.constantFrom('deny' as const, 'keep' as const),
     onViolation: pick('deny', 'deny', 'warn'),
-    lxcfs: fc.record({ views: pick(['meminfo', 'cpuinfo'] as const, ['meminfo'] as const, ['cpu', 'stat'] as const) }),
+    lxcfs: fc.record({
+      views: pick(['meminfo', 'cpuinfo'] as const, ['meminfo'] as const, ['cpu', 'stat'] as const),
+      onUntrue: pick('keep' as const, 'node' as const),
+    }),
     mediaClasses: fc.constant(
       MEDIA.map((name) => ({ name, match: [], mount: { readOnly: false, options: [], nameBy: ['label'] as const } })),
     ),

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readProbe } from '../../../../src/node/lxcfs/probe.ts';
-import { argumentsFor, findProgram, fingerprintNow, parseOptions } from '../../../../src/node/lxcfs/program.ts';
+import { argumentsFor, findPrograms, fingerprintNow, parseOptions } from '../../../../src/node/lxcfs/program.ts';
 
 describe('the lxcfs that is found', () => {
   let dir: string;
@@ -22,22 +22,21 @@ describe('the lxcfs that is found', () => {
 
   it('is the first of the PATH, with its version and options', async () => {
     const path = fakeLxcfs('"5.0.3"');
-    expect(await findProgram('v1', `/nowhere:${dir}`)).toMatchObject({ path, version: '5.0.3' });
-    expect([...(await findProgram('v2', dir)).options]).toEqual(['enable-loadavg', 'enable-cfs', 'enable-pidfd']);
+    const [program, ...others] = await findPrograms(`/nowhere:${dir}`, '/nowhere');
+    expect(program).toMatchObject({ path, root: '/', version: '5.0.3' });
+    expect([...(program?.options ?? [])]).toEqual(['enable-loadavg', 'enable-cfs', 'enable-pidfd']);
+    expect(others).toEqual([]);
   });
 
-  it('is refused where it is too old, unknown, or does not know the node’s cgroups', async () => {
+  it('is refused where it is too old or unknown', async () => {
     fakeLxcfs('3.1.2');
-    await expect(findProgram('v2', dir)).rejects.toThrow(/is lxcfs 3\.1\.2: install 4\.0 or newer/);
+    await expect(findPrograms(dir, '/nowhere')).rejects.toThrow(/is lxcfs 3\.1\.2: install 4\.0 or newer/);
     fakeLxcfs('hello');
-    await expect(findProgram('v2', dir)).rejects.toThrow(/printed "hello", which is no version/);
-    fakeLxcfs('7.0.0');
-    await expect(findProgram('v1', dir)).rejects.toThrow(/does not know cgroup v1.*install lxcfs 6\.0/);
-    expect(await findProgram('v2', dir)).toMatchObject({ version: '7.0.0' });
+    await expect(findPrograms(dir, '/nowhere')).rejects.toThrow(/printed "hello", which is no version/);
   });
 
   it('is another one when its file is another', async () => {
-    const program = { path: fakeLxcfs('5.0.3'), version: '5.0.3', options: new Set<string>() };
+    const program = { path: fakeLxcfs('5.0.3'), root: '/', version: '5.0.3', options: new Set<string>() };
     const before = fingerprintNow(program, '');
     expect(fingerprintNow(program, before)).toBe(before);
     rmSync(program.path);
@@ -47,18 +46,17 @@ describe('the lxcfs that is found', () => {
   });
 
   it('is started with what it understands', () => {
-    const options = { loadavg: true, pidfile: '/p', runtimeDir: '/r' };
-    const newer = { path: '', version: '6.0.4', options: parseOptions('--enable-cfs --runtime-dir=DIR') };
+    const options = { loadavg: true, pidfile: '/p' };
+    const newer = { path: '', root: '/', version: '6.0.4', options: parseOptions('--enable-cfs --runtime-dir=DIR') };
     expect(argumentsFor(newer, options)).toEqual([
       '-l',
       '--enable-cfs',
-      '--runtime-dir=/r',
       '-p',
       '/p',
       '-o',
       'allow_other,fsname=hotmount,subtype=lxcfs',
     ]);
-    const older = { path: '', version: '4.0', options: parseOptions('') };
+    const older = { path: '', root: '/', version: '4.0', options: parseOptions('') };
     expect(argumentsFor(older, { ...options, loadavg: false })).toEqual([
       '-p',
       '/p',
@@ -74,7 +72,11 @@ describe('what a reader in a limited cgroup is told', () => {
 
   it('is its own limit, and then the instance is ready', () => {
     const stdout = `${meminfo(65536)}serves /proc/meminfo\nserves /proc/stat\n`;
-    expect(readProbe({ ...result, stdout })).toEqual({ outcome: 'ready', files: ['/proc/meminfo', '/proc/stat'] });
+    expect(readProbe({ ...result, stdout })).toEqual({
+      outcome: 'ready',
+      files: ['/proc/meminfo', '/proc/stat'],
+      untrue: [],
+    });
   });
 
   it('is the node’s, and then the instance is unfit, however well it answers', () => {
