@@ -19,7 +19,7 @@ describe('hotmount demo', () => {
     expect(stdout).toContain('\nDeployment shop/legacy-java\n  @@ ');
     expect(stdout).toContain(`\n  +        hotmount.io/from-workload: '{"hotmount.io/lxcfs":"true"}'\n`);
     expect(stdout).toContain('\n  +      path: /run/hotmount/media/usb\n');
-    expect(stdout).toContain('\n  +    # and likewise: meminfo, stat, uptime, loadavg, swaps, diskstats\n');
+    expect(stdout).toContain('\n  +    # and likewise: meminfo, stat, loadavg, swaps, diskstats, cpu\n');
     expect(stdout).toContain('\nWarning: annotation hotmount.io/lxcfs.metrics-exportr names the container');
     expect(stdout).toContain(
       '\nError from server (Forbidden): error when creating "examples/denied.yaml": admission webhook',

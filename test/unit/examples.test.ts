@@ -21,7 +21,7 @@ const PROMISES: Record<string, { gets: string[]; warnings?: string[]; denials?: 
   'cronjob.yaml': { gets: ['report lxcfs=cpuinfo,meminfo'] },
   'denied.yaml': { gets: [], denials: ['privileged_not_allowed'] },
   'edge-copier.yaml': { gets: ['copier media=usb:/media'] },
-  'legacy-java.yaml': { gets: ['app lxcfs=cpuinfo,meminfo,stat,uptime,loadavg,swaps,diskstats'] },
+  'legacy-java.yaml': { gets: ['app lxcfs=cpuinfo,meminfo,stat,loadavg,swaps,diskstats,cpu'] },
   'namespace-default.yaml': { gets: ['app lxcfs=cpuinfo,meminfo'] },
   'node-agent.yaml': { gets: ['agent dev=/host-dev', 'agent propagation=srv=HostToContainer'] },
   'serial-rig.yaml': { gets: ['rig capabilities=SYS_NICE', 'rig devices=serial:/dev/hotmount/serial'] },
