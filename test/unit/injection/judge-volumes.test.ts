@@ -107,6 +107,9 @@ describe("a pod's volumes of hotmount's", () => {
 
   it('are admitted where injection has given them, for any pod and policy', { timeout: TIMEOUT }, () => {
     const run = fc.property(pods, contexts, policies, (pod, context, anyPolicy) => {
+      // A mount of a volume of ours that the pod has by hand is judged once the volume is there, by its path and subPath.
+      const { containers, initContainers } = pod['spec'] as JsonObject;
+      if (JSON.stringify([containers, initContainers]).includes('"name":"hotmount-')) return;
       const { pod: injected, denials } = inject(pod, context, anyPolicy);
       if (denials.length > 0) return;
       const own = new Set(judgeVolumes(pod, context, anyPolicy).map(({ message }) => message));
