@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeUnless } from '../describe-unless.ts';
 import { Random } from '../random.ts';
 import { SEED } from '../settings.ts';
 import { ERRORS, Faults, FUNCTIONS } from './faults/faults.ts';
@@ -13,12 +14,17 @@ import { describeSystem, SOAK } from './support/suite.ts';
 const SIZE = ownSize(21);
 /** s. What failed is tried again within a minute. */
 const PATIENCE = 90;
+
 /** How many calls of a function are made to fail, each in a round of its own: the soak takes all of a round. */
 const CALLS = SOAK ? Number.POSITIVE_INFINITY : 1;
 /** Of those that are called in a round. */
 const SAMPLE = SOAK ? FUNCTIONS.length : 14;
 
-describeSystem('any call that fails once', ['gcc', 'runc', 'busybox', 'zram'], () => {
+const NAME = 'any call that fails once';
+if (SOAK || process.env['HOTMOUNT_FAULTS'] === '1') describeSystem(NAME, ['gcc', 'runc', 'busybox', 'zram'], suite);
+else describeUnless('it takes minutes: HOTMOUNT_FAULTS=1', NAME, suite, 'faults');
+
+function suite(): void {
   let rig: Rig;
   let faults: Faults;
   let daemon: Daemon;
@@ -115,6 +121,6 @@ describeSystem('any call that fails once', ['gcc', 'runc', 'busybox', 'zram'], (
     process.stderr.write(`${report.join('\n')}\n`);
     expect(report.filter((line) => line.endsWith('not called')).length).toBeLessThan(report.length / 2);
   });
-});
+}
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
