@@ -69,6 +69,11 @@ export class MediaController {
   readonly #unmounter: Unmounter;
   readonly #crashes = new CrashLog();
   readonly #toldBroken = new Set<string>();
+  /**
+   * Disks that may have had another medium, or another user, before this daemon came: mount(2) would join what the kernel still has of it. Of
+   * one that has just come it has nothing, and refuses by itself what somebody else holds.
+   */
+  readonly #hasPast = new Set(blockDeviceNames());
   readonly #ejections: Ejections;
   readonly #ejectRequests: EjectRequests;
   readonly #prober = new Prober();
@@ -274,6 +279,8 @@ export class MediaController {
     const rawClass = device && (() => claims.claimOn(device));
     // Crashes on the last medium say nothing about the next.
     this.#ejections.forget(name, device);
+    if (!device) this.#hasPast.delete(name);
+    else if (mounted.length > 0) this.#hasPast.add(name);
     if (!device || device.size === 0) this.#crashes.forget(name);
     // Who uses the disk on the node is asked before it is probed; who does in a container, by the probe.
     const use = device && (() => (known ? this.#usageSinceProbe(known) : this.#usageByNode(device)));
@@ -306,7 +313,7 @@ export class MediaController {
       this.#prober.probe(device),
       this.#partitionTypes.of(device),
       this.#containerUse.of(device),
-      this.#options.opener.ask(device),
+      this.#hasPast.has(device.name) ? this.#options.opener.ask(device) : ('free' as const),
     ]);
     const probe: Probe =
       found.outcome === 'found' && partType !== undefined
@@ -314,13 +321,15 @@ export class MediaController {
         : found;
     if (probe.outcome === 'found') this.#mounter.learn(device, probe.fileSystem);
     if (probe.outcome === 'hung') this.#awaitStuck(device.name, 'probe', probe.stuck);
-    // What is left of our own mount, which somebody keeps by an open file, is that medium's file system, and mounted again as it is.
-    const isFree = exclusivity === 'free' || this.#unmounter.isSameMedium(device);
-    return { device, probe, use: byContainer ?? (isFree ? undefined : this.#claimOr(device, exclusivity)) };
+    return { device, probe, use: byContainer ?? this.#claimOn(device, probe, exclusivity) };
   }
 
-  #claimOr(device: BlockDevice, kind: Exclude<Exclusivity, 'free'>): DiskUse {
-    return usageByNode(device, this.#options.runDir.path) ?? { kind };
+  /** What is left of our own mount, which somebody keeps by an open file, is that medium's file system, and mounted again as it is. */
+  #claimOn(device: BlockDevice, probe: Probe, exclusivity: Exclusivity): DiskUse | undefined {
+    if (this.#unmounter.isSameMedium(device)) return undefined;
+    const isBtrfs = probe.outcome === 'found' && probe.fileSystem.type === 'btrfs';
+    const use = isBtrfs || exclusivity !== 'free' ? usageByNode(device, this.#options.runDir.path) : undefined;
+    return use ?? (exclusivity === 'free' ? undefined : { kind: exclusivity });
   }
 
   /** Whether planning goes on: false where the step failed. */

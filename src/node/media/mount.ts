@@ -223,6 +223,7 @@ function attempt(
     return { finding: finding('device_hangs', { command, seconds: String(MOUNT_DEADLINE / 1000) }), stuck };
   }
   if (code === 0) return DONE;
+  if (/already mounted or .* busy/.test(stderr)) return { finding: finding('held_exclusively', {}) };
   return { finding: finding('mount_failed', { detail: explainFailure(command, code, stderr, type, said()) }) };
 }
 
