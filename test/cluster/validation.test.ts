@@ -15,6 +15,10 @@ const NAMESPACE = 'golden';
 /** Inputs that no API server takes, with hotmount or without; they show what the core makes of them all the same. */
 const REFUSED_INPUTS = ['containers-ephemeral', 'workload-custom-resource'];
 
+/** Pods that name a RuntimeClass are refused where it is not there. */
+const SANDBOXES = ['kata-qemu', 'gvisor'];
+const RUNTIME_CLASS = { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', handler: 'sandbox' };
+
 const allowed = loadCases().filter(({ error, denials }) => error === undefined && denials.length === 0);
 const variants = uncheckedVariants(loadCases());
 
@@ -25,12 +29,14 @@ describeInCluster('the API server', (cluster) => {
     await cluster().apply([
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } },
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'copier', namespace: NAMESPACE } },
+      ...SANDBOXES.map((name) => ({ ...RUNTIME_CLASS, metadata: { name } })),
     ]);
     await cluster().eventually(() => cluster().kubectl('get', 'serviceaccount', 'default', '-n', NAMESPACE));
   });
   afterAll(async () => {
     await api.close();
     await cluster().kubectl('delete', 'namespace', NAMESPACE, '--wait=false');
+    await cluster().kubectl('delete', 'runtimeclass', ...SANDBOXES);
   });
 
   /** Fields from the future are dropped with a warning, as API servers do for clients that do not ask for more. */

@@ -32,19 +32,4 @@ describeSystem('a device in a directory of /dev', ['runc', 'busybox'], () => {
     const container = pod(daemon);
     await until('it can be opened', () => container.sh('( : <> /dev/net/net/tun ) && echo yes') === 'yes');
   });
-
-  it('is given to one container at a time where the class says so, and then to the next', async () => {
-    const tunnel = '- {name: tunnel, maxContainers: 1, match: [{subsystem: [misc], devname: [net/tun]}]}';
-    const daemon = await new Daemon(rig, { policy: devicePolicy(rig, tunnel) }).start();
-    const [first, second] = [pod(daemon), pod(daemon)];
-    const opens = (container: Container) =>
-      container.sh('( : <> /dev/net/tun ) 2>/dev/null && echo yes; true') === 'yes';
-    await until('the first can open it', () => opens(first));
-    const states = async () =>
-      (await daemon.status())?.devices.flatMap(({ containers }) => containers.map(({ state }) => state)).sort();
-    await until('the second waits', async () => String(await states()) === 'granted,waiting');
-    expect(opens(second)).toBe(false);
-    first.stop();
-    await until('the second can open it', () => opens(second));
-  });
 });
