@@ -1,12 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { V1Namespace } from '@kubernetes/client-node';
 import type { Labels } from '../contract/json.ts';
+import { isNamespaceName } from '../contract/object-name.ts';
 import type { Logger } from '../observability/logger.ts';
-import { type Kubernetes, problemOf } from './client.ts';
+import { type Kubernetes, problemOf, statusOf } from './client.ts';
 import { keepWatching } from './watch.ts';
 
 export interface NamespaceLabelsSource {
-  /** The labels, from memory where they are there; else asked for, and undefined where they cannot be had. Never rejects. */
+  /** The labels, from memory where they are there; else waited for, and undefined where they cannot be had. Never rejects. */
   labels(namespace: string): Labels | undefined | Promise<Labels | undefined>;
   close(): void;
 }
@@ -14,11 +14,25 @@ export interface NamespaceLabelsSource {
 const NONE: Labels = {};
 /** How long a review waits for them: API servers give it 3 s (the chart's timeoutSeconds), and most can be decided without. */
 const PATIENCE_MS = 2_000;
+/**
+ * What is asked of the API server besides the watch: so many look-ups at once, and then one each so many milliseconds. An API server sends
+ * reviews for namespaces that there are, and the watch brings a new one within moments; but whoever reaches the webhook can invent more.
+ */
+const LOOK_UPS = 20;
+const LOOK_UP_AGAIN_MS = 200;
+/** How long a namespace that is not there is not asked for again, and how many such are remembered. */
+const ABSENT_MS = 5_000;
+const MAX_ABSENT = 1_000;
+/** Names that are waited for at a time. For one more, the first no longer is. */
+const MAX_AWAITED = 100;
 
-/** The labels of all namespaces, watched. One that is too new to be known is asked for. */
+/** The labels of all namespaces, watched. One that is too new to be known is waited for, and asked for. */
 export function openNamespaceLabels(kubernetes: Kubernetes, log: Logger): NamespaceLabelsSource {
   const known = new Map<string, Labels>();
-  const asking = new Map<string, Promise<Labels | undefined>>();
+  const awaited = new Map<string, PromiseWithResolvers<Labels | undefined>>();
+  /** Since when, by performance.now(). */
+  const absent = new Map<string, number>();
+  const mayLookUp = rateLimit(LOOK_UPS, LOOK_UP_AGAIN_MS);
 
   const watched = keepWatching<V1Namespace>(
     kubernetes,
@@ -27,7 +41,11 @@ export function openNamespaceLabels(kubernetes: Kubernetes, log: Logger): Namesp
       path: '/api/v1/namespaces',
       list: () => kubernetes.core.listNamespace(),
       onObject(namespace) {
-        known.set(namespace.metadata?.name ?? '', namespace.metadata?.labels ?? NONE);
+        const name = namespace.metadata?.name ?? '';
+        const labels = namespace.metadata?.labels ?? NONE;
+        known.set(name, labels);
+        absent.delete(name);
+        settle(name, labels);
         forgetTheRest(namespace);
       },
       onGone: (name) => void known.delete(name),
@@ -35,27 +53,61 @@ export function openNamespaceLabels(kubernetes: Kubernetes, log: Logger): Namesp
     log,
   );
 
-  const ask = async (name: string): Promise<Labels | undefined> => {
+  const settle = (name: string, labels: Labels | undefined): void => {
+    awaited.get(name)?.resolve(labels);
+    awaited.delete(name);
+  };
+
+  const lookUp = async (name: string): Promise<void> => {
     try {
       const { metadata } = await kubernetes.core.readNamespace({ name });
-      return metadata?.labels ?? NONE;
+      settle(name, metadata?.labels ?? NONE);
     } catch (error) {
       log.warn(`the labels of namespace ${name} cannot be had: ${problemOf(error)}`);
-      return undefined;
-    } finally {
-      asking.delete(name);
+      if (statusOf(error) === 404) {
+        if (absent.size >= MAX_ABSENT) absent.delete(first(absent));
+        absent.set(name, performance.now());
+      }
+      settle(name, undefined);
     }
   };
+
+  const waitFor = (name: string): Promise<Labels | undefined> => {
+    if (awaited.size >= MAX_AWAITED) settle(first(awaited), undefined);
+    const waiting = Promise.withResolvers<Labels | undefined>();
+    awaited.set(name, waiting);
+    setTimeout(() => {
+      if (awaited.get(name) === waiting) settle(name, undefined);
+    }, PATIENCE_MS).unref();
+    if (mayLookUp()) void lookUp(name);
+    return waiting.promise;
+  };
+
+  const isAbsent = (name: string): boolean => performance.now() - (absent.get(name) ?? -ABSENT_MS) < ABSENT_MS;
 
   return {
     labels(name) {
       const labels = known.get(name);
-      if (labels !== undefined || name === '') return labels;
-      const asked = asking.get(name) ?? ask(name);
-      asking.set(name, asked);
-      return Promise.race([asked, sleep(PATIENCE_MS, undefined, { ref: false })]);
+      if (labels !== undefined || !isNamespaceName(name) || isAbsent(name)) return labels;
+      return awaited.get(name)?.promise ?? waitFor(name);
     },
     close: () => watched.close(),
+  };
+}
+
+const first = (map: ReadonlyMap<string, unknown>): string => map.keys().next().value ?? '';
+
+/** Says yes to so many at once, and then to one each so many milliseconds. */
+function rateLimit(burst: number, againMs: number): () => boolean {
+  let left = burst;
+  let at = performance.now();
+  return () => {
+    const now = performance.now();
+    left = Math.min(burst, left + (now - at) / againMs);
+    at = now;
+    if (left < 1) return false;
+    left--;
+    return true;
   };
 }
 
