@@ -18,7 +18,7 @@ describe('hotmount demo', () => {
     expect(stderr).toBe('');
     expect(stdout).toContain('\nDeployment shop/legacy-java\n  @@ ');
     expect(stdout).toContain(`\n  +        hotmount.io/from-workload: '{"hotmount.io/lxcfs":"true"}'\n`);
-    expect(stdout).toContain('\n  +      path: /run/hotmount/media/usb\n');
+    expect(stdout).toContain('\n  +        media: usb\n');
     expect(stdout).toContain('\n  +    # and likewise: meminfo, stat, loadavg, swaps, diskstats, cpu\n');
     expect(stdout).toContain('\nWarning: annotation hotmount.io/lxcfs.metrics-exportr names the container');
     expect(stdout).toContain(
@@ -61,7 +61,7 @@ describe('hotmount demo', () => {
 
     expect(await demo(write, { colors: picocolors.createColors(true), width: 80 })).toBe(true);
 
-    expect(output).toContain('\x1b[32m+      type: Directory\x1b[39m');
+    expect(output).toContain('\x1b[32m+      driver: hotmount.io\x1b[39m');
     expect(output).toContain('\x1b[33mWarning:\x1b[39m');
     expect(output).toContain('\x1b[31mError from server (Forbidden):\x1b[39m');
   });
