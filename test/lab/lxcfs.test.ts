@@ -1,82 +1,11 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { describeInLab } from './describe-in-lab.ts';
+import { LIMIT_KB, startReader, startSupervisor } from './guest-lxcfs.ts';
 import { DEADLINE, RUN_DIR } from './guest-node.ts';
-import type { GuestProcess } from './guest-process.ts';
-import type { Lab } from './lab.ts';
 
 const TIMEOUT = 900_000;
-const LIMIT_KB = 64 * 1024;
 /** What a lost lxcfs gives: ENOTCONN, ECONNABORTED, EIO. */
 const LOST = /not connected|connection abort|I\/O error/i;
-
-interface SupervisorInGuest {
-  /** Waits for the nth line of its log with this message. */
-  said(message: string, times: number): Promise<void>;
-  process: GuestProcess;
-}
-
-async function startSupervisor(lab: Lab): Promise<SupervisorInGuest> {
-  const process = lab.spawn(`exec node src/cli.ts lxcfs --run-dir ${RUN_DIR} --check-every 60`);
-  onTestFinished(async () => {
-    if (!lab.running) return;
-    process.kill('SIGTERM');
-    await process.exited;
-    await lab.sh(`node src/cli.ts node --cleanup --run-dir ${RUN_DIR}`, { timeoutMs: DEADLINE });
-  }, DEADLINE * 2);
-  const said = async (message: string, times: number): Promise<void> => {
-    await process.waitForOutput(new RegExp(`(?:"msg":"${message}[^]*){${times}}`), DEADLINE);
-  };
-  return { process, said };
-}
-
-/** A container that prints what it reads first in /proc/meminfo, error messages too, whenever that is something else than before. */
-async function startReader(lab: Lab, id: string, userNamespace: boolean): Promise<{ pid: string; log: string }> {
-  const bundle = `/tmp/${id}`;
-  onTestFinished(async () => {
-    if (lab.running) await lab.run(`runc delete -f ${id}; rm -rf ${bundle}`, { timeoutMs: DEADLINE });
-  });
-  const mapping = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
-  // runc 1.1 cannot bind an lxcfs file read-only into a container with users of its own.
-  const flags = ['rbind', 'rprivate', 'nosuid', 'nodev', ...(userNamespace ? [] : ['ro'])];
-  const spec = {
-    ociVersion: '1.0.2',
-    process: {
-      user: { uid: 0, gid: 0 },
-      args: [
-        '/bin/sh',
-        '-c',
-        'while :; do now=$(head -n 1 /proc/meminfo 2>&1); [ "$now" = "$last" ] || echo "$now"; last=$now; done',
-      ],
-      env: ['PATH=/bin'],
-      cwd: '/',
-    },
-    root: { path: 'rootfs', readonly: true },
-    mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc' },
-      ...['meminfo', 'uptime'].map((file) => ({
-        destination: `/proc/${file}`,
-        type: 'bind',
-        source: `${RUN_DIR}/lxcfs/proc/${file}`,
-        options: flags,
-      })),
-    ],
-    linux: {
-      namespaces: ['pid', 'mount', 'network', ...(userNamespace ? ['user'] : [])].map((type) => ({ type })),
-      ...(userNamespace ? { uidMappings: mapping, gidMappings: mapping } : {}),
-      resources: { memory: { limit: LIMIT_KB * 1024 } },
-      cgroupsPath: `/${id}`,
-    },
-  };
-  await lab.writeFile(`${bundle}/config.json`, JSON.stringify(spec));
-  await lab.sh(
-    `mkdir -p ${bundle}/rootfs/{bin,proc} && cp /bin/busybox ${bundle}/rootfs/bin/ && chroot ${bundle}/rootfs /bin/busybox --install -s /bin
-     ${userNamespace ? `chown -R 100000:100000 ${bundle}/rootfs; chmod 755 ${bundle}` : ''}
-     runc run -d -b ${bundle} ${id} > ${bundle}/log 2>&1 || { cat ${bundle}/log; false; }`,
-    { timeoutMs: DEADLINE },
-  );
-  const pid = await lab.sh(`runc state ${id} | sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p'`, { timeoutMs: DEADLINE });
-  return { pid, log: `${bundle}/log` };
-}
 
 describeInLab('lxcfs on a pure cgroup v2 and Linux 6.1, which cannot mount beneath', (lab) => {
   test(
