@@ -16,10 +16,10 @@ export interface NamespaceMounts {
 /** The ids of all processes. */
 export const processIds = (): number[] => readdirSync('/proc').map(Number).filter(Number.isInteger);
 
-/** The id of a process's mount namespace, undefined where the process has gone. */
-export function namespaceOf(pid: number | string): string | undefined {
+/** The id of a process's mount namespace, or another. Undefined where the process has gone, or may not be asked. */
+export function namespaceOf(pid: number | string, type: 'mnt' | 'cgroup' = 'mnt'): string | undefined {
   try {
-    return readlinkSync(`/proc/${pid}/ns/mnt`);
+    return readlinkSync(`/proc/${pid}/ns/${type}`);
   } catch {
     return undefined;
   }

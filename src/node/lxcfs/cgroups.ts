@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorCode, isErrno } from '../../linux/errors.ts';
+import { namespaceOf } from '../../linux/namespaces.ts';
 
 /**
  * The node's cgroup tree, also from inside a container that has a cgroup namespace of its own: the first process is the node's.
@@ -23,6 +24,16 @@ export function findCgroups(roots: readonly string[] = ['/proc/1/root', '']): Cg
   throw new Error(
     `lxcfs cannot be tested: no cgroup hierarchy here limits memory (looked in ${roots.map((root) => `${root}/sys/fs/cgroup`).join(' and ')}): give the pod \`hostPID: true\` and \`privileged: true\`, or boot the node with the memory controller`,
   );
+}
+
+/**
+ * A command, in the node's cgroup namespace. From a pod's, no process can be moved into a cgroup outside the pod where cgroup2 has the option
+ * `nsdelegate` (cgroup_procs_write_permission in kernel/cgroup/cgroup.c).
+ */
+export function inNodeCgroups(program: string, ...args: readonly string[]): [string, ...string[]] {
+  const node = namespaceOf(1, 'cgroup');
+  const isThere = node === undefined || node === namespaceOf('self', 'cgroup');
+  return isThere ? [program, ...args] : ['nsenter', '--cgroup=/proc/1/ns/cgroup', program, ...args];
 }
 
 const PREFIX = 'hotmount-probe-';

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { followChild, launchChild } from '../../linux/child.ts';
+import { isUnreadableProcess } from '../../linux/errors.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { readCgroupOptions, rootCgroupMounts } from './cgroup-options.ts';
+import { inNodeCgroups } from './cgroups.ts';
 import type { Program } from './program.ts';
 
 /** ms. It takes some 30. */
@@ -19,11 +21,13 @@ export interface Namespaces {
 /**
  * Makes the namespaces in which lxcfs cannot change the node; any number of instances can share them.
  *
+ * - A cgroup namespace of the root cgroup, where cgroup2 has mount options or this process is in a pod's cgroup namespace. lxcfs before
+ *   6.0.6 mounts cgroup2 without options, and in the first cgroup namespace that clears them for the whole node (apply_cgroup_root_flags in
+ *   kernel/cgroup/cgroup.c).
  * - A mount namespace with a tmpfs for its root. lxcfs makes directories below `/run/lxcfs`, and binds `/` without what is mounted below
  *   it: neither works on a read-only root. In it are the programs, the kernel's file systems and the run dir. What is mounted in the run dir
- *   propagates to the node; nothing else does, and no other mount of the node is held.
- * - A cgroup namespace of the root cgroup, where cgroup2 has mount options. lxcfs before 6.0.6 mounts cgroup2 without any, and in the first
- *   cgroup namespace that clears them for the whole node (apply_cgroup_root_flags in kernel/cgroup/cgroup.c).
+ *   propagates to the node; nothing else does, and no other mount of the node is held. Where this process sees a pod's cgroups
+ *   only, the namespace shows all: lxcfs learns from /sys/fs/cgroup which controllers there are.
  *
  * Where one cannot be made, lxcfs is started without it, and the log says why.
  * @throws Error where the program needs the one that cannot be made
@@ -39,11 +43,20 @@ export async function makeNamespaces(runDir: RunDir, program: Program, log: Logg
       log.warn({ err: error }, `lxcfs runs without a ${option} namespace of its own: ${loss}`);
     }
   };
-  await make('mount', 'mnt', mountNamespace(runDir.path, program), 'it needs a writable /run/lxcfs');
-  if (readCgroupOptions().length > 0)
-    await make('cgroup', 'cgroup', cgroupNamespace(), 'some versions clear mount options of the node’s cgroup2');
+  const enter = (): string[] => made.map(({ option, fd }) => `--${option}=/proc/${process.pid}/fd/${fd}`);
+  const seesAll = seesAllCgroups();
+  if (readCgroupOptions().length > 0 || !seesAll)
+    await make(
+      'cgroup',
+      'cgroup',
+      cgroupNamespace(),
+      'some versions clear mount options of the node’s cgroup2, and in a pod none may see its cgroups',
+    );
+  const setUp = `${made.length > 0 && !seesAll ? SHOW_ALL_CGROUPS : ''}${program.root === '/' ? '' : USE_TREE}`;
+  const mountNamespace = ['nsenter', ...enter(), '--', ...unshareMounts(runDir.path, program, setUp)];
+  await make('mount', 'mnt', mountNamespace, 'it needs a writable /run/lxcfs');
   return {
-    arguments: made.map(({ option, fd }) => `--${option}=/proc/${process.pid}/fd/${fd}`),
+    arguments: enter(),
     close() {
       for (const { fd } of made) closeSync(fd);
     },
@@ -64,16 +77,20 @@ async function openNamespace(file: string, [program = '', ...args]: readonly str
   }
 }
 
+/** Where cgroup2 is mounted on a pure cgroup v2. */
+const CGROUPS = '/sys/fs/cgroup';
+
 const READY = 'echo ready; read -r _';
 
 /** What programs need to run, and what lxcfs reads. */
 const KEPT = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32', '/usr', '/dev', '/proc', '/sys'];
 
-function mountNamespace(runDir: string, { root, path }: Program): string[] {
+/** @param setUp shell, in the new root */
+function unshareMounts(runDir: string, { root, path }: Program, setUp: string): string[] {
   const top = `/${path.split('/')[1]}`;
   // Where there is an /etc/mtab, libfuse runs /bin/mount to have it written, and a tree has none.
   const kept = new Set(root === '/' ? [...KEPT, '/etc', ...(top === '/run' ? [] : [top])] : KEPT);
-  const script = `${MAKE_ROOT}${root === '/' ? '' : USE_TREE}${READY}`;
+  const script = `${MAKE_ROOT}${setUp}${READY}`;
   return ['unshare', '--mount', '--propagation', 'unchanged', 'sh', '-ec', script, runDir, root, ...kept];
 }
 
@@ -104,9 +121,22 @@ rmdir /old
 /** The last that mount(8) can do: from now on /usr has what the tree has. */
 const USE_TREE = 'mount --bind /tree/usr /usr\n';
 
-/** From the node's own namespace: with nsdelegate, a process is only moved between cgroups that it sees (cgroup_procs_write_permission). */
+/** In the cgroup namespace made before: it is not the first, so no option is changed. The kernel refuses to mount cgroup2 on itself. */
+const SHOW_ALL_CGROUPS = `umount -l ${CGROUPS}\nmount -t cgroup2 cgroup2 ${CGROUPS}\n`;
+
+/** False in a pod whose runtime gives it a cgroup namespace. On v1, lxcfs mounts what it needs. */
+function seesAllCgroups(): boolean {
+  try {
+    const isV2 = rootCgroupMounts().some(({ fsType, mountPoint }) => fsType === 'cgroup2' && mountPoint === CGROUPS);
+    return !isV2 || statSync(CGROUPS).ino === statSync(`/proc/1/root${CGROUPS}`).ino;
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
+    return true;
+  }
+}
+
 function cgroupNamespace(): string[] {
   const procs = rootCgroupMounts().map(({ mountPoint }) => `/proc/1/root${mountPoint}/cgroup.procs`);
   const script = `for procs; do echo 0 > "$procs"; done; exec unshare --cgroup sh -c '${READY}'`;
-  return ['nsenter', '--cgroup=/proc/1/ns/cgroup', 'sh', '-ec', script, 'sh', ...procs];
+  return inNodeCgroups('sh', '-ec', script, 'sh', ...procs);
 }

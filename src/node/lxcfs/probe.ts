@@ -1,7 +1,7 @@
 import { LXCFS_VIEW_NAMES, LXCFS_VIEWS } from '../../contract/wants.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
 import { FILES } from './attach-plan.ts';
-import { type Cgroups, type LimitedCgroup, makeLimitedCgroup } from './cgroups.ts';
+import { type Cgroups, inNodeCgroups, type LimitedCgroup, makeLimitedCgroup } from './cgroups.ts';
 import { nodeTold, parseSummary, SUMMARIZE, type Told, type Untrue, untrueViews } from './truth.ts';
 
 export type ProbeResult =
@@ -34,8 +34,8 @@ export async function probeInstance(mountPoint: string, cgroups: Cgroups): Promi
   }
   try {
     const node = nodeTold();
-    const args = ['-c', ENTER, mountPoint, READ, SUMMARIZE, ...cgroup.procs];
-    const result = await runChild('sh', args, { deadline: DEADLINE });
+    const [program, ...args] = inNodeCgroups('sh', '-c', ENTER, mountPoint, READ, SUMMARIZE, ...cgroup.procs);
+    const result = await runChild(program, args, { deadline: DEADLINE });
     return readProbe(result, cgroup.isWhole ? node : {}, cgroup.limitsCpu && cgroup.isWhole ? 1 : undefined);
   } catch (error) {
     return { outcome: 'failed', detail: (error as Error).message };
