@@ -1,4 +1,5 @@
 import { onTestFinished } from 'vitest';
+import type { LxcfsStatus } from '../../src/node/lxcfs/status.ts';
 import { DEADLINE, RUN_DIR } from './guest-node.ts';
 import type { GuestProcess } from './guest-process.ts';
 import type { Lab } from './lab.ts';
@@ -8,6 +9,9 @@ export interface SupervisorInGuest {
   said(message: string, times: number): Promise<void>;
   process: GuestProcess;
 }
+
+/** What the supervisor says of itself. @throws Error where there is none, or it does not answer */
+export const lxcfsStatus = async (lab: Lab): Promise<LxcfsStatus> => JSON.parse(await lab.sh(STATUS)) as LxcfsStatus;
 
 const STATUS = `curl -s --unix-socket ${RUN_DIR}/lxcfs.sock http://localhost/status`;
 
@@ -35,6 +39,12 @@ export async function startSupervisor(
   };
   return { process, said };
 }
+
+export const POD_CGROUP = '/sys/fs/cgroup/pod';
+
+/** A setting as a container runtime makes it for a pod with `privileged` and `hostPID`: of the cgroups it sees its own and what is below. */
+export const IN_POD = `mkdir -p ${POD_CGROUP} && echo 0 > ${POD_CGROUP}/cgroup.procs && exec unshare --cgroup --mount --propagation unchanged bash -c '
+  mount --make-rprivate /sys && umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' bash`;
 
 /** What a reader may use. */
 export const LIMIT_KB = 64 * 1024;

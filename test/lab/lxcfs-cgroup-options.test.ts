@@ -1,15 +1,19 @@
-import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { describeInLab } from './describe-in-lab.ts';
-import { LIMIT_KB, startReader, startSupervisor } from './guest-lxcfs.ts';
+import {
+  IN_POD,
+  LIMIT_KB,
+  lxcfsStatus,
+  POD_CGROUP,
+  type SupervisorInGuest,
+  startReader,
+  startSupervisor,
+} from './guest-lxcfs.ts';
 import { DEADLINE, RUN_DIR } from './guest-node.ts';
+import { treeOf } from './lxcfs-trees.ts';
 
 const TIMEOUT = 600_000;
 const OPTIONS = ['memory_recursiveprot', 'nsdelegate'];
-const POD = '/sys/fs/cgroup/pod';
-
-/** As a container runtime starts a pod with `privileged` and `hostPID`: of the cgroups it sees its own and what is below. */
-const IN_POD = `mkdir -p ${POD} && echo 0 > ${POD}/cgroup.procs && exec unshare --cgroup --mount --propagation unchanged bash -c '
-  mount --make-rprivate /sys && umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' bash`;
 
 describeInLab('lxcfs where cgroup2 is mounted with options', (lab) => {
   beforeEach(async () => void (await lab().sh(`mount -o remount,${OPTIONS.join(',')} /sys/fs/cgroup`)));
@@ -20,27 +24,60 @@ describeInLab('lxcfs where cgroup2 is mounted with options', (lab) => {
     return OPTIONS.filter((option) => line.split(/[ ,]/).includes(option));
   };
 
-  test.each([
-    { by: '`hotmount node` on the node', command: 'node --lxcfs auto --no-csi --metrics-port 0', setting: 'exec' },
-    { by: '`hotmount lxcfs` in a pod', command: 'lxcfs --check-every 60', setting: IN_POD },
-  ])(
-    'is started and replaced by $by, serves, and leaves them as they are',
-    async ({ command, setting }) => {
-      onTestFinished(async () => void (await lab().run(`rmdir ${POD}`)));
-      const supervisor = await startSupervisor(lab(), command, setting);
+  /** Ends the active lxcfs of 5.0.3 and waits until another has taken its place, and the reader its limit from it. */
+  const expectReplaced = async (supervisor: SupervisorInGuest, log: string): Promise<void> => {
+    const readsItsLimit = () =>
+      lab().waitUntil(`tail -n 1 ${log} | grep -q 'MemTotal: *${LIMIT_KB} kB'`, { timeoutMs: DEADLINE });
+    await readsItsLimit();
+    const active = await lab().sh(`readlink ${RUN_DIR}/lxcfs`);
+    await lab().sh(`kill -9 $(pgrep -f '^[^ ]*lxcfs .*${RUN_DIR}/${active}$')`);
+    await supervisor.said('lxcfs is ready', 3);
+    await readsItsLimit();
+    expect(await options()).toEqual(OPTIONS);
+  };
+  const expectUntouched = ({ process }: SupervisorInGuest) =>
+    expect(process.stdout + process.stderr).not.toMatch(/mount options|runs without/);
+
+  test(
+    'is started and replaced by `hotmount node`, serves, and leaves them as they are',
+    async () => {
+      const supervisor = await startSupervisor(lab(), 'node --lxcfs auto --no-csi --metrics-port 0');
       await supervisor.said('lxcfs is ready', 2);
       expect(await options()).toEqual(OPTIONS);
       const { log } = await startReader(lab(), 'reader', false);
-      const readsItsLimit = () =>
-        lab().waitUntil(`tail -n 1 ${log} | grep -q 'MemTotal: *${LIMIT_KB} kB'`, { timeoutMs: DEADLINE });
-      await readsItsLimit();
+      await expectReplaced(supervisor, log);
+      expectUntouched(supervisor);
+    },
+    TIMEOUT,
+  );
 
-      const active = await lab().sh(`readlink ${RUN_DIR}/lxcfs`);
-      await lab().sh(`kill -9 $(pgrep -f '^[^ ]*lxcfs .*${RUN_DIR}/${active}$')`);
-      await supervisor.said('lxcfs is ready', 3);
-      await readsItsLimit();
+  test(
+    'leaves them as they are in a pod as well, and so do newer versions, which take over with no reader told another value',
+    async () => {
+      const trees = '/tmp/lxcfs-trees';
+      const newer = { trixie: treeOf('trixie'), sid: treeOf('sid') };
+      await lab().sh(`mkdir ${trees}`);
+      onTestFinished(async () => void (await lab().run(`rmdir ${POD_CGROUP}; rm -r ${trees}`)));
+      const setting = `export HOTMOUNT_LXCFS=${trees}; ${IN_POD}`;
+      const supervisor = await startSupervisor(lab(), 'lxcfs --check-every 5', setting);
+      await supervisor.said('lxcfs is ready', 2);
       expect(await options()).toEqual(OPTIONS);
-      expect(supervisor.process.stdout + supervisor.process.stderr).not.toMatch(/mount options|runs without/);
+      const { log } = await startReader(lab(), 'reader', false);
+      await expectReplaced(supervisor, log);
+
+      for (const [suite, tree] of Object.entries(newer)) {
+        await lab().sh(`: > ${log}; ln -s ${tree} ${trees}/${suite}`);
+        const takenOver = async () => {
+          const { settled, program } = await lxcfsStatus(lab());
+          const path = `${trees}/${suite}/usr/bin/lxcfs`;
+          expect({ settled, program }).toMatchObject({ settled: true, program: { path } });
+        };
+        await vi.waitFor(takenOver, { timeout: DEADLINE, interval: 1000 });
+        expect(await options()).toEqual(OPTIONS);
+        // It prints what is new to it.
+        expect(await lab().sh(`cat ${log}`)).toBe('');
+      }
+      expectUntouched(supervisor);
     },
     TIMEOUT,
   );
