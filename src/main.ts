@@ -91,6 +91,10 @@ async function run(args: readonly string[]): Promise<void> {
     if (name === named) program.addCommand(withSettingsOf(program, await load()));
     else program.command(name).description(description);
   }
+  // Commander would print the whole help, without a word on what is wrong.
+  if (words[0] === 'help' && named !== undefined && !Object.hasOwn(COMMANDS, named) && named !== 'help') {
+    await program.parseAsync([named], { from: 'user' });
+  }
   await program.parseAsync(args, { from: 'user' });
 }
 
