@@ -53,7 +53,7 @@ describeSystem('a disk that hangs is reported, holds up no other, and not the da
   afterEach(() => rig.close());
   const noClass = (): string => rig.policy('- {name: other, match: [{label: [none]}]}');
 
-  it('in blkid', async () => {
+  it('in its probe', async () => {
     const daemon = await new Daemon(rig, { policy: noClass() }).start();
     const disk = new HangingDisk(rig, 'HANGS');
     await daemon.leftFor(disk.name, 'no_class');
@@ -63,7 +63,8 @@ describeSystem('a disk that hangs is reported, holds up no other, and not the da
 
     daemon.setPolicy(rig.policy());
     await daemon.mounted(other.plug());
-    expect(await daemon.leftFor(disk.name, 'device_hangs')).toContain('blkid');
+    // Whether somebody holds it is asked before what is on it.
+    expect(await daemon.leftFor(disk.name, 'device_hangs')).toMatch(/^(open|blkid) did not end/);
     expect(await daemon.stop()).toBe(0);
 
     await daemon.start();

@@ -17,8 +17,9 @@ describeSystem('a disk with an unclean journal', ['mkfs.xfs', 'mkfs.btrfs'], () 
   it.each(['ext4', 'xfs', 'btrfs'])(
     '%s, in a read-only class, can be read, and not one byte of it changes',
     async (fsType) => {
-      const daemon = await new Daemon(rig, { policy: readOnly() }).start();
+      // Before there is a daemon: it opens new disks exclusively for a moment, and making one takes mounts.
       const disk = new MediaImage(rig, `${fsType}-unclean`);
+      const daemon = await new Daemon(rig, { policy: readOnly() }).start();
       const before = disk.hash();
       const path = await daemon.mounted(disk.plug());
       await until('its twin is there, too', () => daemon.mountPoints().length === 2);
@@ -36,8 +37,9 @@ describeSystem('a disk with an unclean journal', ['mkfs.xfs', 'mkfs.btrfs'], () 
   it.each(['ext4', 'xfs', 'btrfs'])(
     '%s, write-protected, is mounted read-only in a class that writes',
     async (fsType) => {
-      const daemon = await new Daemon(rig).start();
+      // Before there is a daemon: it opens new disks exclusively for a moment, and making one takes mounts.
       const disk = new MediaImage(rig, `${fsType}-unclean`);
+      const daemon = await new Daemon(rig).start();
       const path = await daemon.mounted(disk.plug('-r'));
       expect(readText(`${path}/kept/file`)).toBe('kept\n');
     },
@@ -46,8 +48,9 @@ describeSystem('a disk with an unclean journal', ['mkfs.xfs', 'mkfs.btrfs'], () 
   it.each(['ext4', 'xfs', 'btrfs'])(
     '%s, in a class that writes, has everything that its journal had',
     async (fsType) => {
-      const daemon = await new Daemon(rig).start();
+      // Before there is a daemon: it opens new disks exclusively for a moment, and making one takes mounts.
       const disk = new MediaImage(rig, `${fsType}-unclean`);
+      const daemon = await new Daemon(rig).start();
       const path = await daemon.mounted(disk.plug());
       expect(readText(`${path}/last-5`)).toBe('5\n');
       expect((await daemon.status())?.mounted[0]).not.toHaveProperty('notes');
