@@ -92,6 +92,31 @@ describeOnNode('a user', (on) => {
     await node.machine.sh('umount -R "$1"', shared);
   });
 
+  test('runs a udevd in a pod, whose rules apply to a disk that is plugged in', async () => {
+    const { node, rig } = on();
+    // The node's own program, by its name: what is in /bin of this image is BusyBox'.
+    const command = [
+      'sh',
+      '-ec',
+      `ln -s usr/lib usr/lib64 /
+       ln -s /usr/bin/udevadm /tmp/systemd-udevd
+       mkdir /run/udev/rules.d
+       echo 'KERNEL=="zram*", RUN+="/bin/sh -c \\"echo $env{ACTION} %k >>/run/udev/seen\\""' >/run/udev/rules.d/10-seen.rules
+       exec /tmp/systemd-udevd`,
+    ];
+    const volumes = [{ name: 'usr', hostPath: { path: '/usr', type: 'Directory' } }];
+    const volumeMounts = [{ name: 'usr', mountPath: '/usr', readOnly: true }];
+    await run('udevd', { 'hotmount.io/uevents': 'udevd' }, { volumes }, { command, volumeMounts });
+    await node.eventually(() => exec('udevd', 'ls', '/run/udev/control'));
+    const disk = new ZramDisk(rig, { size: RAW_SIZE });
+    const seen = (action: string) =>
+      node.eventually(() => exec('udevd', 'grep', '-x', `${action} ${disk.name}`, '/run/udev/seen'));
+    await seen('add');
+    await disk.unplugWhenFree();
+    await seen('remove');
+    await node.kubectl('delete', 'pod', 'udevd', '-n', EDGE);
+  });
+
   test('is told what is denied, and warned', async () => {
     const { node } = on();
     const denied = await node.tryWith('create', pod('asker', { 'hotmount.io/media': 'usb' }), '-n', SHOP);
