@@ -52,6 +52,7 @@ describeOnNode('the life of a node', (on) => {
   });
   afterAll(async () => {
     await on().node.kubectl('delete', 'namespace', EDGE);
+    disk?.pull();
     disk?.unplug();
   });
 
