@@ -1,31 +1,58 @@
 # syntax=docker/dockerfile:1
+# Two images: `--target webhook` is Node and the program alone; the last stage, for the node's pods and everything else, has a Debian
+# with what those call.
 
-# Plain JavaScript with the dependencies in it, but for the one with native code.
+# The program is the same on every architecture; koffi brings native code for the one that the image is for.
 FROM node:26.10.0-bookworm-slim AS build
-ARG HOTMOUNT_COMMIT
 WORKDIR /hotmount
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tools tools
 COPY examples examples
 COPY src src
-RUN npm run --silent build && npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+ARG HOTMOUNT_COMMIT
+RUN npm run --silent build \
+  && npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
+  && rm -rf node_modules/.package-lock.json node_modules/@koromix/*/musl*
 
-FROM node:26.10.0-bookworm-slim
-# What the node's pods call: mount, umount and blkid; file systems that kernels may lack; lxcfs. The webhook needs none of it.
-RUN apt-get update -q \
-  && apt-get install -qy --no-install-recommends mount util-linux ntfs-3g exfat-fuse lxcfs \
-  && rm -rf /var/lib/apt/lists/*
+# Node without its symbols, a fifth of it, and the libraries that it is linked to.
+FROM node:26.10.0-bookworm-slim AS runtime
+RUN apt-get update -q && apt-get install -qy --no-install-recommends binutils ca-certificates \
+  && install -D /usr/local/bin/node /runtime/usr/local/bin/node \
+  && strip /runtime/usr/local/bin/node \
+  && for library in $(ldd /usr/local/bin/node | grep -o '/[^ ]*'); do install -D "$library" "/runtime$library"; done \
+  && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /runtime/etc/ssl/certs/ca-certificates.crt
+
+FROM scratch AS webhook
+COPY --from=runtime /runtime /
 WORKDIR /hotmount
-ENV NODE_ENV=production
+COPY package.json LICENSE ./
+COPY --from=build /hotmount/dist dist
+COPY examples examples
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
+# An unprivileged user, by number: kubelets check runAsNonRoot by it.
+USER 1000:1000
+# HTTPS, and plain HTTP for metrics and health.
+EXPOSE 8443 8080
+# As the first line of the program has it: there is no /usr/bin/env.
+ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=4", "/hotmount/dist/cli.js"]
+CMD ["--help"]
+LABEL org.opencontainers.image.title="hotmount webhook" org.opencontainers.image.licenses="Apache-2.0"
+
+FROM debian:bookworm-slim AS node
+# mount, umount and blkid; file systems that kernels may lack; lxcfs; what Node is linked to.
+RUN apt-get update -q \
+  && apt-get install -qy --no-install-recommends mount util-linux ntfs-3g exfat-fuse lxcfs libatomic1 libstdc++6 \
+  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf /var/log/*
+COPY --from=runtime /runtime/usr/local/bin/node /usr/local/bin/node
+WORKDIR /hotmount
 COPY package.json LICENSE ./
 COPY --from=build /hotmount/node_modules node_modules
 COPY --from=build /hotmount/dist dist
 COPY examples examples
 RUN ln -s /hotmount/dist/cli.js /usr/local/bin/hotmount
-# The image's own unprivileged user, by number: kubelets check runAsNonRoot by it.
+ENV NODE_ENV=production PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 USER 1000:1000
-# HTTPS, and plain HTTP for metrics and health.
 EXPOSE 8443 8080
 ENTRYPOINT ["hotmount"]
 CMD ["--help"]

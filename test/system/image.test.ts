@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fetchStatus } from '../../src/node/server.ts';
 import { describeUnless } from '../describe-unless.ts';
@@ -7,7 +8,7 @@ import { LXCFS, podWith, reviewOf } from '../server/support.ts';
 import { REQUIRED } from '../settings.ts';
 import { Container } from './support/container.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Image, type Running } from './support/image.ts';
+import { buildImages, type Image, type Running } from './support/image.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
@@ -21,50 +22,75 @@ else describeUnless('building it takes minutes: npm run test:image', 'the image'
 function tests(): void {
   let rig: Rig;
   let image: Image;
+  let webhookImage: Image;
   beforeAll(() => {
     rig = new Rig();
-    image = new Image(rig);
+    ({ node: image, webhook: webhookImage } = buildImages(rig));
   }, BUILD_MS);
   afterAll(() => rig?.close());
 
   it('runs hotmount, as a user without a name or any right', async () => {
     expect(image.config).toMatchObject({ User: '1000:1000', Entrypoint: ['hotmount'] });
-    const running = image.start(['--help']);
-    expect(await running.ended, running.output()).toBe(0);
-    expect(running.output()).toMatch(/^Usage: hotmount /);
+    for (const each of [image, webhookImage]) {
+      expect(each.config.User).toBe('1000:1000');
+      const running = each.start(['--help']);
+      expect(await running.ended, running.output()).toBe(0);
+      expect(running.output()).toMatch(/^Usage: hotmount /);
+    }
   });
 
-  it('is based on the Node that the tests run with', async () => {
+  it('has the Node that the tests run with, and says so, and of which commit it is', async () => {
     expect(readFileSync('Dockerfile', 'utf8').match(/^FROM node:\S+/gm)).toEqual(
       Array(2).fill(`FROM node:${process.versions.node}-bookworm-slim`),
     );
-    expect(await image.program('node', '--version')).toBe(process.version);
+    const commit = run('git', 'rev-parse', '--short=12', 'HEAD').trim();
+    for (const each of [image, webhookImage]) {
+      const running = each.start(['--version']);
+      expect(await running.ended, running.output()).toBe(0);
+      expect(running.output()).toContain(`, commit ${commit}, Node ${process.versions.node}\n`);
+    }
   });
 
-  it('serves the webhook over TLS, as the chart runs it: unprivileged, and with nothing that it could write to', async () => {
-    const [port, metricsPort] = await freePorts(2);
-    const where = ['--host', '127.0.0.1', '--port', String(port), '--metrics-port', String(metricsPort)];
-    const running = image.start(['webhook', '--tls-self-signed', '--drain-seconds', '0', ...where]);
-    await until('it is ready', async () => {
-      const ready = await fetch(`http://127.0.0.1:${metricsPort}/readyz`).then(
-        ({ ok }) => ok,
-        () => false,
-      );
-      return ready || ended(running, 'serving');
-    });
-    // By curl, which takes any certificate: what matters here is that the image can make one and answer.
-    const review = rig.path('review.json');
-    writeFileSync(review, reviewOf(podWith(LXCFS)));
-    const url = `https://127.0.0.1:${port}/mutate/pods`;
-    const answer = run('curl', '-sfk', '-H', 'content-type: application/json', '-d', `@${review}`, url);
-    expect(JSON.parse(answer).response).toMatchObject({ allowed: true, patchType: 'JSONPatch' });
+  it('is small: at most 230 MB, and 150 MB for the webhook', () => {
+    expect(image.size()).toBeLessThan(230e6);
+    expect(webhookImage.size()).toBeLessThan(150e6);
   });
 
-  it('has neither sources nor dependencies in it but the one with native code', () => {
-    expect(existsSync(`${image.rootfs}/hotmount/src`)).toBe(false);
-    const dependencies = readdirSync(`${image.rootfs}/hotmount/node_modules`).filter((name) => !name.startsWith('.'));
+  it('has neither sources nor npm in it, and for the webhook no shell', () => {
+    const absent = ['hotmount/src', 'usr/local/lib/node_modules', 'usr/local/bin/npm', 'usr/local/bin/corepack'];
+    for (const path of absent) expect(existsSync(join(image.rootfs, path)), path).toBe(false);
+    for (const path of [...absent, 'bin', 'usr/bin'])
+      expect(existsSync(join(webhookImage.rootfs, path)), path).toBe(false);
+    const dependencies = readdirSync(join(image.rootfs, 'hotmount/node_modules')).filter(
+      (name) => !name.startsWith('.'),
+    );
     expect(dependencies.sort()).toEqual(['@koromix', 'koffi']);
   });
+
+  it.each([
+    ['the webhook’s image', () => webhookImage],
+    ['the node’s image', () => image],
+  ])(
+    'serves the webhook over TLS from %s, as the chart runs it: unprivileged, with nothing to write to',
+    async (_, which) => {
+      const [port, metricsPort] = await freePorts(2);
+      const where = ['--host', '127.0.0.1', '--port', String(port), '--metrics-port', String(metricsPort)];
+      const running = which().start(['webhook', '--tls-self-signed', '--drain-seconds', '0', ...where]);
+      await until('it is ready', async () => {
+        const ready = await fetch(`http://127.0.0.1:${metricsPort}/readyz`).then(
+          ({ ok }) => ok,
+          () => false,
+        );
+        return ready || ended(running, 'serving');
+      });
+      // By curl, which takes any certificate: what matters here is that the image can make one and answer.
+      const review = rig.path('review.json');
+      writeFileSync(review, reviewOf(podWith(LXCFS)));
+      const url = `https://127.0.0.1:${port}/mutate/pods`;
+      const answer = run('curl', '-sfk', '-H', 'content-type: application/json', '-d', `@${review}`, url);
+      expect(JSON.parse(answer).response).toMatchObject({ allowed: true, patchType: 'JSONPatch' });
+    },
+  );
 
   it('holds what the node daemon calls, and no tools to build with', async () => {
     const programs = 'blkid mount umount setpriv unshare ntfs-3g mount.exfat-fuse lxcfs';

@@ -33,19 +33,29 @@ export interface Running {
 
 let containers = 0;
 
-/** The image, built by `.ci/image` from packages, and run as kubelets run it: by its own configuration, on a read-only root file system. */
+/** Both images, built by `.ci/image` from packages. Takes some minutes. @throws with what the build said */
+export function buildImages(rig: Rig): { readonly node: Image; readonly webhook: Image } {
+  const directory = rig.path('image');
+  execFileSync(BUILD, [directory], { stdio: ['ignore', 'inherit', 'pipe'] });
+  return { node: new Image(rig, `${directory}/`), webhook: new Image(rig, `${directory}/webhook-`) };
+}
+
+/** An image, run as kubelets run it: by its own configuration, on a read-only root file system. */
 export class Image {
   readonly config: Config;
   readonly rootfs: string;
   readonly #rig: Rig;
 
-  /** Takes some minutes. @throws with what the build said */
-  constructor(rig: Rig) {
+  /** @param built of what `.ci/image` has left */
+  constructor(rig: Rig, built: string) {
     this.#rig = rig;
-    const directory = rig.path('image');
-    execFileSync(BUILD, [directory], { stdio: ['ignore', 'inherit', 'pipe'] });
-    this.config = JSON.parse(readFileSync(`${directory}/image.json`, 'utf8')).OCIv1.config;
-    this.rootfs = realpathSync(`${directory}/rootfs`);
+    this.config = JSON.parse(readFileSync(`${built}image.json`, 'utf8')).OCIv1.config;
+    this.rootfs = realpathSync(`${built}rootfs`);
+  }
+
+  /** Of all its files, in bytes. */
+  size(): number {
+    return Number(run('du', '-sb', '--one-file-system', this.rootfs).split('\t')[0]);
   }
 
   /** Starts it, in the network of the machine. `args` come after the entrypoint. */
