@@ -1,4 +1,5 @@
 import { quote } from '../contract/suggest.ts';
+import { globProblem } from './globs.ts';
 
 /** `idVendor:idProduct` in lower-case hexadecimal, as lsusb prints it; either half may be a glob. */
 const USB_ID =
@@ -8,7 +9,7 @@ const USB_ID_EXPECTED = 'VENDOR:PRODUCT in hexadecimal, as lsusb prints it, such
 
 /** Why a text is not a glob of USB ids, as a phrase that goes after the quoted text; undefined where it is one. */
 export function usbIdProblem(value: string): string | undefined {
-  if (USB_ID.test(value)) return undefined;
+  if (USB_ID.test(value)) return globProblem(value);
   const [vendor, product] = value.replaceAll(/0x/gi, '').split(/[:/\s]+/);
   const meant = `${vendor}:${product ?? '*'}`;
   const hint = value !== meant && USB_ID.test(meant) ? `; write ${quote(meant.toLowerCase())}` : '';

@@ -45,6 +45,7 @@ const CASES: [what: string, body: string, at: string, ...said: string[]][] = [
   ['both ids for a vendor', media('match: [{ vendor: ["!0bda:2838"] }]'), '5:24:', 'write usb: ["!0bda:2838"]'],
   ['half a USB id', media('match: [{ usb: ["0bda"] }]'), '5:21:', 'is not a USB id', 'write "0bda:*"'],
   ['a USB id in C', media('match: [{ usb: ["0x0BDA:0x2838"] }]'), '5:21:', 'write "0bda:2838"'],
+  ['a broken glob of USB ids', media('match: [{ usb: ["0[*:2838"] }]'), '5:21:', '"0[*:2838" has a "[" without'],
   ['a short USB id', media('match: [{ usb: ["bda:2838"] }]'), '5:21:', 'as lsusb prints it'],
   ['a word for an interface', media('match: [{ interface: [hid] }]'), '5:27:', '"hid" is not the class', '"03"'],
   [
