@@ -3,8 +3,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
-import { LoopDisk } from './support/disks.ts';
-import { isNowhere, Rig, readText, run, until } from './support/rig.ts';
+import { LoopDisk, ntfsServer } from './support/disks.ts';
+import { isNowhere, Rig, readText, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
 describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g', 'mkntfs', 'runc', 'busybox'], () => {
@@ -57,7 +57,7 @@ describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g
     await daemon.mounted(disk.plug());
     container.sh('echo kept > /media/HM-DIES/file; sync -f /media/HM-DIES');
 
-    process.kill(Number(run('pgrep', '-f', `^ntfs-3g .* ${disk.device} `)), 'SIGKILL');
+    process.kill(ntfsServer(disk), 'SIGKILL');
     // What the twin's mount has set off may have the daemon look just now: then it is mounted anew before anyone has read an error.
     await until('it cannot be read, or can again', () => {
       if (daemon.log.includes('has died')) return true;
@@ -79,10 +79,12 @@ describeSystem('file systems', ['mkfs.xfs', 'mkfs.btrfs', 'mksquashfs', 'ntfs-3g
     await daemon.mounted(disk.plug());
     let killed = 0;
     for (const death of [1, 2]) {
-      // One that is killed while it mounts has never served: that is a mount that failed.
+      // One that is killed while it mounts has never served: that is a mount that failed. And ntfs-3g forks when it has mounted: what ran before
+      // and after the twin was seen is the child that serves.
       killed = await until('it is served, and its twin is there', () => {
-        const server = Number(run('pgrep', '-f', `^ntfs-3g .* ${disk.device} `));
-        return server !== killed && daemon.mountPoints().length === 2 ? server : undefined;
+        const server = ntfsServer(disk);
+        const isServing = server !== killed && daemon.mountPoints().length === 2 && ntfsServer(disk) === server;
+        return isServing ? server : undefined;
       });
       process.kill(killed, 'SIGKILL');
       const seen = (): number => daemon.log.split('has died').length - 1;

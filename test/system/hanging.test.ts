@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Daemon } from './support/daemon.ts';
-import { attachLoop, LoopDisk } from './support/disks.ts';
+import { attachLoop, LoopDisk, ntfsServer } from './support/disks.ts';
 import { Rig, readText, run, until } from './support/rig.ts';
 import { describeSystem, SOAK } from './support/suite.ts';
 
@@ -111,7 +111,7 @@ describeSystem('a disk that hangs is reported, holds up no other, and not the da
     daemon.setPolicy(rig.policy(`- {name: test, match: [${hangs}, {uuid: ["${rig.uuidPrefix}-*"]}]}`));
     await daemon.mounted(disk.plug());
     await until('its twin is there, too', () => daemon.mountPoints().length === 2);
-    const server = Number(run('pgrep', '-f', `^ntfs-3g .* ${disk.device} `));
+    const server = ntfsServer(disk);
     // The kernel waits for the answer to its last request, whatever signals come (fuse_send_destroy).
     rig.onClose('process', () => run('sh', '-c', `kill -CONT ${server} || true`));
     process.kill(server, 'SIGSTOP');

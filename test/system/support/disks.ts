@@ -186,3 +186,6 @@ export class Partition {
     this.#present = false;
   }
 }
+
+/** The id of the program that serves a plugged NTFS disk, or that mounts it just now. @throws where there is none */
+export const ntfsServer = ({ device }: LoopDisk): number => Number(run('pgrep', '-f', `^ntfs-3g .* ${device} `));
