@@ -13,7 +13,7 @@ import { isGone } from './media/plan.ts';
 import type { UnmountReport } from './media/unmount-reports.ts';
 import { findRunDir, type RunDir } from './run-dir/run-dir.ts';
 
-export type { Ejection } from './media/controller.ts';
+export type { Ejection } from './media/ejector.ts';
 
 /** What `hotmount status -o json` prints. Fields may be added; those that are here stay. */
 export interface NodeStatus extends DevicesStatus {

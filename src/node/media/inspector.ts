@@ -1,0 +1,92 @@
+import type { Probe } from '../../linux/blkid.ts';
+import { type BlockDevice, blockDeviceNames } from '../../linux/block.ts';
+import type { ExclusiveOpener, Exclusivity } from '../block/exclusive-opener.ts';
+import { PartitionTypes } from '../block/partition-types.ts';
+import { Prober } from '../block/prober.ts';
+import { ContainerUsage, type DiskUse, usageByNode } from '../containers/disk-usage.ts';
+import type { RunDir } from '../run-dir/run-dir.ts';
+
+/** What a probe has found out about a disk. */
+export interface Known {
+  /** What it was found out about: another one may have come by the same name. */
+  readonly device: BlockDevice;
+  readonly probe: Probe;
+  readonly use: DiskUse | undefined;
+}
+
+export interface InspectorOptions {
+  readonly runDir: RunDir;
+  readonly opener: ExclusiveOpener;
+  /** Whether what is in the disk is what was unmounted last by its name. */
+  readonly isSameMedium: (device: BlockDevice) => boolean;
+}
+
+/** Finds out what is on disks, and who uses them. */
+export class Inspector {
+  readonly #options: InspectorOptions;
+  readonly #prober = new Prober();
+  readonly #partitionTypes = new PartitionTypes();
+  readonly #containerUse = new ContainerUsage();
+  /**
+   * Disks that may have had another medium, or another user, before this daemon came: mount(2) would join what the kernel still has of it.
+   * Of one that has just come it has nothing, and refuses by itself what somebody else holds.
+   */
+  readonly #hasPast = new Set(blockDeviceNames());
+
+  constructor(options: InspectorOptions) {
+    this.#options = options;
+  }
+
+  /** Starts child processes ahead of the next disk. */
+  prepare(): void {
+    this.#prober.prepare();
+    this.#partitionTypes.prepare();
+  }
+
+  /** The disk has been mounted. */
+  remember(name: string): void {
+    this.#hasPast.add(name);
+  }
+
+  /** The disk has gone. */
+  forget(name: string): void {
+    this.#hasPast.delete(name);
+  }
+
+  /** Reads what is on it, and meanwhile finds out whether some container has it. */
+  async inspect(device: BlockDevice): Promise<Known> {
+    const [found, partType, byContainer, exclusivity] = await Promise.all([
+      this.#prober.probe(device),
+      this.#partitionTypes.of(device),
+      this.#containerUse.of(device),
+      this.#hasPast.has(device.name) ? this.#options.opener.ask(device) : ('free' as const),
+    ]);
+    const probe: Probe =
+      found.outcome === 'found' && partType !== undefined
+        ? { ...found, fileSystem: { ...found.fileSystem, partType } }
+        : found;
+    return { device, probe, use: byContainer ?? this.#claimOn(device, probe, exclusivity) };
+  }
+
+  /** Who uses the disk: on the node, before it has been inspected; then, as the inspection has found it. */
+  useOf(device: BlockDevice, known: Known | undefined): DiskUse | undefined {
+    if (!known) return this.#usageByNode(device);
+    // Another member of the same btrfs may have been mounted since.
+    if (known.use || known.probe.outcome !== 'found' || known.probe.fileSystem.type !== 'btrfs') return known.use;
+    return this.#usageByNode(known.device);
+  }
+
+  /** A btrfs that the node has not mounted, some container has, or did: the inspection finds out. */
+  #usageByNode(device: BlockDevice): DiskUse | undefined {
+    const use = usageByNode(device, this.#options.runDir.path);
+    return use?.kind === 'btrfs' && !use.mount ? undefined : use;
+  }
+
+  /** What is left of our own mount, which somebody keeps by an open file, is that medium's file system, and mounted again as it is. */
+  #claimOn(device: BlockDevice, probe: Probe, exclusivity: Exclusivity): DiskUse | undefined {
+    if (this.#options.isSameMedium(device)) return undefined;
+    const isBtrfs = probe.outcome === 'found' && probe.fileSystem.type === 'btrfs';
+    const use = isBtrfs || exclusivity !== 'free' ? usageByNode(device, this.#options.runDir.path) : undefined;
+    return use ?? (exclusivity === 'free' ? undefined : { kind: exclusivity });
+  }
+}
