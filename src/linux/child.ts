@@ -9,6 +9,8 @@ export interface ChildOptions {
   /** Run as this uid and gid, with no capability and no supplementary group. */
   readonly uid?: number;
   readonly cwd?: string;
+  /** Of what it writes to stdout: `latin1` keeps each byte, as one character. `utf8` without. */
+  readonly encoding?: 'utf8' | 'latin1';
   /** Descriptors it inherits as 3, 4, … */
   readonly descriptors?: readonly number[];
 }
@@ -37,7 +39,7 @@ const OUTPUT_LIMIT = 64 << 10;
 export async function runChild(command: string, args: readonly string[], options: ChildOptions): Promise<ChildResult> {
   const release = await semaphore.acquire();
   try {
-    return await followChild(launchChild(command, args, options), command, options.deadline);
+    return await followChild(launchChild(command, args, options), command, options);
   } finally {
     release();
   }
@@ -59,9 +61,13 @@ export function launchChild(
   return spawnChild(file, rest, { cwd, descriptors, env, ...(stdin ? { stdin } : {}) });
 }
 
-/** What comes of a child that has been started, by the deadline (ms). */
-export async function followChild(child: SpawnedChild, command: string, deadline: number): Promise<ChildResult> {
-  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+/** What comes of a child that has been started, by the deadline. */
+export async function followChild(
+  child: SpawnedChild,
+  command: string,
+  { deadline, encoding = 'utf8' }: Pick<ChildOptions, 'deadline' | 'encoding'>,
+): Promise<ChildResult> {
+  const [stdout, stderr] = [collect(child.stdout, encoding), collect(child.stderr, 'utf8')];
   const result = (code: number | undefined, timedOut: boolean, stuck?: Promise<void>): ChildResult => {
     for (const pipe of [child.stdout, child.stderr]) pipe.destroy();
     return { command, code, stdout: stdout.text(), stderr: stderr.text(), timedOut, stuck };
@@ -108,9 +114,9 @@ async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T |
   }
 }
 
-function collect(stream: Socket): { text: () => string; ended: Promise<void> } {
+function collect(stream: Socket, encoding: 'utf8' | 'latin1'): { text: () => string; ended: Promise<void> } {
   let text = '';
-  stream.setEncoding('utf8').on('data', (chunk: string) => {
+  stream.setEncoding(encoding).on('data', (chunk: string) => {
     if (text.length < OUTPUT_LIMIT) text += chunk;
   });
   const ended = new Promise<void>((resolve) => stream.once('close', () => resolve()));

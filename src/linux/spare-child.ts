@@ -10,10 +10,10 @@ const SCRIPT = 'while IFS= read -r word; do set -- "$@" "$word"; done; exec "$@"
  * one that is. Saves most of what starting a program takes. It ends when this process does.
  */
 export class SpareChild {
-  readonly #options: Pick<ChildOptions, 'uid' | 'cwd'>;
+  readonly #options: Pick<ChildOptions, 'uid' | 'cwd' | 'encoding'>;
   #waiting: SpawnedChild | undefined;
 
-  constructor(options: Pick<ChildOptions, 'uid' | 'cwd'> = {}) {
+  constructor(options: Pick<ChildOptions, 'uid' | 'cwd' | 'encoding'> = {}) {
     this.#options = options;
   }
 
@@ -30,7 +30,7 @@ export class SpareChild {
   async run(command: string, args: readonly string[], deadline: number): Promise<ChildResult> {
     const child = this.#waiting;
     this.#waiting = undefined;
-    if (child && tell(child, [command, ...args])) return followChild(child, command, deadline);
+    if (child && tell(child, [command, ...args])) return followChild(child, command, { ...this.#options, deadline });
     return runChild(command, args, { ...this.#options, deadline });
   }
 }

@@ -50,7 +50,7 @@ async function make(uidMap: string, gidMap: string): Promise<number> {
   const child = launchChild('unshare', ['--user', 'sh', '-c', 'echo made; read -r end'], { stdin: 'pipe' });
   const made = Promise.withResolvers<boolean>();
   child.stdout.once('data', () => made.resolve(true));
-  const ended = followChild(child, 'unshare', DEADLINE).finally(() => made.resolve(false));
+  const ended = followChild(child, 'unshare', { deadline: DEADLINE }).finally(() => made.resolve(false));
   try {
     const isMade = await Promise.race([made.promise, sleep(DEADLINE, false, { ref: false })]);
     if (!isMade) throw new Error(`no user namespace can be made on this node: ${(await ended).stderr.trim()}`);

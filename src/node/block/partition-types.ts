@@ -9,7 +9,7 @@ const TABLE_HOLDS = 5000;
 
 /** Reads of which types partitions are, as an unprivileged user: blkid tells that to root alone, who may open the whole disk. */
 export class PartitionTypes {
-  readonly #room = new ProbeRoom();
+  readonly #room = new ProbeRoom({ encoding: 'latin1' });
   readonly #tables = new Map<
     string,
     { readonly disk: string; readonly until: number; readonly start: Promise<Buffer> }
@@ -40,8 +40,8 @@ export class PartitionTypes {
   }
 
   async #read(disk: BlockDevice): Promise<Buffer> {
-    const args = (node: string): string[] => ['-An', '-v', '-tx1', `-N${TABLE_BYTES}`, node];
-    const { stdout } = await this.#room.run(disk, 'od', args, PROBE_DEADLINE);
-    return Buffer.from(stdout.replace(/\s+/g, ''), 'hex');
+    const args = (node: string): string[] => ['-c', String(TABLE_BYTES), node];
+    const { stdout } = await this.#room.run(disk, 'head', args, PROBE_DEADLINE);
+    return Buffer.from(stdout, 'latin1');
   }
 }

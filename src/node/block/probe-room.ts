@@ -1,7 +1,7 @@
 import { chownSync, unlinkSync } from 'node:fs';
 import { PROBE_UID } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
-import type { ChildResult } from '../../linux/child.ts';
+import type { ChildOptions, ChildResult } from '../../linux/child.ts';
 import { createFileSystem, makeNode } from '../../linux/mounts.ts';
 import { SpareChild } from '../../linux/spare-child.ts';
 
@@ -13,6 +13,11 @@ import { SpareChild } from '../../linux/spare-child.ts';
 export class ProbeRoom {
   #opened: { readonly path: string; readonly child: SpareChild } | undefined;
   #nodes = 0;
+  readonly #options: Pick<ChildOptions, 'encoding'>;
+
+  constructor(options: Pick<ChildOptions, 'encoding'> = {}) {
+    this.#options = options;
+  }
 
   /** Has a child wait for the next disk. To be called when there is nothing more urgent. */
   prepare(): void {
@@ -51,7 +56,7 @@ export class ProbeRoom {
     if (!this.#opened) {
       const mount = createFileSystem('tmpfs', 'hotmount', { size: '4k', mode: '0755' }, ['noSuid', 'noExec']);
       const path = `/proc/self/fd/${mount}`;
-      this.#opened = { path, child: new SpareChild({ uid: PROBE_UID, cwd: path }) };
+      this.#opened = { path, child: new SpareChild({ ...this.#options, uid: PROBE_UID, cwd: path }) };
     }
     return this.#opened;
   }

@@ -66,7 +66,7 @@ export async function makeNamespaces(runDir: RunDir, program: Program, log: Logg
 /** @param command ends with a shell that has got into the namespace, prints a line and waits */
 async function openNamespace(file: string, [program = '', ...args]: readonly string[]): Promise<number> {
   const child = launchChild(program, args, { stdin: 'pipe' });
-  const result = followChild(child, program, DEADLINE);
+  const result = followChild(child, program, { deadline: DEADLINE });
   try {
     const isReady = await Promise.race([once(child.stdout, 'data').then(() => true), result.then(() => false)]);
     if (!isReady) throw new Error((await result).stderr.trim() || `${program} did not end within ${DEADLINE / 1000} s`);
