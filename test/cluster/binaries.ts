@@ -62,16 +62,17 @@ function checkAssets(assets: string): string {
   );
 }
 
-/** A directory with programs out of the modules that binaries/go.mod pins. */
+/** A directory with programs of Kubernetes: of the version that binaries/go.mod pins, or of another with a module of its own. */
 export function prepareKubernetes(
-  programs: Pick<GoPrograms, 'name' | 'packages' | 'rename' | 'command'>,
+  programs: Omit<GoPrograms, 'version' | 'module' | 'linkerFlags'> & Partial<Pick<GoPrograms, 'version' | 'module'>>,
   say: Say,
 ): Promise<string> {
+  const { version = KUBERNETES_VERSION, module = MODULE } = programs;
   const package_ = 'k8s.io/component-base/version';
-  const [, major = '', minor = ''] = /^v(\d+)\.(\d+)/.exec(KUBERNETES_VERSION) ?? [];
-  const version = { gitVersion: KUBERNETES_VERSION, gitMajor: major, gitMinor: minor };
-  const linkerFlags = Object.entries(version).map(([name, value]) => `-X ${package_}.${name}=${value}`);
-  return prepareGoPrograms({ ...programs, version: KUBERNETES_VERSION, module: MODULE, linkerFlags }, say);
+  const [, gitMajor = '', gitMinor = ''] = /^v(\d+)\.(\d+)/.exec(version) ?? [];
+  const variables = { gitVersion: version, gitMajor, gitMinor };
+  const linkerFlags = Object.entries(variables).map(([name, value]) => `-X ${package_}.${name}=${value}`);
+  return prepareGoPrograms({ ...programs, version, module, linkerFlags }, say);
 }
 
 /** kubectl and helm, out of the dev dependency that packs them for a cloud's functions. */

@@ -1,51 +1,67 @@
 import { join } from 'node:path';
-import { prepareKubernetes, prepareBinaries as prepareServers } from '../cluster/binaries.ts';
+import { KUBERNETES_VERSION, prepareKubernetes, prepareBinaries as prepareServers } from '../cluster/binaries.ts';
 import { prepareGoPrograms, type Say } from '../go-programs.ts';
 
 /** Directories with programs, and the paths of the two that people use. */
 export interface NodeBinaries {
   /** etcd, kube-apiserver, kube-controller-manager. */
   readonly servers: string;
-  /** kubelet, kube-scheduler, kube-proxy. */
+  /** kubelet, kube-scheduler, kube-proxy. Of another Kubernetes than the usual one also its servers, which come before those above. */
   readonly kubelet: string;
   /** containerd, its shim, ctr. */
   readonly containerd: string;
+  /** 1 or 2: they are configured differently. */
+  readonly containerdMajor: number;
   readonly coredns: string;
   readonly kubectl: string;
   readonly helm: string;
 }
 
-const CONTAINERD_VERSION = 'v2.4.2';
 const COREDNS_VERSION = 'v1.15.0';
 const COMMAND = 'npm run test:node';
 
 const module = (name: string): string => join(import.meta.dirname, 'binaries', name);
+const kubernetes = (...names: string[]): string[] => names.map((name) => `k8s.io/kubernetes/cmd/${name}`);
+const containerdOf = (path: string): string[] =>
+  ['containerd', 'containerd-shim-runc-v2', 'ctr'].map((name) => `${path}/cmd/${name}`);
+const NODE_PROGRAMS = kubernetes('kubelet', 'kube-scheduler', 'kube-proxy');
+const SERVERS = kubernetes('kube-apiserver', 'kube-controller-manager');
+
+/** What a node can run, by its Kubernetes: the usual one, and the oldest that the chart claims, with the containerd of its time. */
+const RELEASES = {
+  '1.36': {
+    kubelet: { packages: NODE_PROGRAMS },
+    containerd: { version: 'v2.4.2', module: module('containerd'), packages: ['tool'] },
+  },
+  '1.30': {
+    kubelet: { version: 'v1.30.14', module: module('kubernetes-1.30'), packages: [...SERVERS, ...NODE_PROGRAMS] },
+    containerd: {
+      version: 'v1.7.35',
+      module: module('containerd-1.7'),
+      packages: containerdOf('github.com/containerd/containerd'),
+    },
+  },
+} as const;
+
+/** `HOTMOUNT_KUBERNETES`, the minor that is asked for. @throws where it is none of ours */
+function wanted(): (typeof RELEASES)[keyof typeof RELEASES] {
+  const usual = KUBERNETES_VERSION.replace(/^v(\d+\.\d+).*/, '$1');
+  const minor = process.env['HOTMOUNT_KUBERNETES'] || usual;
+  if (Object.hasOwn(RELEASES, minor)) return RELEASES[minor as keyof typeof RELEASES];
+  throw new Error(`HOTMOUNT_KUBERNETES=${minor}: there are ${Object.keys(RELEASES).join(' and ')}`);
+}
 
 /** All programs of a cluster with a node; built once, some ten minutes of processor time. Rejects with the remedy where they cannot be had. */
 export async function prepareBinaries(say: Say): Promise<NodeBinaries> {
+  const release = wanted();
   // One after the other: each build takes all processors.
   const { apiServer, kubectl, helm } = await prepareServers(say);
-  const kubelet = await prepareKubernetes(
-    {
-      name: 'kubelet',
-      packages: ['kubelet', 'kube-scheduler', 'kube-proxy'].map((name) => `k8s.io/kubernetes/cmd/${name}`),
-      command: COMMAND,
-    },
-    say,
-  );
-  const containerd = await prepareGoPrograms(
-    {
-      name: 'containerd',
-      version: CONTAINERD_VERSION,
-      module: module('containerd'),
-      packages: ['tool'],
-      command: COMMAND,
-    },
-    say,
-  );
+  const kubelet = await prepareKubernetes({ name: 'kubelet', command: COMMAND, ...release.kubelet }, say);
+  const containerd = await prepareGoPrograms({ name: 'containerd', command: COMMAND, ...release.containerd }, say);
   const coredns = await prepareGoPrograms(
     { name: 'CoreDNS', version: COREDNS_VERSION, module: module('coredns'), packages: ['.'], command: COMMAND },
     say,
   );
-  return { servers: join(apiServer, '..'), kubelet, containerd, coredns, kubectl, helm };
+  const containerdMajor = Number(release.containerd.version[1]);
+  return { servers: join(apiServer, '..'), kubelet, containerd, containerdMajor, coredns, kubectl, helm };
 }

@@ -72,13 +72,19 @@ export function argumentsOf({ directory, admin, node, ca }: Files): Readonly<Rec
   };
 }
 
-/** Name → text of the files that these arguments name. @param runc its path @param systemd whether systemd makes the cgroups */
-export function configurationFiles(
-  { directory, admin }: Files,
-  { runc, systemd }: { runc: string; systemd: boolean },
-): Readonly<Record<string, string>> {
+export interface Runtime {
+  /** The path of runc. */
+  readonly runc: string;
+  /** Whether systemd makes the cgroups. */
+  readonly systemd: boolean;
+  readonly containerdMajor: number;
+}
+
+/** Name → text of the files that these arguments name. */
+export function configurationFiles({ directory, admin }: Files, runtime: Runtime): Readonly<Record<string, string>> {
+  const { systemd } = runtime;
   return {
-    'containerd.toml': containerd(directory, runc, systemd),
+    'containerd.toml': containerd(directory, runtime),
     'cni/10-node.conflist': JSON.stringify({
       cniVersion: '1.0.0',
       name: 'node',
@@ -132,22 +138,26 @@ export function configurationFiles(
   };
 }
 
-const containerd = (directory: string, runc: string, systemd: boolean): string => `version = 3
+function containerd(directory: string, { runc, systemd, containerdMajor }: Runtime): string {
+  const isOld = containerdMajor === 1;
+  const cri = isOld ? 'io.containerd.grpc.v1.cri' : 'io.containerd.cri.v1.runtime';
+  return `version = ${isOld ? 2 : 3}
 [grpc]
   address = "${CONTAINERD_SOCKET}"
-[plugins.'io.containerd.cri.v1.images'.pinned_images]
-  sandbox = "${PAUSE}"
-[plugins.'io.containerd.cri.v1.runtime']
+${isOld ? '' : `[plugins.'io.containerd.cri.v1.images'.pinned_images]\n  sandbox = "${PAUSE}"`}
+[plugins.'${cri}']
+  ${isOld ? `sandbox_image = "${PAUSE}"` : ''}
   restrict_oom_score_adj = true
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+[plugins.'${cri}'.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+[plugins.'${cri}'.containerd.runtimes.runc.options]
   BinaryName = "${runc}"
   SystemdCgroup = ${systemd}
-[plugins.'io.containerd.cri.v1.runtime'.cni]
-  bin_dirs = ["/usr/lib/cni"]
+[plugins.'${cri}'.cni]
+  ${isOld ? 'bin_dir = "/usr/lib/cni"' : 'bin_dirs = ["/usr/lib/cni"]'}
   conf_dir = "${directory}/cni"
 `;
+}
 
 /** The Service by which pods find CoreDNS, a process of the node. */
 export const DNS_SERVICE = [

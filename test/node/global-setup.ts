@@ -18,7 +18,15 @@ declare module 'vitest' {
 }
 
 const say = (line: string) => void process.stderr.write(`node: ${line}\n`);
-const NONE: NodeBinaries = { servers: '', kubelet: '', containerd: '', coredns: '', kubectl: '', helm: '' };
+const NONE: NodeBinaries = {
+  servers: '',
+  kubelet: '',
+  containerd: '',
+  containerdMajor: 2,
+  coredns: '',
+  kubectl: '',
+  helm: '',
+};
 /** Building the image takes minutes. */
 const ASKED_FOR = process.env['HOTMOUNT_IMAGE'] === '1' || REQUIRED;
 const PROGRAMS = ['unshare', 'nsenter', 'setpriv', 'ip', 'iptables', 'runc', 'buildah', 'mmdebstrap', 'losetup', 'tar'];

@@ -115,7 +115,7 @@ export class Node extends Commands {
 
   #serve(program: string): void {
     const { servers, kubelet, containerd, coredns } = this.#binaries;
-    const file = [servers, kubelet, containerd, coredns].map((place) => join(place, program)).find(existsSync);
+    const file = [kubelet, servers, containerd, coredns].map((place) => join(place, program)).find(existsSync);
     if (file === undefined) throw new Error(`${program} is not among what has been built`);
     // containerd looks for its shim there.
     const PATH = `${containerd}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
@@ -141,7 +141,7 @@ export class Node extends Commands {
     const [adminToken, nodeToken] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
     const runc = (await succeed(['sh', '-c', 'command -v runc'])).trim();
     const files = {
-      ...configurationFiles(this.#files, { runc, systemd: false }),
+      ...configurationFiles(this.#files, { runc, systemd: false, containerdMajor: this.#binaries.containerdMajor }),
       'service-account.key': privateKey.export({ type: 'pkcs8', format: 'pem' }),
       'service-account.pub': publicKey.export({ type: 'spki', format: 'pem' }),
       'tokens.csv': `${adminToken},admin,admin,system:masters\n${nodeToken},system:node:${NODE_NAME},node,system:nodes\n`,
