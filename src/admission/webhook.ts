@@ -53,9 +53,10 @@ export interface Webhook {
   readonly ca: string | undefined;
   /**
    * Not ready from now on; serves for so many seconds more, asking clients to go, and until those that are idle have gone, then closes.
-   * Resolves with the number of connections that it closed on its clients. Without any wait for 0 seconds.
+   * Resolves with the number of connections that it closed on its clients. Without any wait for 0 seconds, and without one for idle clients
+   * once `uncalled` is aborted.
    */
-  drain(seconds: number): Promise<number>;
+  drain(seconds: number, uncalled?: AbortSignal): Promise<number>;
   /** Finishes what is being answered and closes. */
   close(): Promise<void>;
 }
@@ -130,8 +131,8 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
       metricsUrl,
       healthUrl,
       ca: certificates.current().ca,
-      async drain(seconds) {
-        const options = { noticeMs: seconds * 1000, idleClientMs: limits.idleClient };
+      async drain(seconds, uncalled) {
+        const options = { noticeMs: seconds * 1000, idleClientMs: limits.idleClient, uncalled };
         const left = await drain(health, connections, options);
         await close();
         return left;

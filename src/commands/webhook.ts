@@ -138,7 +138,7 @@ async function serve(settings: Settings): Promise<void> {
 
   const signal = await signalled;
   log.info({ signal, seconds }, 'draining: not ready, still serving');
-  const cut = await webhook.drain(seconds);
+  const cut = await webhook.drain(seconds, inCluster?.uncalled());
   inCluster?.close();
   log.info(cut === 0 ? {} : { cut }, 'drained and closed');
 }

@@ -74,13 +74,14 @@ export class Connections {
     this.#served.set(inner, connection);
   }
 
-  /** Resolves when there is none, and after so many milliseconds in any case. */
-  async none(withinMs: number): Promise<void> {
+  /** Resolves when there is none, and after so many milliseconds, or when `enough` is aborted, in any case. */
+  async none(withinMs: number, enough?: AbortSignal): Promise<void> {
     if (this.size === 0) return;
     const overdue = new AbortController();
     const timer = setTimeout(() => overdue.abort(), withinMs);
+    const signal = enough ? AbortSignal.any([overdue.signal, enough]) : overdue.signal;
     // An abort is the other way to end.
-    await once(this.#events, 'none', { signal: overdue.signal }).catch(() => {});
+    await once(this.#events, 'none', { signal }).catch(() => {});
     clearTimeout(timer);
   }
 

@@ -73,6 +73,23 @@ it('closes on a client that does not go, when API servers would have gone', asyn
   expect(await rig.webhook.drain(0.1)).toBe(1);
 });
 
+it('waits for no idle connection once nobody is told to call it any more', async () => {
+  const rig = await startRig({ agent: { connections: 1, keepAliveTimeout: 60_000 } });
+  await rig.post('/mutate/pods', review);
+  const uninstalled = new AbortController();
+  let ended = false;
+  const drained = rig.webhook.drain(0.1, uninstalled.signal).finally(() => {
+    ended = true;
+  });
+  await sleep(500);
+  expect(ended).toBe(false);
+  uninstalled.abort();
+  expect(await drained).toBe(1);
+  const again = await startRig({ agent: { connections: 1, keepAliveTimeout: 60_000 } });
+  await again.post('/mutate/pods', review);
+  expect(await again.webhook.drain(0.1, uninstalled.signal)).toBe(1);
+});
+
 it('waits for nobody when it is given no time', async () => {
   const rig = await startRig({ agent: { connections: 1, keepAliveTimeout: 60_000 } });
   await rig.post('/mutate/pods', review);

@@ -8,6 +8,8 @@ export interface DrainOptions {
   readonly noticeMs: number;
   /** For how long a client may come back to a connection that it left idle, in milliseconds. */
   readonly idleClientMs: number;
+  /** Aborted where no client will come back: nobody who is idle is waited for. */
+  readonly uncalled?: AbortSignal | undefined;
 }
 
 /**
@@ -19,13 +21,13 @@ export interface DrainOptions {
 export async function drain(
   health: Health,
   connections: Connections,
-  { noticeMs, idleClientMs }: DrainOptions,
+  { noticeMs, idleClientMs, uncalled }: DrainOptions,
 ): Promise<number> {
   health.notReady = 'it is shutting down';
   health.draining = true;
   if (noticeMs === 0) return connections.size;
   await sleep(noticeMs);
-  await connections.none(idleClientMs);
+  await connections.none(idleClientMs, uncalled);
   return connections.size;
 }
 

@@ -19,6 +19,8 @@ export interface InCluster {
   readonly policy: Promise<CurrentPolicy> | undefined;
   readonly certificates: Promise<CertificateSource> | undefined;
   namespaceLabels(namespace: string): Labels | undefined | Promise<Labels | undefined>;
+  /** Aborted when the webhook configurations are gone that had API servers call this webhook; another signal where they have come back. */
+  uncalled(): AbortSignal;
   /** Lets go of what the webhook does not close itself. */
   close(): void;
 }
@@ -39,10 +41,19 @@ export async function joinCluster({ policy, tls }: Settings, listener: Listener,
   };
   const kubernetes = await connectKubernetes();
   const namespaces = openNamespaceLabels(kubernetes, log);
+  let uncalled = new AbortController();
+  const onConfigurations = (areThere: boolean): void => {
+    if (!areThere) uncalled.abort();
+    else if (uncalled.signal.aborted) uncalled = new AbortController();
+  };
   return {
     policy: policy.from === 'config map' ? openPolicyConfigMap(kubernetes, policy.configMap, logging, log) : undefined,
-    certificates: tls.from === 'secret' ? keepCertificates(kubernetes, keeperOptions(tls), log) : undefined,
+    certificates:
+      tls.from === 'secret'
+        ? keepCertificates(kubernetes, { ...keeperOptions(tls), onConfigurations }, log)
+        : undefined,
     namespaceLabels: (namespace) => namespaces.labels(namespace),
+    uncalled: () => uncalled.signal,
     close: () => namespaces.close(),
   };
 }

@@ -4,7 +4,7 @@ import type { ObjectName } from '../../contract/object-name.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { type Kubernetes, problemOf, statusOf } from '../client.ts';
 import { keepWatching } from '../watch.ts';
-import { readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
+import { type Kind, readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
 import { type Material, readMaterial, rotateProblem, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
 import { nextStep } from './plan.ts';
 import { RepeatedLook } from './repeated-look.ts';
@@ -15,6 +15,8 @@ export interface KeeperOptions {
   readonly names: readonly string[];
   /** The name of the webhook configurations that get the caBundle; undefined: none. */
   readonly configuration: string | undefined;
+  /** Told whether there are any, whenever that changes, once one has been seen. */
+  readonly onConfigurations?: ((areThere: boolean) => void) | undefined;
   /** See plan.ts. */
   readonly overlapMs: number;
   /** Default: Date.now. */
@@ -135,7 +137,7 @@ export function keepCertificates(
       },
       log,
     ),
-    ...watchConfigurations(kubernetes, options.configuration, () => look.lookNow(), log),
+    ...watchConfigurations(kubernetes, options, () => look.lookNow(), log),
   ];
   const source: CertificateSource = {
     current: () => leaf as Certificate,
@@ -154,7 +156,7 @@ export function keepCertificates(
 
 function watchConfigurations(
   kubernetes: Kubernetes,
-  name: string | undefined,
+  { configuration: name, onConfigurations }: KeeperOptions,
   onEvent: () => void,
   log: Logger,
 ): Array<{ close(): void }> {
@@ -162,12 +164,26 @@ function watchConfigurations(
   const { admission } = kubernetes;
   const path = '/apis/admissionregistration.k8s.io/v1';
   const fieldSelector = `metadata.name=${name}`;
-  const common = { name, onObject: onEvent, onGone: onEvent };
+  const there = new Set<Kind['kind']>();
+  const events = (kind: Kind['kind']) => ({
+    name,
+    onObject() {
+      if (there.size === 0) onConfigurations?.(true);
+      there.add(kind);
+      onEvent();
+    },
+    // Uninstalling takes the rights to look away, too: so it is the event that tells.
+    onGone() {
+      there.delete(kind);
+      if (there.size === 0) onConfigurations?.(false);
+      onEvent();
+    },
+  });
   return [
     keepWatching(
       kubernetes,
       {
-        ...common,
+        ...events('MutatingWebhookConfiguration'),
         what: `MutatingWebhookConfiguration ${name}`,
         path: `${path}/mutatingwebhookconfigurations`,
         list: () => admission.listMutatingWebhookConfiguration({ fieldSelector }),
@@ -177,7 +193,7 @@ function watchConfigurations(
     keepWatching(
       kubernetes,
       {
-        ...common,
+        ...events('ValidatingWebhookConfiguration'),
         what: `ValidatingWebhookConfiguration ${name}`,
         path: `${path}/validatingwebhookconfigurations`,
         list: () => admission.listValidatingWebhookConfiguration({ fieldSelector }),
