@@ -231,6 +231,12 @@ describeInCluster('the chart', (cluster) => {
     },
   );
 
+  test('adds to the environment of the daemon, and takes nothing from it', async () => {
+    const daemon = find(await objects(MATRIX['everything that is extra'] ?? {}), 'DaemonSet', 'hotmount-node');
+    const { env } = daemon.spec.template.spec.containers[0];
+    expect(env.map(({ name }: { name: string }) => name)).toEqual(['NODE_NAME', 'TZ']);
+  });
+
   test('gives no token to what handles foreign disks, and no privilege to what talks to the API server', async () => {
     const all = await objects({});
     for (const name of ['hotmount-node', 'hotmount-lxcfs']) {
