@@ -145,6 +145,64 @@ describeOnNode('the life of a node', (on) => {
     await node.eventually(() => exec('writer', 'ls', '/media/usb/LIFE/lines'), 60_000);
   });
 
+  test(`gives a container that crashes again and again what it had, each time`, async () => {
+    const { node } = on();
+    // 1: it has read its limit, and written onto the disk.
+    const command = [
+      'sh',
+      '-c',
+      `grep -q 'MemTotal: *262144 kB' /proc/meminfo || exit 2; echo >>/media/usb/LIFE/crashes`,
+    ];
+    command[2] += ` || exit 3; exit 1`;
+    await node.apply(
+      pod('crashes', { 'hotmount.io/lxcfs': 'meminfo', 'hotmount.io/media': 'usb' }, {}, { command }),
+      '-n',
+      EDGE,
+    );
+    for (let restarts = 1; restarts <= (SOAK ? 5 : 2); restarts++) {
+      await node.eventually(async () => {
+        const [{ restartCount, lastState }] = (await node.get('pod', 'crashes', '-n', EDGE)).status.containerStatuses;
+        expect(lastState.terminated?.exitCode ?? 1).toBe(1);
+        expect(restartCount).toBeGreaterThanOrEqual(restarts);
+      }, 180_000);
+    }
+    const starts = Number(await script('writer', 'wc -l </media/usb/LIFE/crashes'));
+    expect(starts).toBeGreaterThanOrEqual(SOAK ? 5 : 2);
+    await node.kubectl('delete', 'pod', 'crashes', '-n', EDGE);
+    await goOn();
+  }, 600_000);
+
+  test('gives the pod that comes in place of an evicted one what that had', async () => {
+    const { node } = on();
+    await node.apply(deployment('evicted', 1), '-n', EDGE);
+    await node.kubectl(
+      'annotate',
+      'deployment',
+      'evicted',
+      'hotmount.io/lxcfs=meminfo',
+      'hotmount.io/media=usb',
+      '-n',
+      EDGE,
+    );
+    await node.kubectl('rollout', 'status', 'deployment/evicted', '-n', EDGE, '--timeout=60s');
+    const pods = async () => (await node.get('pods', '-n', EDGE, '-l', 'app=evicted')).items;
+    const [{ metadata }] = await pods();
+    const eviction = {
+      apiVersion: 'policy/v1',
+      kind: 'Eviction',
+      metadata: { name: metadata.name, namespace: EDGE },
+    };
+    const path = `/api/v1/namespaces/${EDGE}/pods/${metadata.name}/eviction`;
+    expect(await node.tryKubectl(['create', '--raw', path, '-f', '-'], JSON.stringify(eviction))).toMatchObject({
+      code: 0,
+    });
+    await node.kubectl('wait', '--for=delete', `pod/${metadata.name}`, '-n', EDGE, '--timeout=60s');
+    await node.kubectl('rollout', 'status', 'deployment/evicted', '-n', EDGE, '--timeout=60s');
+    expect(await exec('deployment/evicted', 'grep', 'MemTotal', '/proc/meminfo')).toMatch(/ 262144 kB/);
+    expect(await exec('deployment/evicted', 'ls', '/media/usb')).toBe('LIFE');
+    await goOn();
+  });
+
   test('gives pods that come back after a drain what they had', async () => {
     const { node } = on();
     await node.apply(deployment('drained', 1), '-n', EDGE);
@@ -169,5 +227,6 @@ describeOnNode('the life of a node', (on) => {
     await node.kubectl('rollout', 'status', 'deployment/drained', '-n', EDGE, '--timeout=60s');
     expect(await exec('deployment/drained', 'grep', 'MemTotal', '/proc/meminfo')).toMatch(/ 262144 kB/);
     expect(await exec('deployment/drained', 'ls', '/media/usb')).toBe('LIFE');
+    await goOn();
   });
 });
