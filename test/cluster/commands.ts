@@ -4,21 +4,20 @@ import { execute, type Result } from '../execute.ts';
 
 export type { Result } from '../execute.ts';
 
+/** Runs a program to its end, with something on its standard input. */
+export type Run = (command: readonly string[], input: string, env: NodeJS.ProcessEnv) => Promise<Result>;
+
 /** kubectl and helm, as an admin of one cluster uses them. */
 export class Commands {
   readonly kubeconfig: string;
   readonly #tools: { readonly kubectl: string; readonly helm: string };
-  readonly #prefix: readonly string[];
+  readonly #execute: Run;
 
-  /** @param prefix what has them run elsewhere, as nsenter does */
-  constructor(
-    tools: { readonly kubectl: string; readonly helm: string },
-    kubeconfig: string,
-    prefix: readonly string[] = [],
-  ) {
+  /** @param run what has them run elsewhere than here */
+  constructor(tools: { readonly kubectl: string; readonly helm: string }, kubeconfig: string, run: Run = execute) {
     this.#tools = tools;
     this.kubeconfig = kubeconfig;
-    this.#prefix = prefix;
+    this.#execute = run;
   }
 
   /** Standard output. Rejects with what kubectl said where it failed. */
@@ -70,7 +69,7 @@ export class Commands {
 
   #run(tool: string, args: readonly string[], input: string): Promise<Result> {
     const env = { ...process.env, KUBECONFIG: this.kubeconfig, HELM_NO_PLUGINS: '1' };
-    return execute([...this.#prefix, tool, ...args], input, env);
+    return this.#execute([tool, ...args], input, env);
   }
 }
 

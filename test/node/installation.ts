@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JsonObject } from '../../src/contract/json.ts';
 import type { Rig } from '../system/support/rig.ts';
 import { HOTMOUNT_IMAGE } from './hotmount-image.ts';
+import type { NodeMachine } from './machine.ts';
 import type { Node } from './node.ts';
 import { policyFor } from './policy.ts';
 
@@ -11,14 +13,32 @@ export const CHART = join(import.meta.dirname, '../../charts/hotmount');
 export const NAMESPACE = 'hotmount-system';
 export const RELEASE = 'hotmount';
 
+const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/install.md'), 'utf8');
+
+/** The commands that docs/install.md has after a sentence or a heading, up to the next text. @throws where it has none */
+export function commandsAfter(sentence: string): string[] {
+  const start = DOCUMENT.indexOf(sentence);
+  const [block] = /^( {4}.*\n)+/m.exec(DOCUMENT.slice(start)) ?? [];
+  if (start < 0 || block === undefined) throw new Error(`docs/install.md has no commands after "${sentence}"`);
+  return block
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.trim());
+}
+
 /** Installs the chart of the checkout, or upgrades it, and waits until everything is ready. @returns what helm printed */
-export async function install(node: Node, args: readonly string[] = [], values: JsonObject = {}): Promise<string> {
+export async function install<M extends NodeMachine>(
+  node: Node<M>,
+  args: readonly string[] = [],
+  values: JsonObject = {},
+  chart = CHART,
+): Promise<string> {
   await node.apply({
     apiVersion: 'v1',
     kind: 'Namespace',
     metadata: { name: NAMESPACE, labels: { 'pod-security.kubernetes.io/enforce': 'privileged' } },
   });
-  const helm = ['upgrade', '--install', RELEASE, CHART, '--namespace', NAMESPACE, '--wait', '--timeout', '3m'];
+  const helm = ['upgrade', '--install', RELEASE, chart, '--namespace', NAMESPACE, '--wait', '--timeout', '3m'];
   const all = { image: HOTMOUNT_IMAGE, ...values };
   const result = await node.tryHelm([...helm, '--values', '-', ...args], JSON.stringify(all));
   if (result.code === 0) return result.stdout;
@@ -48,11 +68,11 @@ export class Installation {
     this.#isAsMeant = true;
   }
 
-  /** `helm upgrade --install --wait` with other values. The next file gets the usual ones again. @returns what helm printed */
-  async upgrade(values: JsonObject = {}): Promise<string> {
+  /** `helm upgrade --install --wait` with other values, or another chart. The next file gets the usual ones again. @returns what helm printed */
+  async upgrade(values: JsonObject = {}, chart = CHART): Promise<string> {
     this.#isAsMeant = false;
     const usual = { editedPolicy: 'overwrite', policy: this.policy };
-    return install(this.#node, ['--force-conflicts'], { ...usual, ...values });
+    return install(this.#node, ['--force-conflicts'], { ...usual, ...values }, chart);
   }
 
   /** For tests that have taken it away. */

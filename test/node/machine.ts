@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execute, type Result } from '../execute.ts';
 
@@ -36,6 +36,28 @@ touch "$directory/booted"
 while :; do sleep infinity & wait; done
 `;
 
+/** What a node is made on. */
+export interface NodeMachine {
+  /** Everything that outlives a program, on a disk. */
+  readonly directory: string;
+  /** Whether its process 1 is systemd, which then makes the cgroups, on cgroup v2. */
+  readonly systemd: boolean;
+  /** How many times longer everything may take there. */
+  readonly slowness: number;
+  run(command: readonly string[], input?: string, env?: NodeJS.ProcessEnv): Promise<Result>;
+  /** Runs a shell script in there. @returns what it printed @throws with what it said where it failed */
+  sh(script: string, ...args: string[]): Promise<string>;
+  /** Writes a file below the directory, for root alone. */
+  write(name: string, text: string): Promise<void>;
+  /** Starts a program that serves until it is killed. It outlives whoever started it; its log is `<directory>/<name>.log`. */
+  serve(name: string, command: readonly string[], env?: NodeJS.ProcessEnv): Promise<void>;
+  /** Sends a signal to what `serve` started. */
+  signal(name: string, signal: string): Promise<void>;
+  log(name: string, lines?: number): Promise<string>;
+  /** Ends everything in it, and takes back what it has left. Does not mind being called again. */
+  stop(): Promise<void>;
+}
+
 export interface MachineOptions {
   /** Everything that outlives a program, on a disk. Made, and removed at the end. */
   readonly directory: string;
@@ -49,8 +71,10 @@ export interface MachineOptions {
  * A machine for one node: mount, PID and network namespaces of its own on this kernel. When its process 1 ends, so do all others, and
  * with them every mount. What is left is a directory, cgroups and settings of the kernel, which `stop` takes back.
  */
-export class Machine {
+export class Machine implements NodeMachine {
   readonly directory: string;
+  readonly systemd = false;
+  readonly slowness = 1;
   /** Of its process 1, out here. */
   readonly pid: number;
 
@@ -66,6 +90,7 @@ export class Machine {
     await (left?.machine ?? new Machine(directory, 0)).stop();
     await mkdir(directory, { recursive: true });
     await writeFile(join(directory, 'sysctls'), await readSysctls());
+    await makeCgroups();
     const unshare = ['--mount', '--pid', '--net', '--fork', '--kill-child=KILL', '--mount-proc'];
     const boot = ['unshare', ...unshare, 'bash', '-c', BOOT, 'node', directory, address];
     const command = attached ? ['setpriv', '--pdeathsig', 'KILL', ...boot] : boot;
@@ -112,7 +137,6 @@ export class Machine {
     return execute([...this.enter, ...command], input, env);
   }
 
-  /** Runs a shell script in there. @returns what it printed @throws with what it said where it failed */
   async sh(script: string, ...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.run(['sh', '-ec', script, 'sh', ...args]);
     if (code !== 0)
@@ -120,14 +144,17 @@ export class Machine {
     return stdout.trim();
   }
 
-  /** Starts a program that serves until it is killed. It outlives whoever started it; its log is `<directory>/<name>.log`. */
-  serve(name: string, command: readonly string[], env: NodeJS.ProcessEnv = process.env): void {
+  async write(name: string, text: string): Promise<void> {
+    await mkdir(dirname(this.#file(name)), { recursive: true });
+    await writeFile(this.#file(name), text, { mode: 0o600 });
+  }
+
+  async serve(name: string, command: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<void> {
     const script = `echo $$ >"${this.#file(`${name}.pid`)}"; exec "$@" >>"${this.#file(`${name}.log`)}" 2>&1`;
     const [file = '', ...args] = [...this.enter, 'sh', '-c', script, 'sh', ...command];
     spawn(file, args, { stdio: 'ignore', detached: true, cwd: this.directory, env }).unref();
   }
 
-  /** Sends a signal to what `serve` started. */
   async signal(name: string, signal: string): Promise<void> {
     await this.sh('kill -s "$1" "$(cat "$2")"', signal, this.#file(`${name}.pid`));
   }
@@ -142,7 +169,6 @@ export class Machine {
     if (this.isRunning) process.kill(this.pid, 'SIGKILL');
   }
 
-  /** Ends everything in it, and takes back what it has left. Does not mind being called again. */
   async stop(): Promise<void> {
     this.kill();
     for (let tries = 0; this.isRunning && tries < 3000; tries++) await sleep(10);
@@ -171,6 +197,16 @@ function startTime(pid: number): string {
 
 const tail = async (file: string, lines = 20): Promise<string> =>
   (await readFile(file, 'utf8').catch(() => '')).trimEnd().split('\n').slice(-lines).join('\n');
+
+/** The kubelet makes its own below this one. */
+async function makeCgroups(): Promise<void> {
+  const top = '/sys/fs/cgroup';
+  const isV2 = existsSync(join(top, 'cgroup.controllers'));
+  const hierarchies = isV2 ? [''] : await readdir(top);
+  for (const name of hierarchies) {
+    if (isV2 || existsSync(join(top, name, 'cgroup.procs'))) await mkdir(join(top, name, CGROUP), { recursive: true });
+  }
+}
 
 /** Empty ones, the innermost first: their processes are gone, or going. */
 async function removeCgroups(): Promise<void> {

@@ -1,8 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Commands } from '../cluster/commands.ts';
 import { kubeconfigFor } from '../cluster/kubeconfig.ts';
 import { succeed } from '../execute.ts';
@@ -18,7 +17,7 @@ import {
   NODE_NAME,
 } from './configuration.ts';
 import { writeImages } from './images.ts';
-import { CGROUP, Machine } from './machine.ts';
+import { Machine, type NodeMachine } from './machine.ts';
 
 /** One node a machine: it has the cgroups. */
 export const DIRECTORY = join(tmpdir(), 'hotmount-node');
@@ -27,14 +26,14 @@ export const DIRECTORY = join(tmpdir(), 'hotmount-node');
 const PATIENCE = 120_000;
 
 /** A cluster of one node: a control plane, containerd and a kubelet on a machine of their own, as an admin sees it. */
-export class Node extends Commands {
-  readonly machine: Machine;
+export class Node<M extends NodeMachine = Machine> extends Commands {
+  readonly machine: M;
   readonly #binaries: NodeBinaries;
   readonly #files: Files;
 
-  private constructor(machine: Machine, binaries: NodeBinaries) {
+  private constructor(machine: M, binaries: NodeBinaries) {
     const files = filesIn(machine.directory);
-    super(binaries, files.admin, machine.enter);
+    super(binaries, files.admin, (...command) => machine.run(...command));
     this.machine = machine;
     this.#binaries = binaries;
     this.#files = files;
@@ -43,9 +42,24 @@ export class Node extends Commands {
   /** @param attached whether it ends with this process @throws with what its programs said */
   static async start(binaries: NodeBinaries, attached: boolean): Promise<Node> {
     const machine = await Machine.start({ directory: DIRECTORY, address: NODE_ADDRESS, attached });
+    return Node.startOn(machine, binaries, join(machine.directory, 'pods.tar'), writeImages);
+  }
+
+  /**
+   * The same on a machine that is there, which is stopped where it fails.
+   * @param images the archive with what pods run, as the machine sees it, which `make` writes first
+   */
+  static async startOn<M extends NodeMachine>(
+    machine: M,
+    binaries: NodeBinaries,
+    images: string,
+    make: (archive: string) => Promise<void> = async () => {},
+  ): Promise<Node<M>> {
     try {
       const node = new Node(machine, binaries);
-      await node.#start();
+      await node.#writeFiles();
+      const made = make(images);
+      await Promise.all([made, node.serve(() => made.then(() => node.importImages(images)))]);
       return node;
     } catch (error) {
       await machine.stop();
@@ -67,7 +81,12 @@ export class Node extends Commands {
   /** containerd's own command line, among the kubelet's containers and images. */
   ctr(...args: string[]): Promise<string> {
     const ctr = join(this.#binaries.containerd, 'ctr');
-    return succeed([...this.machine.enter, ctr, '-a', CONTAINERD_SOCKET, '-n', 'k8s.io', ...args]);
+    return this.machine.sh('exec "$@"', ctr, '-a', CONTAINERD_SOCKET, '-n', 'k8s.io', ...args);
+  }
+
+  /** As everywhere, in the time of the machine. */
+  override eventually<T>(attempt: () => Promise<T>, timeoutMs = 30_000): Promise<T> {
+    return super.eventually(attempt, timeoutMs * this.machine.slowness);
   }
 
   /** Imports an archive of images. */
@@ -79,7 +98,7 @@ export class Node extends Commands {
   async restart(program: 'kubelet' | 'containerd' | 'kube-apiserver', signal = 'TERM'): Promise<void> {
     await this.machine.signal(program, signal);
     await this.eventually(() => this.machine.sh('! pidof "$1"', program), PATIENCE);
-    this.#serve(program);
+    await this.#serve(program);
     await this.#ready(program);
   }
 
@@ -93,18 +112,17 @@ export class Node extends Commands {
     await this.machine.stop();
   }
 
-  async #start(): Promise<void> {
-    const { directory } = this.machine;
-    await this.#writeFiles();
-    const images = join(directory, 'pods.tar');
-    this.#serve('etcd');
-    this.#serve('kube-apiserver');
-    this.#serve('containerd');
-    await Promise.all([writeImages(images), this.#ready('containerd')]);
-    await this.importImages(images);
+  /**
+   * Starts all programs, the first time, or after the machine has booted again. Resolves when the node is Ready.
+   * @param prepare what is to be done once containerd is there, and before the kubelet is
+   */
+  async serve(prepare: () => Promise<void> = async () => {}): Promise<void> {
+    for (const program of ['etcd', 'kube-apiserver', 'containerd']) await this.#serve(program);
+    await this.#ready('containerd');
+    await prepare();
     await this.#ready('kube-apiserver');
     for (const program of ['kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'coredns']) {
-      this.#serve(program);
+      await this.#serve(program);
     }
     await this.eventually(() => this.apply(DNS_SERVICE), PATIENCE);
     await this.eventually(() => this.kubectl('get', 'serviceaccount', 'default', '-n', 'default'), PATIENCE);
@@ -113,13 +131,13 @@ export class Node extends Commands {
     });
   }
 
-  #serve(program: string): void {
+  async #serve(program: string): Promise<void> {
     const { servers, kubelet, containerd, coredns } = this.#binaries;
     const file = [kubelet, servers, containerd, coredns].map((place) => join(place, program)).find(existsSync);
     if (file === undefined) throw new Error(`${program} is not among what has been built`);
     // containerd looks for its shim there.
     const PATH = `${containerd}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-    this.machine.serve(program, [file, ...(argumentsOf(this.#files)[program] ?? [])], { PATH, HOME: '/root' });
+    await this.machine.serve(program, [file, ...(argumentsOf(this.#files)[program] ?? [])], { PATH, HOME: '/root' });
   }
 
   async #ready(program: 'kubelet' | 'containerd' | 'kube-apiserver'): Promise<void> {
@@ -136,23 +154,21 @@ export class Node extends Commands {
   }
 
   async #writeFiles(): Promise<void> {
-    const { directory, admin, node, ca } = this.#files;
+    const { admin, node, ca } = this.#files;
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const [adminToken, nodeToken] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
     const runc = (await succeed(['sh', '-c', 'command -v runc'])).trim();
+    const { systemd } = this.machine;
+    const { containerdMajor } = this.#binaries;
     const files = {
-      ...configurationFiles(this.#files, { runc, systemd: false, containerdMajor: this.#binaries.containerdMajor }),
+      ...configurationFiles(this.#files, { runc, systemd, containerdMajor }),
       'service-account.key': privateKey.export({ type: 'pkcs8', format: 'pem' }),
       'service-account.pub': publicKey.export({ type: 'spki', format: 'pem' }),
       'tokens.csv': `${adminToken},admin,admin,system:masters\n${nodeToken},system:node:${NODE_NAME},node,system:nodes\n`,
+      [basename(admin)]: kubeconfigFor(API_SERVER, ca, adminToken),
+      [basename(node)]: kubeconfigFor(API_SERVER, ca, nodeToken),
     };
-    for (const [name, text] of Object.entries(files)) {
-      await mkdir(dirname(join(directory, name)), { recursive: true });
-      await writeFile(join(directory, name), text, { mode: 0o600 });
-    }
-    await writeFile(admin, kubeconfigFor(API_SERVER, ca, adminToken), { mode: 0o600 });
-    await writeFile(node, kubeconfigFor(API_SERVER, ca, nodeToken), { mode: 0o600 });
-    await makeCgroups();
+    for (const [name, text] of Object.entries(files)) await this.machine.write(name, text.toString());
   }
 }
 
@@ -162,13 +178,3 @@ const filesIn = (directory: string): Files => ({
   node: join(directory, 'node.kubeconfig'),
   ca: join(directory, 'certificates/apiserver.crt'),
 });
-
-/** The kubelet makes its own below this one. */
-async function makeCgroups(): Promise<void> {
-  const top = '/sys/fs/cgroup';
-  const isV2 = existsSync(join(top, 'cgroup.controllers'));
-  const hierarchies = isV2 ? [''] : await readdir(top);
-  for (const name of hierarchies) {
-    if (isV2 || existsSync(join(top, name, 'cgroup.procs'))) await mkdir(join(top, name, CGROUP), { recursive: true });
-  }
-}
