@@ -16,8 +16,9 @@ const BELOW_CONTROLLERS = [
   'node/run-dir',
   'node/containers',
   'node/block',
+  'node/grpc',
 ];
-const CONTROLLERS = ['node/media', 'node/devices', 'node/lxcfs', 'node/csi', 'node/live'];
+const CONTROLLERS = ['node/media', 'node/devices', 'node/lxcfs', 'node/csi', 'node/device-plugin', 'node/live'];
 
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   contract: [],
@@ -36,6 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'node/run-dir': ['linux', 'observability', 'node/http'],
   'node/containers': ['linux', 'observability', 'node/reconcile'],
   'node/block': ['linux', 'policy'],
+  'node/grpc': [],
   // No controller imports another: what several need lies below them.
   ...Object.fromEntries(CONTROLLERS.map((name) => [name, BELOW_CONTROLLERS])),
   'node/events.ts': ['linux', 'policy', 'node/devices'],

@@ -3,24 +3,20 @@ import { hostname } from 'node:os';
 import { DRIVER } from '../../contract/volumes.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { Policy } from '../../policy/index.ts';
+import { type RegistrationStatus, registrationService } from '../grpc/registration.ts';
+import { call, defineService, type Outcome } from '../grpc/services.ts';
+import { type Listening, serveOnSocket } from '../grpc/sockets.ts';
+import { EMPTY, readEmpty, writeEmpty } from '../grpc/wire.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import {
-  EMPTY,
   type PublishRequest,
-  type RegistrationStatus,
-  readEmpty,
   readPublishRequest,
-  readRegistrationStatus,
   readUnpublishRequest,
   type UnpublishRequest,
-  writeEmpty,
   writeNodeInfo,
   writePluginInfo,
   writeProbe,
-  writeRegistration,
 } from './messages.ts';
-import { call, defineService, type Outcome } from './services.ts';
-import { type Listening, serveOnSocket } from './sockets.ts';
 import { podName, publishedVolumes, publishLink, unpublishLink } from './target.ts';
 import { decidePublication, requireTarget } from './volumes.ts';
 
@@ -121,30 +117,18 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     },
     onOutcome,
   );
-  const registrar = defineService(
-    'pluginregistration.Registration',
+  const registrar = registrationService(
     {
-      GetInfo: call({
-        read: readEmpty,
-        write: writeRegistration,
-        answer: () => ({
-          type: 'CSIPlugin' as const,
-          name: DRIVER,
-          // As the kubelet reaches it, which may know the directory by another path.
-          endpoint: endpointIn(options.kubeletDir),
-          supportedVersions: [CSI_VERSION],
-        }),
-      }),
-      NotifyRegistrationStatus: call({
-        read: readRegistrationStatus,
-        write: writeEmpty,
-        answer: (status: RegistrationStatus) => {
-          registration = status;
-          if (status.registered) log.info({ driver: DRIVER }, 'the kubelet has registered the CSI driver');
-          else log.error({ driver: DRIVER }, `the kubelet does not register the CSI driver: ${status.error}`);
-          return EMPTY;
-        },
-      }),
+      type: 'CSIPlugin',
+      name: DRIVER,
+      // As the kubelet reaches it, which may know the directory by another path.
+      endpoint: endpointIn(options.kubeletDir),
+      supportedVersions: [CSI_VERSION],
+    },
+    (status) => {
+      registration = status;
+      if (status.registered) log.info({ driver: DRIVER }, 'the kubelet has registered the CSI driver');
+      else log.error({ driver: DRIVER }, `the kubelet does not register the CSI driver: ${status.error}`);
     },
     onOutcome,
   );

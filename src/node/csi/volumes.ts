@@ -2,30 +2,10 @@ import { existsSync, lstatSync } from 'node:fs';
 import { finding } from '../../contract/reasons.ts';
 import { type OwnVolume, readVolumeAttributes, volumeName, volumePath } from '../../contract/volumes.ts';
 import { type Policy, volumeRefusalByAccount } from '../../policy/index.ts';
+import { CallRefused } from '../grpc/services.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { PublishRequest } from './messages.ts';
 import { isPublished, parseTarget, type Target } from './target.ts';
-
-/** Codes of gRPC (google.golang.org/grpc/codes), those that are answered here. */
-export const CODES = {
-  INVALID_ARGUMENT: 3,
-  NOT_FOUND: 5,
-  PERMISSION_DENIED: 7,
-  INTERNAL: 13,
-  UNAVAILABLE: 14,
-} as const;
-export type Code = keyof typeof CODES;
-
-/** A call that is not done. The kubelet shows the message in the pod's events, and tries again, later and later. */
-export class CallRefused extends Error {
-  override readonly name = 'CallRefused';
-  readonly code: Code;
-
-  constructor(code: Code, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 export interface Circumstances {
   readonly kubeletDir: string;
@@ -47,7 +27,7 @@ const INFO = 'csi.storage.k8s.io/';
 
 /**
  * What a request comes to. The kubelet says whose the volume is, the policy whether they may have it, and the node whether it is there
- * yet: nothing is waited for. @throws CallRefused
+ * yet: nothing is waited for. The kubelet shows a refusal in the pod's events, and tries again, later and later. @throws CallRefused
  */
 export function decidePublication(request: PublishRequest, circumstances: Circumstances): Publication {
   const { kubeletDir, runDir, policy } = circumstances;

@@ -2,16 +2,15 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  readEmpty,
   readPublishRequest,
-  readRegistrationStatus,
   readUnpublishRequest,
   writeNodeInfo,
   writePluginInfo,
   writeProbe,
-  writeRegistration,
 } from '../../../src/node/csi/messages.ts';
 import { parseTarget } from '../../../src/node/csi/target.ts';
+import { readRegistrationStatus, writeRegistration } from '../../../src/node/grpc/registration.ts';
+import { readEmpty } from '../../../src/node/grpc/wire.ts';
 import { publishRequest } from '../../system/support/fake-kubelet.ts';
 
 const readers = [readPublishRequest, readUnpublishRequest, readRegistrationStatus, readEmpty];
