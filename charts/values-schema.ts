@@ -129,6 +129,11 @@ export const valuesSchema = z.strictObject({
     nodeFeatureDiscovery: z
       .boolean()
       .describe('tell node-feature-discovery what is plugged in, for hotmount.io/schedule: labels hotmount.io/<class>'),
+    devicePlugin: z
+      .boolean()
+      .describe(
+        'tell the kubelet how much is plugged in: extended resources hotmount.io/<class>, for scheduleBy: resource',
+      ),
     ports: z.strictObject({ metrics: port }).describe('that the pods listen on'),
     ...pods,
   }),

@@ -16,6 +16,7 @@ interface Flags {
   host: string;
   lxcfs: string;
   featureFile?: string;
+  devicePlugin?: true;
   kubeletDir: string;
   /** False: `--no-csi`. */
   csi: boolean;
@@ -41,6 +42,10 @@ export function nodeCommand(): Command {
     .option(
       '--feature-file <file>',
       'tell node-feature-discovery which classes have something plugged in: a file of its features.d',
+    )
+    .option(
+      '--device-plugin',
+      'tell the kubelet how much of each class is plugged in: extended resources hotmount.io/<class>',
     )
     .option('--host <address>', 'the address for --metrics-port; empty: all of them', '')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8081')
@@ -140,6 +145,7 @@ async function run(
       policySource: flags.policy ?? 'built-in',
       policyFile,
       featureFile: flags.featureFile,
+      devicePluginDir: devicePluginDirOf(flags),
       lxcfs,
       kubeletDir: kubeletDirOf(flags),
       host: flags.host,
@@ -170,6 +176,9 @@ async function run(
 
 const kubeletDirOf = ({ csi, kubeletDir }: Flags): string | undefined => (csi ? resolve(kubeletDir) : undefined);
 
+const devicePluginDirOf = ({ devicePlugin, kubeletDir }: Flags): string | undefined =>
+  devicePlugin ? resolve(kubeletDir) : undefined;
+
 async function cleanUp(flags: Flags, logLevel: LogLevel): Promise<void> {
   const [{ createLogger }, { exitWithoutThreads }, cleanup, { removeFeatureFile }] = await Promise.all([
     import('../observability/logger.ts'),
@@ -180,7 +189,7 @@ async function cleanUp(flags: Flags, logLevel: LogLevel): Promise<void> {
   const log = createLogger(logLevel);
   exitWithoutThreads();
   if (flags.featureFile !== undefined) removeFeatureFile(flags.featureFile);
-  process.exit((await cleanup.cleanUp(flags.runDir, kubeletDirOf(flags), log)) ? 0 : 1);
+  process.exit((await cleanup.cleanUp(flags.runDir, kubeletDirOf(flags) ?? devicePluginDirOf(flags), log)) ? 0 : 1);
 }
 
 function readLxcfsMode(text: string): LxcfsMode {

@@ -48,6 +48,7 @@ function summarize(policy: Policy): string {
   const rows = [
     ['onViolation', policy.onViolation],
     ['onConflict', policy.onConflict],
+    ['scheduleBy', policy.scheduleBy],
     ['lxcfs views', policy.lxcfs.views.join(', ')],
     ['media classes', names(policy.mediaClasses)],
     ['device classes', names(policy.deviceClasses)],

@@ -70,6 +70,7 @@ export function formatStatus(status: NodeStatus, now: Date): string {
   ];
   for (const failing of daemon.failing ?? []) lines.push(pc.red(`tried again: ${printable(failing)}`));
   if (status.csi) lines.push(...formatCsi(status.csi));
+  if (status.devicePlugin) lines.push(...formatDevicePlugin(status.devicePlugin));
   if (status.devicesProblem)
     lines.push(pc.red(`devices are not looked after as they should be: ${printable(status.devicesProblem)}`));
   const section = (title: string, rows: readonly (readonly string[])[]): void => {
@@ -106,6 +107,13 @@ export function formatStatus(status: NodeStatus, now: Date): string {
 function formatCsi({ registered, volumes, problem }: NonNullable<NodeStatus['csi']>): string[] {
   const state = registered ? 'registered with the kubelet' : pc.red('not registered with the kubelet');
   return [`CSI driver: ${state}, ${volumes} volumes published`, ...(problem ? [pc.red(printable(problem))] : [])];
+}
+
+function formatDevicePlugin({ resources, problem }: NonNullable<NodeStatus['devicePlugin']>): string[] {
+  const counts = resources.map(({ name, count }) => `${name} ${count}`).join(', ') || 'no resources';
+  const unknown = resources.filter(({ registered }) => !registered);
+  const problems = unknown.map((one) => `${one.name}: ${one.problem ?? 'the kubelet does not ask: is it running?'}`);
+  return [`device plugin: ${counts}`, ...[problem ?? [], problems].flat().map((line) => pc.red(printable(line)))];
 }
 
 /** The pod's name, or else what is known of it. */

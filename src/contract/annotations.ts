@@ -20,6 +20,9 @@ export const INJECT = `${PREFIX}inject`;
 export const CONTAINERS = `${PREFIX}containers`;
 export const SCHEDULE = `${PREFIX}schedule`;
 
+/** A node's label, and its extended resource, for a class of which something is plugged in there. */
+export const classKey = (className: string): string => `${PREFIX}${className}`;
+
 /** Written by the webhook: what the pod has through hotmount. */
 export const STATUS = `${PREFIX}status`;
 /** Written by the webhook on a pod template: the workload's own annotations, as JSON. */

@@ -97,7 +97,7 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   const ruleNames = rules.matching.map(({ name }) => name).filter((name) => used.has(name));
   return {
     pod: withStatus(
-      request.schedule ? withSchedule(granted.pod, classesOf(granted.entries)) : granted.pod,
+      request.schedule ? withSchedule(granted.pod, granted.entries, policy) : granted.pod,
       granted.entries,
       ruleNames,
       warnings,
@@ -111,15 +111,6 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
     },
   };
 }
-
-/** The media and device classes that the pod has. */
-const classesOf = (entries: readonly Entry[]): string[] => [
-  ...new Set(
-    entries.flatMap(({ feature, item }) =>
-      feature === 'media' || feature === 'devices' ? [item.split(':')[0] as string] : [],
-    ),
-  ),
-];
 
 /** The pod as it came, but for a status from an earlier life, which would lie. */
 const nothing = (pod: JsonObject, outcome: Reason): InjectResult => ({

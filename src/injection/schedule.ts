@@ -1,20 +1,55 @@
-import { PREFIX } from '../contract/annotations.ts';
+import { classKey } from '../contract/annotations.ts';
 import type { JsonObject } from '../contract/json.ts';
+import type { Policy } from '../policy/index.ts';
+import { type Container, containersOf } from './containers.ts';
 import { edit } from './edit.ts';
+import type { Entry } from './grant.ts';
 import { objectIn, objectsIn } from './shape.ts';
 
-/** The node's label for a class that has something plugged in; `hotmount node` writes it for node-feature-discovery. */
-export const classLabel = (className: string): string => `${PREFIX}${className}`;
+/**
+ * The pod such that the scheduler takes a node where something of each class is plugged in that the pod has. A pod that names its node, or says
+ * the same already, stays the same object. Throws ObjectError.
+ */
+export function withSchedule(pod: JsonObject, entries: readonly Entry[], { scheduleBy }: Policy): JsonObject {
+  const spec = objectIn(pod, 'spec', '') ?? {};
+  const users = usersOf(entries);
+  if (users.size === 0 || typeof spec['nodeName'] === 'string') return pod;
+  return scheduleBy === 'resource' ? withRequests(pod, spec, users) : withAffinity(pod, spec, [...users.keys()]);
+}
+
+/** The media and device classes that the pod has, and the containers that have them. */
+function usersOf(entries: readonly Entry[]): Map<string, Set<string>> {
+  const users = new Map<string, Set<string>>();
+  for (const { container, feature, item } of entries) {
+    if (feature !== 'media' && feature !== 'devices') continue;
+    const className = item.split(':')[0] as string;
+    users.set(className, (users.get(className) ?? new Set()).add(container));
+  }
+  return users;
+}
+
+/** A limit is a request too, and of extended resources there is none without. One container has it: the scheduler adds up. */
+function withRequests(pod: JsonObject, spec: JsonObject, users: ReadonlyMap<string, ReadonlySet<string>>): JsonObject {
+  const containers = containersOf(spec);
+  const asked = new Set(containers.flatMap((container) => resourcesOf(spec, container)));
+  return [...users].reduce((scheduled, [className, names]) => {
+    const key = classKey(className);
+    const user = containers.find(({ name }) => names.has(name));
+    if (!user || asked.has(key)) return scheduled;
+    return edit(scheduled, ['spec', user.list, user.index, 'resources', 'limits', key], () => '1');
+  }, pod);
+}
+
+function resourcesOf(spec: JsonObject, { list, index, field }: Container): string[] {
+  const container = objectsIn(spec, list, 'spec')[index] ?? {};
+  const resources = objectIn(container, 'resources', field) ?? {};
+  return ['limits', 'requests'].flatMap((kind) => Object.keys(objectIn(resources, kind, `${field}.resources`) ?? {}));
+}
 
 const AFFINITY = ['spec', 'affinity', 'nodeAffinity', 'requiredDuringSchedulingIgnoredDuringExecution'] as const;
 
-/**
- * The pod with a node affinity for the classes: the scheduler takes a node where something of each is plugged in. Each of the pod's own terms gets
- * it, as one of them suffices to the scheduler. A pod that names its node, or has the expressions already, stays the same object. Throws ObjectError.
- */
-export function withSchedule(pod: JsonObject, classes: readonly string[]): JsonObject {
-  const spec = objectIn(pod, 'spec', '') ?? {};
-  if (classes.length === 0 || typeof spec['nodeName'] === 'string') return pod;
+/** Each of the pod's own terms gets the labels, as one of the terms suffices to the scheduler. */
+function withAffinity(pod: JsonObject, spec: JsonObject, classes: readonly string[]): JsonObject {
   const affinity = objectIn(spec, 'affinity', 'spec') ?? {};
   const nodeAffinity = objectIn(affinity, 'nodeAffinity', 'spec.affinity') ?? {};
   const required = objectIn(nodeAffinity, AFFINITY[3], 'spec.affinity.nodeAffinity') ?? {};
@@ -27,7 +62,7 @@ export function withSchedule(pod: JsonObject, classes: readonly string[]): JsonO
 function withExpressions(term: JsonObject, classes: readonly string[]): JsonObject {
   const expressions = objectsIn(term, 'matchExpressions', 'nodeSelectorTerms');
   const has = (key: string) => expressions.some((one) => one['key'] === key);
-  const missing = classes.map(classLabel).filter((key) => !has(key));
+  const missing = classes.map(classKey).filter((key) => !has(key));
   if (missing.length === 0) return term;
   const added = missing.map((key) => ({ key, operator: 'In', values: ['true'] }));
   return { ...term, matchExpressions: [...expressions, ...added] };

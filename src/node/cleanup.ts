@@ -8,6 +8,7 @@ import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
 import { removeDriver } from './csi/driver.ts';
 import { publishedVolumes } from './csi/target.ts';
+import { removeResources } from './device-plugin/plugin.ts';
 import { readNodes } from './devices/actual.ts';
 import { writeGrantTimes } from './devices/grant-times.ts';
 import { openGrants } from './devices/grants.ts';
@@ -33,6 +34,7 @@ export async function cleanUp(given: string, kubeletDir: string | undefined, log
   if (kubeletDir !== undefined) {
     refuseWhileUsed(kubeletDir);
     removeDriver(kubeletDir);
+    removeResources(kubeletDir);
   }
   // Also without a run dir: what was granted outlives it.
   let clean = takeAccessBack(path, log);

@@ -9,6 +9,7 @@ import { DiskClaims } from './block/disk-claims.ts';
 import { ExclusiveOpener } from './block/exclusive-opener.ts';
 import type { CsiDriver } from './csi/driver.ts';
 import { type PodNames, withPodName } from './csi/pod-names.ts';
+import type { DevicePlugin } from './device-plugin/plugin.ts';
 import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
@@ -37,6 +38,8 @@ export interface NodeOptions extends PolicySource {
   readonly log: Logger;
   /** Bytes of the event socket's buffer. */
   readonly receiveBuffer?: number;
+  /** Where the kubelet finds the device plugin; undefined: none is wanted. */
+  readonly devicePluginDir?: string | undefined;
   /** Where node-feature-discovery reads what is plugged in; undefined: it is not told. */
   readonly featureFile?: string | undefined;
 }
@@ -63,6 +66,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const { version } = options;
   const startedAt = new Date().toISOString();
   let csi: CsiDriver | undefined;
+  let plugin: DevicePlugin | undefined;
   const podName: PodNames = (podUid) => csi?.podName(podUid);
   const log = options.log.child({}, { formatters: { log: (fields) => withPodName(fields, podName) } });
   const runDir = openRunDir(options.runDir);
@@ -99,6 +103,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     unclaimed: unclaimedStatus(media, devices),
     ...(await lxcfsStatus()),
     ...(csi ? { csi: csi.status() } : {}),
+    ...(plugin ? { devicePlugin: plugin.status() } : {}),
   });
   const status = async (): Promise<NodeStatus> => withPodNames(await statusByUid(), podName);
   const sequence = bootSequence(runDir);
@@ -113,6 +118,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     log,
     claims,
     onUsable: metrics.usable,
+    onReconciled: () => tellPlugged(),
   });
   const media = new MediaController({
     runDir,
@@ -122,6 +128,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     opener,
     claims,
     onMounted: metrics.mounted,
+    onReconciled: () => tellPlugged(),
   });
   metrics.observe(media, devices);
 
@@ -156,11 +163,15 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     });
   }
 
-  const { featureFile } = options;
-  const tellFeatures = async (): Promise<void> => {
+  const { featureFile, devicePluginDir } = options;
+  /** Not before everything has been looked at once: the scheduler would be told of less than there is. */
+  let isSynced = false;
+  const tellPlugged = (): void => {
+    if (!isSynced) return;
+    const counts = presentClasses(media, devices);
+    plugin?.setCounts(counts);
     if (featureFile === undefined) return;
-    await Promise.all([devices.idle(), media.idle()]);
-    attempts.run('the feature file', () => writeFeatureFile(featureFile, featureText(presentClasses(media, devices))));
+    attempts.run('the feature file', () => writeFeatureFile(featureFile, featureText(counts)));
   };
 
   // Listening comes before the first resync: nothing in between is missed.
@@ -182,7 +193,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       log.warn('the kernel had to drop events: resync of all disks and devices');
       resync();
     }
-    void tellFeatures();
   };
   const onUsageChanged = (): void => {
     settle ??= setTimeout(() => {
@@ -191,7 +201,6 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
         media.mountsChanged();
         devices.mountsChanged();
       });
-      void tellFeatures();
     }, USAGE_SETTLE);
   };
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
@@ -214,7 +223,12 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const synced = Promise.all([devices.idle(), media.idle()]);
   await Promise.race([synced, sleep(FIRST_SYNC_PATIENCE, undefined, { ref: false })]);
   for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
-  void tellFeatures();
+  isSynced = true;
+  if (devicePluginDir !== undefined) {
+    const { DevicePlugin } = await import('./device-plugin/plugin.ts');
+    plugin = new DevicePlugin(devicePluginDir, classNames(policy.current), log);
+  }
+  tellPlugged();
   problem = propagation;
   if (problem === undefined) log.info({ runDir: runDir.path }, 'ready');
 
@@ -227,7 +241,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       listener.follow(next);
       attempts.run('the device classes', () => devices.setClasses(next.deviceClasses));
       attempts.run('the media classes', () => media.setClasses(next.mediaClasses));
-      void tellFeatures();
+      attempts.run('the device plugin', () => plugin?.setClasses(classNames(next)));
+      tellPlugged();
     },
     policyFailed(error) {
       policy.refuse(error);
@@ -237,6 +252,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       clearTimeout(settle);
       attempts.close();
       csi?.close();
+      plugin?.close();
       lxcfs.close();
       listener.close();
       media.close();
@@ -248,6 +264,10 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     },
   };
 }
+
+const classNames = ({ mediaClasses, deviceClasses }: Policy): string[] => [
+  ...new Set([...mediaClasses, ...deviceClasses].map(({ name }) => name)),
+];
 
 /** How many disks and devices each class has. */
 const presentClasses = (media: MediaController, devices: DeviceController): Map<string, number> =>

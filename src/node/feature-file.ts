@@ -1,6 +1,6 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { PREFIX } from '../contract/annotations.ts';
+import { classKey } from '../contract/annotations.ts';
 import { errorCode } from '../linux/errors.ts';
 
 /**
@@ -11,7 +11,7 @@ export function featureText(counts: ReadonlyMap<string, number>): string {
   const lines = [...counts]
     .filter(([, count]) => count > 0)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([name, count]) => [`${PREFIX}${name}=true`, `${PREFIX}${name}.count=${count}`]);
+    .flatMap(([name, count]) => [`${classKey(name)}=true`, `${classKey(name)}.count=${count}`]);
   return lines.map((line) => `${line}\n`).join('');
 }
 

@@ -2,6 +2,7 @@ import { readBlockDevice } from '../linux/block.ts';
 import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/namespaces.ts';
 import type { CsiStatus } from './csi/driver.ts';
 import { type PodNames, withPodName } from './csi/pod-names.ts';
+import type { DevicePluginStatus } from './device-plugin/plugin.ts';
 import type { DeviceController } from './devices/controller.ts';
 import { type DevicesStatus, leftNodes } from './devices/status.ts';
 import { type UnclaimedDevice, unclaimedDevices } from './devices/unclaimed.ts';
@@ -44,6 +45,8 @@ export interface NodeStatus extends DevicesStatus {
   readonly lxcfs?: LxcfsStatus | { readonly problem: string };
   /** The CSI driver; undefined without one (`--no-csi`). */
   readonly csi?: CsiStatus;
+  /** Undefined without one (`--device-plugin`). */
+  readonly devicePlugin?: DevicePluginStatus;
   /** What a child process is at work for; where that takes long, the disk is slow, or hangs. */
   readonly working: readonly { readonly disk: string; readonly doing: string; readonly since: string }[];
   /** Disks that went lately, the last one first. */

@@ -12,6 +12,8 @@ export interface LxcfsPolicy {
 export interface Policy {
   readonly onViolation: 'deny' | 'warn';
   readonly onConflict: 'deny' | 'keep';
+  /** What `hotmount.io/schedule` adds: a node affinity for labels, or a request of extended resources. */
+  readonly scheduleBy: 'label' | 'resource';
   readonly lxcfs: LxcfsPolicy;
   readonly mediaClasses: readonly MediaClass[];
   readonly deviceClasses: readonly DeviceClass[];

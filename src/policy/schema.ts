@@ -296,6 +296,10 @@ export const policySchema = z.strictObject({
     .describe(
       "Of a mount of the pod's own where hotmount would put one. deny: reject the pod. keep: it stays, with a warning.",
     ),
+  scheduleBy: z
+    .enum(['label', 'resource'])
+    .default('label')
+    .describe('What hotmount.io/schedule adds. label: a node affinity. resource: a request of hotmount.io/<class>.'),
   lxcfs: z
     .strictObject({
       views: someOf(z.enum(LXCFS_VIEW_NAMES as [(typeof LXCFS_VIEW_NAMES)[number]]))

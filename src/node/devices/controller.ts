@@ -35,6 +35,8 @@ export interface DeviceControllerOptions {
   readonly claims: DiskClaims;
   /** Seconds from the event until containers could open the device. */
   readonly onUsable?: (className: string, seconds: number) => void;
+  /** The nodes may be others now. */
+  readonly onReconciled?: () => void;
 }
 
 /** What has been asked for since the last reconciliation began. */
@@ -187,6 +189,7 @@ export class DeviceController {
       this.#reconcile(request);
       this.#problem = undefined;
       this.#retry.set(this.#isUnsettled());
+      this.#options.onReconciled?.();
     } catch (error) {
       this.#problem = (error as Error).message;
       this.#options.log.error({ err: error }, 'devices could not be reconciled: next try within a minute');

@@ -38,10 +38,16 @@ export interface Call<Request, Response> extends Messages<Request, Response> {
   readonly answer: (request: Request) => Response;
 }
 
+/** Who has called and gets one answer after the other. */
+export interface Listener<Response> {
+  send(response: Response): void;
+  end(): void;
+}
+
 /** A call that is answered again and again, as long as the caller listens. */
 export interface Watch<Request, Response> extends Messages<Request, Response> {
-  /** Sends answers from now on. What it returns is called once, when the caller has gone. */
-  readonly watch: (request: Request, send: (response: Response) => void) => () => void;
+  /** What it returns is called when the caller has gone. */
+  readonly watch: (request: Request, listener: Listener<Response>) => () => void;
 }
 
 type AnyCall = Call<unknown, unknown> | Watch<unknown, unknown>;
@@ -107,7 +113,10 @@ const watching =
     onOutcome: OnOutcome,
   ): handleServerStreamingCall<unknown, unknown> =>
   (stream) => {
-    const stop = watch(stream.request, (response) => void stream.write(response));
+    const stop = watch(stream.request, {
+      send: (response) => void stream.write(response),
+      end: () => stream.end(),
+    });
     stream.on('cancelled', stop);
     onOutcome({ method, code: 'OK' });
   };

@@ -33,6 +33,8 @@ export interface MediaControllerOptions {
   readonly claims: DiskClaims;
   /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
   readonly onMounted?: (className: string, seconds: number) => void;
+  /** What is mounted may be another now. */
+  readonly onReconciled?: () => void;
 }
 
 /** Steps for one reconciliation: a disk that keeps changing is left for its next event. */
@@ -187,6 +189,7 @@ export class MediaController {
       this.working.delete(name);
       if (this.working.size === 0) this.#prepare();
       this.#states.end(name);
+      this.#options.onReconciled?.();
     }
   }
 

@@ -330,6 +330,7 @@ function namedBy(entries: readonly Entry[], pod: JsonObject, kind: VolumeKind = 
     if (isStatus(change)) return true;
     const [spec, list, index, ...inside] = path;
     if (spec !== 'spec') return false;
+    if (isScheduling(change, entries)) return true;
     if (list === 'hostNetwork') return after === true && all.some(({ hostNetwork }) => hostNetwork);
     if (list === 'dnsPolicy') {
       const wasClusterFirst = (before ?? 'ClusterFirst') === 'ClusterFirst';
@@ -343,6 +344,17 @@ function namedBy(entries: readonly Entry[], pod: JsonObject, kind: VolumeKind = 
     const additions = container && byContainer.get(String(container['name']));
     return container !== undefined && additions !== undefined && isNamed(inside, change, container, additions);
   };
+}
+
+/** What hotmount.io/schedule adds for the classes that the pod has. */
+function isScheduling({ path: [, list, , ...inside], before, after }: Change, entries: readonly Entry[]): boolean {
+  const classes = entries
+    .filter(({ feature }) => feature === 'media' || feature === 'devices')
+    .map(({ item }) => `hotmount.io/${item.split(':')[0]}`);
+  if (list === 'affinity') return classes.length > 0;
+  const [field, kind, key] = inside;
+  const isLimit = field === 'resources' && kind === 'limits' && inside.length === 3;
+  return isLimit && before === undefined && after === '1' && classes.includes(String(key));
 }
 
 function isNamed(

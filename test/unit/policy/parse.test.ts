@@ -57,6 +57,7 @@ describe('a policy', () => {
       kind: 'Policy',
       onViolation: 'warn',
       onConflict: 'deny',
+      scheduleBy: 'label',
       lxcfs: { views: ['cpuinfo', 'cpu'], onUntrue: 'keep' },
       mediaClasses: [
         {

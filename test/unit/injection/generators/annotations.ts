@@ -71,6 +71,7 @@ const overrideEntry = fc
 const selection = fc.oneof(pick('app', '*', 'app,db', 'db,ghost', 'setup'), hostileText);
 const oddEntry = fc.oneof(
   entry(fc.constant('inject'), fc.oneof(pick('false', 'true', 'no'), hostileText)),
+  entry(fc.constant('schedule'), pick('true', 'true', 'false', 'here')),
   entry(fc.constant('containers'), selection),
   entry(fc.constant('containers'), pick('app', '*', 'app,setup')),
   entry(

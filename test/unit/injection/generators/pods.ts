@@ -59,6 +59,13 @@ const port = object({
   name: field(pick('http')),
 });
 
+const amounts = object({
+  memory: field(pick('1Gi')),
+  'hotmount.io/usb': seldom(pick('2')),
+  future: field(unknownField),
+});
+const resources = object({ limits: field(amounts), requests: field(amounts), future: field(unknownField) });
+
 const container = (name: string, sidecars: boolean): fc.Arbitrary<JsonObject> =>
   object({
     name: fc.constant(name),
@@ -81,7 +88,7 @@ const container = (name: string, sidecars: boolean): fc.Arbitrary<JsonObject> =>
       { weight: 3, arbitrary: fc.constant(undefined) },
       { weight: 1, arbitrary: field(fc.array(port, { maxLength: 2 })) },
     ),
-    resources: field(unknownField),
+    resources: field(resources),
     future: field(unknownField),
   });
 

@@ -80,6 +80,7 @@ const rule = (name: string): fc.Arbitrary<Rule> =>
 export const policies: fc.Arbitrary<Policy> = fc.record(
   {
     onConflict: fc.constantFrom('deny' as const, 'keep' as const),
+    scheduleBy: fc.constantFrom('label' as const, 'resource' as const),
     onViolation: pick('deny', 'deny', 'warn'),
     lxcfs: fc.record({
       views: pick(['meminfo', 'cpuinfo'] as const, ['meminfo'] as const, ['cpu', 'stat'] as const),

@@ -1,0 +1,108 @@
+import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
+import { classKey } from '../../contract/annotations.ts';
+import type { Logger } from '../../observability/logger.ts';
+import { CountedResource } from './resource.ts';
+
+/** What `hotmount status` says of the device plugin. */
+export interface DevicePluginStatus {
+  readonly kubeletDir: string;
+  readonly resources: readonly ResourceStatus[];
+  readonly problem?: string;
+}
+
+export interface ResourceStatus {
+  /** `hotmount.io/serial` */
+  readonly name: string;
+  readonly count: number;
+  /** Whether the kubelet knows the count. */
+  readonly registered: boolean;
+  readonly problem?: string;
+}
+
+/**
+ * The kubelet's device plugin: `hotmount.io/<class>` as an extended resource of the node, as many as are plugged in. It only counts: what
+ * pods get is their volumes' and grants' matter.
+ */
+export class DevicePlugin {
+  readonly #kubeletDir: string;
+  readonly #registry: string | undefined;
+  readonly #log: Logger;
+  readonly #resources = new Map<string, CountedResource>();
+  readonly #problems = new Map<string, string>();
+
+  /** Takes away what is left of classes that an earlier daemon had. @param classes those of the policy @throws Error of the system */
+  constructor(kubeletDir: string, classes: readonly string[], log: Logger) {
+    this.#kubeletDir = kubeletDir;
+    this.#log = log;
+    this.#registry = existsSync(kubeletDir) ? registryIn(realpathSync(kubeletDir)) : undefined;
+    if (this.#registry === undefined) log.warn(this.#absence);
+    else removeSockets(this.#registry, classes);
+    this.setClasses(classes);
+  }
+
+  /** One resource a class. They are served some milliseconds later. */
+  setClasses(classes: readonly string[]): void {
+    if (this.#registry === undefined) return;
+    for (const [className, resource] of this.#resources) {
+      if (classes.includes(className)) continue;
+      resource.remove();
+      this.#resources.delete(className);
+      this.#problems.delete(className);
+    }
+    for (const className of classes) {
+      if (!this.#resources.has(className)) this.#add(className, this.#registry);
+    }
+  }
+
+  /** @param counts by class; a class that is not in it has none */
+  setCounts(counts: ReadonlyMap<string, number>): void {
+    for (const [className, resource] of this.#resources) resource.setCount(counts.get(className) ?? 0);
+  }
+
+  status(): DevicePluginStatus {
+    return {
+      kubeletDir: this.#kubeletDir,
+      resources: [...this.#resources].map(([className, resource]) => {
+        const { name, count, isWatched, refusal } = resource;
+        const problem = this.#problems.get(className) ?? refusal;
+        return { name, count, registered: isWatched, ...(problem === undefined ? {} : { problem }) };
+      }),
+      ...(this.#registry === undefined ? { problem: this.#absence } : {}),
+    };
+  }
+
+  /** The sockets stay, for the next daemon. */
+  close(): void {
+    for (const resource of this.#resources.values()) resource.close();
+  }
+
+  get #absence(): string {
+    return `there is no kubelet directory ${this.#kubeletDir}: no resource is counted on this node (--kubelet-dir)`;
+  }
+
+  #add(className: string, registry: string): void {
+    const resource = new CountedResource(classKey(className), `${registry}/${socketName(className)}`, this.#log);
+    this.#resources.set(className, resource);
+    resource.serve().catch((error: Error) => {
+      this.#problems.set(className, `its socket cannot be had: ${error.message}`);
+      this.#log.error({ resource: resource.name }, `the resource is not served: ${error.message}`);
+    });
+  }
+}
+
+/** Takes all resources away from the kubelet for good. @throws Error of the system */
+export const removeResources = (kubeletDir: string): void => removeSockets(registryIn(kubeletDir), []);
+
+const registryIn = (kubeletDir: string): string => `${kubeletDir}/plugins_registry`;
+
+const PREFIX = 'hotmount.io-devices-';
+const SUFFIX = '.sock';
+const socketName = (className: string): string => `${PREFIX}${className}${SUFFIX}`;
+
+function removeSockets(registry: string, kept: readonly string[]): void {
+  if (!existsSync(registry)) return;
+  const names = new Set(kept.map(socketName));
+  for (const name of readdirSync(registry)) {
+    if (name.startsWith(PREFIX) && !names.has(name)) rmSync(`${registry}/${name}`, { force: true });
+  }
+}
