@@ -42,7 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(CONTROLLERS.map((name) => [name, BELOW_CONTROLLERS])),
   'node/events.ts': ['linux', 'policy', 'node/devices'],
   'node/feature-file.ts': ['contract', 'linux'],
-  'node/status.ts': ['linux', 'node/run-dir', ...CONTROLLERS],
+  'node/status.ts': ['linux', 'node/run-dir', 'node/containers', ...CONTROLLERS],
   'node/metrics.ts': ['observability', 'node/reasons.ts', ...CONTROLLERS],
   'node/policy-in-force.ts': ['observability', 'policy', 'node/run-dir', 'node/status.ts'],
   'node/server.ts': ['node/http', 'node/run-dir', 'node/status.ts'],

@@ -221,7 +221,10 @@ const refusedRows = (devices: readonly DeviceStatus[]): string[][] =>
       ]),
   );
 
-const json = (value: NodeStatus | LeftBehind): string => `${JSON.stringify(value, null, 2)}\n`;
+/** Fields may be added to a version; those that are there stay. */
+const NODE_STATUS = { apiVersion: 'hotmount.io/v1alpha1', kind: 'NodeStatus' };
+
+const json = (value: NodeStatus | LeftBehind): string => `${JSON.stringify({ ...NODE_STATUS, ...value }, null, 2)}\n`;
 
 const NAMES_SHOWN = 4;
 

@@ -1,5 +1,7 @@
+import { release } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
+import { findHierarchies } from '../linux/device-cgroup/index.ts';
 import { watchMountTable, watchSwaps } from '../linux/readiness.ts';
 import { prepareRenameMounted } from '../linux/rename-mounted.ts';
 import type { UeventBatch } from '../linux/uevents.ts';
@@ -90,6 +92,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const statusByUid = async (): Promise<NodeStatus> => ({
     daemon: {
       version,
+      kernel: release(),
+      cgroups: findHierarchies().v1 ? 'v1' : 'v2',
       pid: process.pid,
       startedAt,
       ready: problem === undefined,

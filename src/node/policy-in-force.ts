@@ -1,4 +1,5 @@
 import type { Logger } from '../observability/logger.ts';
+import { digestOf } from '../policy/digest.ts';
 import type { Policy } from '../policy/index.ts';
 import { keepLastPolicy } from './run-dir/last-policy.ts';
 import type { RunDir } from './run-dir/run-dir.ts';
@@ -20,6 +21,7 @@ export class PolicyInForce {
   readonly #log: Logger;
   readonly #startedAt = new Date().toISOString();
   #current: Policy;
+  #digest: string;
   #since: string;
   #problem: string | undefined;
 
@@ -28,6 +30,7 @@ export class PolicyInForce {
     this.#source = source;
     this.#log = log;
     this.#current = source.policy;
+    this.#digest = digestOf(source.policyText);
     this.#since = this.#keep(source.policyText);
   }
 
@@ -37,6 +40,7 @@ export class PolicyInForce {
 
   replace(policy: Policy, text: string): void {
     this.#current = policy;
+    this.#digest = digestOf(text);
     this.#since = this.#keep(text);
     this.#problem = undefined;
   }
@@ -49,6 +53,7 @@ export class PolicyInForce {
   status(): NodeStatus['policy'] {
     return {
       source: this.#source.policySource,
+      digest: this.#digest,
       since: this.#since,
       mediaClasses: this.#current.mediaClasses.map(({ name }) => name),
       deviceClasses: this.#current.deviceClasses.map(({ name }) => name),

@@ -1,5 +1,6 @@
 import { readBlockDevice } from '../linux/block.ts';
 import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/namespaces.ts';
+import { type ContainerIdentity, containerOf } from './containers/identity.ts';
 import type { CsiStatus } from './csi/driver.ts';
 import { type PodNames, withPodName } from './csi/pod-names.ts';
 import type { DevicePluginStatus } from './device-plugin/plugin.ts';
@@ -20,6 +21,10 @@ export type { Ejection } from './media/ejector.ts';
 export interface NodeStatus extends DevicesStatus {
   readonly daemon: {
     readonly version: string;
+    /** Of the node: `6.1.0-13-amd64`. */
+    readonly kernel: string;
+    /** The version of cgroups that device access goes by. */
+    readonly cgroups: 'v1' | 'v2';
     readonly pid: number;
     readonly startedAt: string;
     readonly ready: boolean;
@@ -30,6 +35,8 @@ export interface NodeStatus extends DevicesStatus {
   readonly runDir: string;
   readonly policy: {
     readonly source: string;
+    /** The first 12 hexadecimal digits of the SHA-256 of its text. */
+    readonly digest: string;
     /** ISO 8601: when it came into force on this node. */
     readonly since: string;
     readonly mediaClasses: readonly string[];
@@ -64,6 +71,8 @@ export interface MountedStatus {
   readonly since: string;
   /** Mount namespaces besides the node's and the daemon's own in which it is mounted. */
   readonly containers: number;
+  /** The pods among them, as their cgroups tell. */
+  readonly pods: readonly ContainerIdentity[];
   /** What is to be known of it; left out where there is nothing. */
   readonly notes?: readonly MediaNote[];
 }
@@ -159,6 +168,7 @@ function describe(
   const { className, directory, record } = mounted;
   const device = deviceOf(mounted);
   const { type: fsType, label, uuid } = record.fileSystem;
+  const holders = seen.filter(({ mounts }) => mounts.some((mount) => mount.device === device));
   return {
     disk,
     class: className,
@@ -168,7 +178,8 @@ function describe(
     path: `${runDir.path}/${mediaDirectory('media', className, directory)}`,
     options: record.options,
     since: record.since,
-    containers: seen.filter(({ mounts }) => mounts.some((mount) => mount.device === device)).length,
+    containers: holders.length,
+    pods: holders.map(({ namespace }) => containerOf(namespace.pid)).filter(({ podUid }) => podUid !== undefined),
     ...(notes.length > 0 ? { notes } : {}),
   };
 }
@@ -184,6 +195,7 @@ export function withPodNames(status: NodeStatus, lookUp: PodNames): NodeStatus {
   const { lxcfs } = status;
   return {
     ...status,
+    mounted: status.mounted.map((mount) => ({ ...mount, pods: named(mount.pods) })),
     devices: status.devices.map((device) => ({ ...device, containers: named(device.containers) })),
     departed: status.departed.map((departure) => ({ ...departure, holders: named(departure.holders) })),
     ...(lxcfs && 'unhealed' in lxcfs ? { lxcfs: { ...lxcfs, unhealed: named(lxcfs.unhealed) } } : {}),
