@@ -1,6 +1,8 @@
+import { basename } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
+import { setColorMode, takeColor } from './commands/color.ts';
 import { flushLogs } from './observability/last-words.ts';
 import { FULL_VERSION } from './observability/version.ts';
 
@@ -8,7 +10,7 @@ import { FULL_VERSION } from './observability/version.ts';
 const UNWRITABLE = 3;
 
 /** Imported only when they run: `hotmount inject` does not wait for the web server's modules to load. */
-const COMMANDS: Readonly<Record<string, { description: string; load: () => Promise<Command> }>> = {
+const COMMANDS = {
   webhook: {
     description: 'serve the admission webhook that injects annotated pods',
     load: async () => (await import('./commands/webhook.ts')).webhookCommand(),
@@ -41,11 +43,18 @@ const COMMANDS: Readonly<Record<string, { description: string; load: () => Promi
     description: 'work with the policy: who may ask for what',
     load: async () => (await import('./commands/policy.ts')).policyCommand(),
   },
+  kubectl: {
+    description: 'the whole cluster at a glance: kubectl hotmount, where it is installed as a plugin',
+    load: async () => (await import('./commands/kubectl.ts')).kubectlCommand(),
+  },
   demo: {
     description: 'show what the webhook makes of the manifests in examples/, without a cluster',
     load: async () => (await import('./commands/demo.ts')).demoCommand(),
   },
-};
+} satisfies Readonly<Record<string, { description: string; load: () => Promise<Command> }>>;
+
+/** `kubectl hotmount` runs the program of that name. */
+const isPlugin = basename(process.argv[1] ?? '').startsWith('kubectl-hotmount');
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // A reader that has seen enough, such as `head`, is no error.
@@ -80,11 +89,20 @@ try {
   process.exit(exitCodeOf(error));
 }
 
-async function run(args: readonly string[]): Promise<void> {
+async function run(given: readonly string[]): Promise<void> {
   const program = new Command(packageJson.name)
     .description(packageJson.description)
     .version(FULL_VERSION)
     .exitOverride();
+  const color = takeColor(given);
+  if ('problem' in color) return program.error(`error: ${color.problem}`, { exitCode: 2 });
+  setColorMode(color.mode);
+  const args = color.rest;
+  if (isPlugin) {
+    const plugin = withSettingsOf(program, await COMMANDS.kubectl.load());
+    await plugin.name('kubectl hotmount').version(FULL_VERSION).parseAsync(args, { from: 'user' });
+    return;
+  }
   const words = args.filter((arg) => !arg.startsWith('-'));
   const named = words[0] === 'help' ? words[1] : words[0];
   for (const [name, { description, load }] of Object.entries(COMMANDS)) {
@@ -100,6 +118,8 @@ async function run(args: readonly string[]): Promise<void> {
 
 /** For the commands of commands, too: without them, commander ends the process itself, with 1. */
 function withSettingsOf(parent: Command, command: Command): Command {
+  // Read before, wherever it stands: this is for the help.
+  command.addOption(new Option('--color [when]', 'always, never or auto: on a terminal'));
   command.copyInheritedSettings(parent);
   for (const child of command.commands) withSettingsOf(command, child);
   return command;

@@ -61,6 +61,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   commands: ['*'],
   'main.ts': ['commands', 'observability', 'package.json'],
   'cli.ts': ['main.ts'],
+  'kubectl-hotmount.ts': ['cli.ts'],
 };
 
 /** `node/media` for src/node/media/plan.ts, `policy` for src/policy/lint.ts. */

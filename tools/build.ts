@@ -11,13 +11,15 @@ import packageJson from '../package.json' with { type: 'json' };
 const ROOT = join(import.meta.dirname, '..');
 const DIST = join(ROOT, 'dist');
 
+const PROGRAMS = ['src/cli.ts', 'src/kubectl-hotmount.ts'];
+
 /** What is started by its path: the program and its workers. In `dist/` all files lie side by side. */
 const BY_PATH = /new URL\('[./]*([\w-]+)\.ts', import\.meta\.url\)/g;
 const sources = globSync('src/**/*.ts', { cwd: ROOT });
 const started = sources.flatMap((file) =>
   [...readFileSync(join(ROOT, file), 'utf8').matchAll(BY_PATH)].map(([, name]) => name),
 );
-const entryPoints = sources.filter((file) => file === 'src/cli.ts' || started.includes(basename(file, '.ts')));
+const entryPoints = sources.filter((file) => PROGRAMS.includes(file) || started.includes(basename(file, '.ts')));
 
 const paths: Plugin = {
   name: 'paths',
@@ -62,7 +64,7 @@ copyFileSync(join(ROOT, 'src/policy/default.yaml'), join(DIST, 'default.yaml'));
 const packages = packagesIn(metafile);
 writeFileSync(join(DIST, 'THIRD-PARTY-LICENSES.txt'), licensesOf(packages));
 writeFileSync(join(DIST, 'sbom.cdx.json'), `${JSON.stringify(billOfMaterials(packages), null, 2)}\n`);
-chmodSync(join(DIST, 'cli.js'), 0o755);
+for (const program of PROGRAMS) chmodSync(join(DIST, basename(program).replace(/ts$/, 'js')), 0o755);
 
 function commit(): string {
   const given = process.env['HOTMOUNT_COMMIT'];

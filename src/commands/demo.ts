@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import picocolors from 'picocolors';
 import { selfSigned, startWebhook, type Webhook } from '../admission/index.ts';
 import type { JsonObject, Labels } from '../contract/json.ts';
 import { createLogger } from '../observability/logger.ts';
 import { COMMAND } from '../observability/version.ts';
 import { parsePolicy, readPolicyText } from '../policy/index.ts';
+import { colorsFor } from './color.ts';
 import { apiClient } from './demo/client.ts';
 import type { showNode } from './demo/node.ts';
 import { play } from './demo/play.ts';
@@ -26,8 +26,8 @@ export function demoCommand(): Command {
     .description('show what the webhook makes of the manifests in examples/, without a cluster')
     .option('--no-node', 'leave out the disk and the device in the container, which takes root and runc')
     .action(async ({ node }: { node: boolean }, command: Command) => {
-      const { columns = 100, isTTY } = process.stdout;
-      const colors = picocolors.createColors(isTTY === true && !process.env['NO_COLOR']);
+      const { columns = 100 } = process.stdout;
+      const colors = colorsFor(process.stdout);
       const write = (text: string) => void process.stdout.write(text);
       try {
         const nodeHalf = node ? (await import('./demo/node.ts')).showNode : undefined;

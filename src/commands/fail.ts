@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import picocolors from 'picocolors';
 import { flushLogs } from '../observability/last-words.ts';
 import type { PolicyError } from '../policy/index.ts';
+import { colorsFor } from './color.ts';
 
 /** Wrong flags; the message says which, and what is right. */
 export class UsageError extends Error {
@@ -30,7 +30,7 @@ export async function fail(command: Command, error: unknown, otherwise?: 1): Pro
   if (exitCode === undefined) throw error;
   if (name === 'PolicyError') {
     const { explainPolicyError } = await import('../policy/index.ts');
-    const colors = picocolors.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
+    const colors = colorsFor(process.stderr);
     return command.error(explainPolicyError(error as PolicyError, colors).trimEnd(), { exitCode });
   }
   // What begins with a place (FILE:LINE:COLUMN) is left as it is, for editors to follow.

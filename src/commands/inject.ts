@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import picocolors from 'picocolors';
 import type { Labels } from '../contract/json.ts';
 import type { VolumeKind } from '../contract/volumes.ts';
+import { allowsColor } from './color.ts';
 import { fail } from './fail.ts';
 import { volumesOption } from './flags.ts';
 import { asksUnder } from './inject/asks.ts';
@@ -80,8 +81,6 @@ export function injectCommand(): Command {
       ]),
     )
     .option('--explain', 'say on stderr what each container gets, by which rule, and what was refused')
-    .option('--color', 'colour the diff (default: on a terminal)')
-    .option('--no-color', 'no colours, on a terminal either')
     .addHelpText('after', EXAMPLES)
     .action(async (files: readonly string[], flags: InjectFlags, command: Command) => {
       try {
@@ -210,9 +209,6 @@ function inPages(write: (chunk: string | Buffer) => unknown) {
     },
   };
 }
-
-/** https://no-color.org */
-const allowsColor = (stream: { isTTY?: boolean }): boolean => stream.isTTY === true && !process.env['NO_COLOR'];
 
 const processTerminal = (): Terminal => ({
   stdin: { isTTY: process.stdin.isTTY === true, read: () => buffer(process.stdin) },

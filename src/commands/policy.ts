@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import picocolors from 'picocolors';
 import { FEATURES } from '../contract/annotations.ts';
 import { printable } from '../contract/text.ts';
 import { lint, type Policy, type Rule } from '../policy/index.ts';
+import { colorsFor } from './color.ts';
 import { fail } from './fail.ts';
 import { type NamedPolicy, readPolicy } from './read-policy.ts';
 
@@ -38,7 +38,7 @@ export function policyCommand(): Command {
 }
 
 function describe({ name, policy }: NamedPolicy): string {
-  const colors = picocolors.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR']);
+  const colors = colorsFor(process.stdout);
   const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${printable(warning)}\n`);
   return `${colors.green(`${printable(name)} is valid`)}\n${summarize(policy)}${warnings.join('')}`;
 }

@@ -1,13 +1,14 @@
 import { basename } from 'node:path';
 import { Command } from 'commander';
-import picocolors from 'picocolors';
 import { RUN_DIR } from '../contract/paths.ts';
 import { printable } from '../contract/text.ts';
 import type { DeviceStatus } from '../node/devices/status.ts';
 import type { LeftBehind, MountedStatus, NodeStatus } from '../node/status.ts';
+import { colorsFor } from './color.ts';
+import { ago, alike, table } from './table.ts';
 
-/** Colours are for people; picocolors by itself would also give them to CI. */
-const pc = picocolors.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR']);
+/** Set when the command runs. */
+let pc = colorsFor(process.stdout);
 
 interface Flags {
   runDir: string;
@@ -27,6 +28,7 @@ export function statusCommand(): Command {
       if (output !== 'table' && output !== 'json') {
         command.error(`error: --output ${output}: expected table or json`, { exitCode: 2 });
       }
+      pc = colorsFor(process.stdout);
       const { fetchStatus } = await import('../node/server.ts');
       let status: NodeStatus | undefined;
       let problem = `no hotmount node is running on ${runDir}: what is mounted there stays as it is until one is`;
@@ -225,33 +227,3 @@ const refusedRows = (devices: readonly DeviceStatus[]): string[][] =>
 const NODE_STATUS = { apiVersion: 'hotmount.io/v1alpha1', kind: 'NodeStatus' };
 
 const json = (value: NodeStatus | LeftBehind): string => `${JSON.stringify({ ...NODE_STATUS, ...value }, null, 2)}\n`;
-
-const NAMES_SHOWN = 4;
-
-/** One row for all disks that are left alone for the same reason: a node has dozens of empty loop devices. */
-function alike(skipped: NodeStatus['notMounted']): string[][] {
-  const groups = Map.groupBy(skipped, ({ message }) => message);
-  return [...groups.values()].map((group) => {
-    const names = group.slice(0, NAMES_SHOWN).map(({ disk }) => disk);
-    const more = group.length > NAMES_SHOWN ? ` and ${group.length - NAMES_SHOWN} more` : '';
-    return [`${names.join(', ')}${more}`, group[0]?.reason ?? '', group[0]?.message ?? ''];
-  });
-}
-
-function table(rows: readonly (readonly string[])[]): string[] {
-  const clean = rows.map((row) => row.map((cell) => printable(cell) || '-'));
-  const widths = clean[0]?.map((_, column) => Math.max(...clean.map((row) => row[column]?.length ?? 0))) ?? [];
-  return clean.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
-}
-
-function ago(iso: string, now: Date): string {
-  const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(iso)) / 1000));
-  if (seconds < 120) return `${seconds}s`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;
-  return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`;
-}

@@ -1,0 +1,72 @@
+import type { KubeConfig } from '@kubernetes/client-node';
+import { type Command, Option } from 'commander';
+import { KubernetesError } from '../../kubernetes/client.ts';
+import { askApi, type RestRequest } from '../../kubernetes/rest.ts';
+import { UsageError } from '../fail.ts';
+
+/** Those of kubectl, for each of the plugin's commands. */
+export interface ConnectionFlags {
+  readonly namespace?: string;
+  readonly context?: string;
+  readonly kubeconfig?: string;
+  readonly systemNamespace?: string;
+  readonly timeout: string;
+}
+
+export const withConnectionFlags = (command: Command): Command =>
+  command
+    .option('-n, --namespace <name>', 'the namespace (default: that of the context)')
+    .option('--context <name>', 'the context of the kubeconfig')
+    .option('--kubeconfig <file>', 'the kubeconfig (default: KUBECONFIG, or ~/.kube/config)')
+    .option('--system-namespace <name>', 'where hotmount is installed (default: looked for)')
+    .addOption(new Option('--timeout <seconds>', 'how long each node may take to answer').default('10'));
+
+/** A way to a cluster, with the rights of its user. */
+export interface Connection {
+  readonly config: KubeConfig;
+  /** Of the flag, or else of the context. */
+  readonly namespace: string;
+  readonly systemNamespace: string | undefined;
+  /** ms. For each request, and for each node. */
+  readonly timeout: number;
+  /** @throws ApiError where it is refused, Error where there is no answer in time */
+  readonly ask: <T>(path: string, request?: Omit<RestRequest, 'signal'>) => Promise<T>;
+}
+
+/** Reads the kubeconfig; asks nobody yet. @throws UsageError or KubernetesError that says what to give */
+export async function connect(flags: ConnectionFlags): Promise<Connection> {
+  const timeout = readTimeout(flags.timeout);
+  const { KubeConfig } = await import('@kubernetes/client-node');
+  const config = new KubeConfig();
+  try {
+    if (flags.kubeconfig === undefined) config.loadFromDefault();
+    else config.loadFromFile(flags.kubeconfig);
+  } catch (error) {
+    throw new KubernetesError(`the kubeconfig cannot be used: ${(error as Error).message}`);
+  }
+  if (flags.context !== undefined) {
+    if (!config.getContextObject(flags.context)) {
+      const names = config.getContexts().map(({ name }) => name);
+      throw new UsageError(`--context ${flags.context}: the kubeconfig has ${names.join(', ') || 'none'}`);
+    }
+    config.setCurrentContext(flags.context);
+  }
+  // What the library assumes where it finds nothing.
+  if (!config.getCurrentCluster() || config.getCurrentCluster()?.server === 'http://localhost:8080') {
+    throw new KubernetesError('no API server is known: set KUBECONFIG, or name a kubeconfig file by --kubeconfig');
+  }
+  const context = config.getContextObject(config.getCurrentContext());
+  return {
+    config,
+    namespace: flags.namespace ?? context?.namespace ?? 'default',
+    systemNamespace: flags.systemNamespace,
+    timeout,
+    ask: (path, request = {}) => askApi(config, path, { ...request, signal: AbortSignal.timeout(timeout) }),
+  };
+}
+
+function readTimeout(text: string): number {
+  const seconds = /^(\d{1,4}(?:\.\d+)?)s?$/.exec(text)?.[1];
+  if (seconds !== undefined && Number(seconds) > 0) return Number(seconds) * 1000;
+  throw new UsageError(`--timeout ${text}: expected a number of seconds`);
+}

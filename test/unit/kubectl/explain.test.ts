@@ -1,0 +1,108 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import picocolors from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { explainPod, formatExplanation } from '../../../src/commands/kubectl/explain.ts';
+import { busy, idle } from './cluster.ts';
+
+const colors = picocolors.createColors(false);
+const STATUS = {
+  containers: { app: { lxcfs: 'meminfo,cpuinfo', media: 'usb:/media/usb', devices: 'serial' } },
+  rules: ['everyone', 'edge'],
+};
+const pod = (more: Partial<V1Pod['metadata']> = {}, phase = 'Running'): V1Pod => ({
+  metadata: {
+    name: 'modem',
+    namespace: 'edge',
+    uid: 'd',
+    annotations: { 'hotmount.io/lxcfs': 'meminfo,cpuinfo', 'hotmount.io/status': JSON.stringify(STATUS) },
+    ...more,
+  },
+  spec: { nodeName: 'edge-1', containers: [] },
+  status: { phase },
+});
+
+describe('kubectl hotmount explain', () => {
+  it('says of each thing how it stands on the node', () => {
+    const { has } = explainPod(pod(), { node: 'edge-1', status: busy() });
+    expect(has).toEqual([
+      { container: 'app', feature: 'lxcfs', item: 'meminfo', now: 'served by lxcfs 6.0.4', live: true },
+      { container: 'app', feature: 'lxcfs', item: 'cpuinfo', now: 'served by lxcfs 6.0.4', live: true },
+      {
+        container: 'app',
+        feature: 'media',
+        item: 'usb:/media/usb',
+        now: 'does not see sdb1: recreate the pod',
+        live: false,
+      },
+      { container: 'app', feature: 'devices', item: 'serial', now: 'ttyUSB0', live: true },
+    ]);
+  });
+
+  it('says why a device is refused, and what reads the node’s values', () => {
+    const status = busy();
+    const lxcfs = { ...(status.lxcfs as object), views: ['cpuinfo'] } as never;
+    const { has } = explainPod(pod({ uid: 'e' }), { node: 'edge-1', status: { ...status, lxcfs } });
+    expect(has.map(({ now, live }) => [now, live])).toEqual([
+      ['the node’s values: this lxcfs does not serve it', false],
+      ['served by lxcfs 6.0.4', true],
+      ['does not see sdb1: recreate the pod', false],
+      ['ttyUSB0: edge/modem has the class first, and maxContainers is 1', false],
+    ]);
+  });
+
+  it('says that nothing is plugged in, that the node does not answer, and that the pod does not run', () => {
+    expect(explainPod(pod(), { node: 'edge-1', status: idle() }).has.at(-1)?.now).toBe('nothing is plugged in');
+    const silent = explainPod(pod(), { node: 'edge-1', problem: 'no answer within 10 s' });
+    expect(silent.has[0]).toMatchObject({ now: 'not known: its node does not answer' });
+    expect(silent.problems).toEqual(['node edge-1: no answer within 10 s']);
+    expect(explainPod(pod({}, 'Succeeded'), { node: 'edge-1', status: idle() }).has[0]?.now).toBe(
+      'the pod does not run',
+    );
+  });
+
+  it('says that a pod asks and was never shown to the webhook', () => {
+    const { problems } = explainPod(pod({ annotations: { 'hotmount.io/lxcfs': 'true' } }), undefined);
+    expect(problems).toEqual([expect.stringContaining('it asks, and has nothing')]);
+  });
+
+  it.each(['{}', '[]', 'null', '{"containers":3,"rules":[1],"warnings":{}}', '{"containers":{"a":{"b":1}}}', '{'])(
+    'takes whatever somebody has written into the status annotation: %s',
+    (text) => {
+      const explained = explainPod(pod({ annotations: { 'hotmount.io/status': text } }), undefined);
+      expect(explained).toMatchObject({ has: [], rules: [], problems: [] });
+    },
+  );
+
+  it('shows what the policy says, and what the pods have', () => {
+    const shown = formatExplanation(
+      {
+        apiVersion: 'hotmount.io/v1alpha1',
+        kind: 'Explanation',
+        object: 'Deployment edge/modem',
+        underPolicy: {
+          gives: [{ container: 'app', feature: 'lxcfs', item: 'meminfo', rule: 'everyone' }],
+          denied: ['hotmount.io/media asks for media class "cam", which no policy rule allows'],
+          warnings: [],
+        },
+        pods: [explainPod(pod(), { node: 'edge-1', status: busy() })],
+      },
+      { width: 80, colors },
+    );
+    expect(shown).toBe(`Deployment edge/modem
+  the policy gives it:
+    CONTAINER  FEATURE  ITEM     RULE
+    app        lxcfs    meminfo  everyone
+  denied: hotmount.io/media asks for media class "cam", which no policy rule
+    allows
+
+Pod edge/modem, on node edge-1, Running
+  asks hotmount.io/lxcfs=meminfo,cpuinfo
+    CONTAINER  FEATURE  ITEM            NOW
+    app        lxcfs    meminfo         served by lxcfs 6.0.4
+    app        lxcfs    cpuinfo         served by lxcfs 6.0.4
+    app        media    usb:/media/usb  NO: does not see sdb1: recreate the pod
+    app        devices  serial          ttyUSB0
+  by the rules: everyone, edge
+`);
+  });
+});

@@ -1,0 +1,48 @@
+import picocolors from 'picocolors';
+import stringWidth from 'string-width';
+import { describe, expect, it } from 'vitest';
+import { formatClusterStatus, type Look } from '../../../src/commands/kubectl/cluster-status.ts';
+import { CLUSTER, NOW } from './cluster.ts';
+
+const colors = picocolors.createColors(false);
+const show = (look: Partial<Look> = {}) =>
+  formatClusterStatus(CLUSTER, { now: NOW, width: undefined, colors, wide: false, namespace: undefined, ...look });
+
+describe('kubectl hotmount status', () => {
+  it.each([80, 160])('shows the cluster on a terminal of %i columns', async (width) => {
+    const shown = show({ width });
+    await expect(shown).toMatchFileSnapshot(`./status-${width}.txt`);
+    for (const line of shown.split('\n')) expect(stringWidth(line), line).toBeLessThanOrEqual(width);
+  });
+
+  it('has a line for each thing where its output is read by a program', () => {
+    const lines = show().split('\n');
+    expect(lines.filter((line) => line.includes('ttyUSB0') && line.includes('edge/modem'))).toHaveLength(2);
+    expect(lines.find((line) => line.includes('sdb1'))).toMatch(
+      /edge\/copier-6f7c9d5b4-9hl2k, edge\/copier-6f7c9d5b4-x2x7q, shop\/reader$/,
+    );
+  });
+
+  it('shows paths, kernels and pods of daemons with -o wide', () => {
+    const wide = show({ wide: true });
+    for (const text of ['/run/hotmount/media/usb/照片', '6.12.9', 'hotmount-system/hotmount-node-4vzlp', 'v2']) {
+      expect(wide).toContain(text);
+    }
+  });
+
+  it('shows what pods of one namespace have', () => {
+    const shown = show({ namespace: 'shop' });
+    expect(shown).toMatch(/sdb1 .* shop\/reader\n/);
+    expect(shown).not.toContain('edge/copier');
+    expect(shown).not.toMatch(/ttyUSB0 +serial/);
+  });
+
+  it('shows nothing that a terminal would obey', () => {
+    const nodes = [{ node: 'n', problem: 'evil \u001b[2J\u202e text' }];
+    const shown = formatClusterStatus(
+      { ...CLUSTER, nodes },
+      { now: NOW, width: 80, colors, wide: false, namespace: undefined },
+    );
+    for (const obeyed of ['\u001b', '\u202e']) expect(shown).not.toContain(obeyed);
+  });
+});
