@@ -67,6 +67,7 @@ function describeRule(rule: Rule): string {
     rule.namespaceLabels && `labelled ${labels(rule.namespaceLabels).join(', ')}`,
     rule.serviceAccounts && `service accounts ${rule.serviceAccounts.join(', ')}`,
     rule.podLabels && `pods labelled ${labels(rule.podLabels).join(', ')}`,
+    rule.runtimeClasses && `runtime classes ${rule.runtimeClasses.join(', ')}`,
   ];
   const allowed = FEATURES.flatMap((feature) => {
     const what = rule.allow[feature];

@@ -135,6 +135,7 @@ export function subjectOf(metadata: JsonObject, spec: JsonObject, context: Conte
     serviceAccount:
       stringIn(spec, 'serviceAccountName', 'spec') ?? stringIn(spec, 'serviceAccount', 'spec') ?? 'default',
     podLabels: labelsIn(metadata, 'labels', 'metadata'),
+    runtimeClass: stringIn(spec, 'runtimeClassName', 'spec') ?? '',
   };
 }
 

@@ -12,6 +12,8 @@ export interface Subject {
   /** Empty where the pod names none: then it is `default`, as for the API server. */
   readonly serviceAccount: string;
   readonly podLabels: Labels;
+  /** Empty where the pod names none. */
+  readonly runtimeClass: string;
 }
 
 /** A rule turns on the namespace's labels, and they are not known: to go on would be to guess what the pod may have. */
@@ -28,7 +30,7 @@ export class NamespaceLabelsUnknownError extends Error {
 }
 
 /** The conditions that a rule can have; one that it leaves out is met by every pod. */
-export type Condition = 'namespaces' | 'namespaceLabels' | 'serviceAccounts' | 'podLabels';
+export type Condition = 'namespaces' | 'namespaceLabels' | 'serviceAccounts' | 'podLabels' | 'runtimeClasses';
 
 /** The rules that speak about a pod, in the policy's order: what is allowed is the union of their `allow`. */
 export interface MatchingRules {
@@ -59,6 +61,7 @@ export function unmetConditions(rule: Rule, subject: Subject): readonly Conditio
     serviceAccounts:
       rule.serviceAccounts === undefined || matchesGlobs(rule.serviceAccounts, subject.serviceAccount || 'default'),
     podLabels: matchesLabels(rule.podLabels, subject.podLabels),
+    runtimeClasses: rule.runtimeClasses === undefined || matchesGlobs(rule.runtimeClasses, subject.runtimeClass),
   };
   return (Object.keys(met) as Condition[]).filter((condition) => !met[condition]);
 }

@@ -58,6 +58,8 @@ function describeCondition(rule: Rule, condition: Condition): string {
       return `service ${rule.serviceAccounts?.length === 1 ? 'account' : 'accounts'} ${short(rule.serviceAccounts)}`;
     case 'podLabels':
       return `pods labelled ${labels(rule.podLabels)}`;
+    case 'runtimeClasses':
+      return `runtime ${rule.runtimeClasses?.length === 1 ? 'class' : 'classes'} ${short(rule.runtimeClasses)}`;
   }
 }
 

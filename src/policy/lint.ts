@@ -72,7 +72,8 @@ function lintRule(rule: Rule): readonly string[] {
   return messages.map((message) => `rule ${quote(rule.name)}: ${message}`);
 }
 
-const isNarrowed = (rule: Rule): boolean => Boolean(rule.namespaceLabels ?? rule.serviceAccounts ?? rule.podLabels);
+const isNarrowed = (rule: Rule): boolean =>
+  Boolean(rule.namespaceLabels ?? rule.serviceAccounts ?? rule.podLabels ?? rule.runtimeClasses);
 
 const ROOT_CAPABILITIES = [ALL_CAPABILITIES, 'SYS_ADMIN', 'SYS_MODULE', 'SYS_RAWIO', 'SYS_BOOT', 'BPF'];
 const rootOnTheNode = (allow: Allow): string | undefined =>
@@ -114,6 +115,7 @@ function isAtLeastAsWide(wide: Rule, narrow: Rule): boolean {
   return (
     (everything(wide.namespaces) || same(wide.namespaces, narrow.namespaces)) &&
     (everything(wide.serviceAccounts) || same(wide.serviceAccounts, narrow.serviceAccounts)) &&
+    (everything(wide.runtimeClasses) || same(wide.runtimeClasses, narrow.runtimeClasses)) &&
     (wide.namespaceLabels === undefined || same(wide.namespaceLabels, narrow.namespaceLabels)) &&
     (wide.podLabels === undefined || same(wide.podLabels, narrow.podLabels))
   );

@@ -95,6 +95,7 @@ export interface Rule {
   readonly namespaceLabels?: LabelGlobs | undefined;
   readonly serviceAccounts?: readonly string[] | undefined;
   readonly podLabels?: LabelGlobs | undefined;
+  readonly runtimeClasses?: readonly string[] | undefined;
   readonly allow: Allow;
   /** Values as if annotated. */
   readonly defaults: Readonly<Partial<Record<Feature, string>>>;

@@ -267,6 +267,7 @@ const rule = z.strictObject({
   namespaceLabels: labelGlobs.describe('The namespace has all of these labels, each with a value that a glob matches.'),
   serviceAccounts: globs('service accounts'),
   podLabels: labelGlobs.describe('As namespaceLabels. Users choose these: a convenience, not a boundary.'),
+  runtimeClasses: globs('the runtimeClassName of pods; of one that has none, it is empty'),
   allow: allowSchema,
   defaults: z
     .strictObject({

@@ -75,17 +75,17 @@ export function volumeRefusal(
 }
 
 /**
- * The same where only the pod's namespace and service account are known, as on a node: a rule that turns on labels may match, and what
- * it allows is not refused.
+ * The same where only the pod's namespace and service account are known, as on a node: a rule that turns on anything else may match,
+ * and what it allows is not refused.
  */
 export function volumeRefusalByAccount(
   policy: Policy,
   pod: Pick<Subject, 'namespace' | 'serviceAccount'>,
   question: VolumeQuestion,
 ): Finding | undefined {
-  const subject: Subject = { ...pod, namespaceLabels: undefined, podLabels: {} };
+  const subject: Subject = { ...pod, namespaceLabels: undefined, podLabels: {}, runtimeClass: '' };
   const perhaps = policy.rules.filter((rule) =>
-    unmetConditions(rule, subject).every((condition) => condition === 'namespaceLabels' || condition === 'podLabels'),
+    unmetConditions(rule, subject).every((condition) => !['namespaces', 'serviceAccounts'].includes(condition)),
   );
   const refusal = volumeRefusal(policy, { matching: perhaps, undecided: [] }, subject, question);
   return refusal === 'undecided' ? undefined : refusal;

@@ -35,6 +35,7 @@ const rule = fc.record(
     namespaceLabels: labelGlobs,
     serviceAccounts: globs,
     podLabels: labelGlobs,
+    runtimeClasses: globs,
     allow,
     defaults: fc.constantFrom({}, { lxcfs: 'false' }, { dev: 'false', media: 'false' }),
     enforce: fc.boolean(),
@@ -83,6 +84,7 @@ export const subject: fc.Arbitrary<Subject> = fc.record({
   namespaceLabels: fc.option(labels, { nil: undefined, freq: 8 }),
   serviceAccount: fc.constantFrom(...names, ''),
   podLabels: labels,
+  runtimeClass: fc.constantFrom(...names, ''),
 });
 
 export const want: fc.Arbitrary<Want> = fc.oneof(

@@ -21,6 +21,7 @@ const subject = (given: Partial<Subject> = {}): Subject => ({
   namespaceLabels: {},
   serviceAccount: 'copier',
   podLabels: {},
+  runtimeClass: '',
   ...given,
 });
 const matching = (policy: Policy, given: Partial<Subject> = {}) =>
@@ -57,6 +58,18 @@ describe('the rules that speak about a pod', () => {
     const policy = policyOf('{ name: a, namespaces: ["*"], serviceAccounts: [default] }');
     expect(matching(policy, { serviceAccount: '' })).toEqual(['a']);
     expect(matching(policy)).toEqual([]);
+  });
+});
+
+describe('rules of runtime classes', () => {
+  const policy = policyOf(
+    '{ name: sandboxed, namespaces: ["*"], runtimeClasses: ["kata-*"] }\n{ name: others, namespaces: ["*"], runtimeClasses: ["!kata-*"] }',
+  );
+
+  it('speak about pods of these, and an exclusion about those of none', () => {
+    expect(matching(policy, { runtimeClass: 'kata-qemu' })).toEqual(['sandboxed']);
+    expect(matching(policy, { runtimeClass: 'runc' })).toEqual(['others']);
+    expect(matching(policy)).toEqual(['others']);
   });
 });
 
@@ -138,6 +151,7 @@ describe('properties', () => {
     const rest =
       list(rule.namespaces, given.namespace) &&
       list(rule.serviceAccounts, given.serviceAccount === '' ? 'default' : given.serviceAccount) &&
+      list(rule.runtimeClasses, given.runtimeClass) &&
       labels(rule.podLabels, given.podLabels);
     if (!rest) return false;
     if (given.namespaceLabels !== undefined) return labels(rule.namespaceLabels, given.namespaceLabels);

@@ -14,6 +14,7 @@ rules:
     namespaceLabels: { tier: [gold, silver] }
     serviceAccounts: [copier, sync]
     podLabels: { app: "copy*" }
+    runtimeClasses: [runc]
     allow: { media: [usb], dev: [/host-dev], capabilities: [NET_RAW] }
   - name: lab
     namespaces: [lab-a, lab-b, lab-c, lab-d, "!lab-x"]
@@ -25,6 +26,7 @@ const inside = {
   namespaceLabels: { tier: 'gold' },
   serviceAccount: 'copier',
   podLabels: { app: 'copy' },
+  runtimeClass: 'runc',
 };
 
 describe('a denial says who may', () => {
@@ -32,6 +34,7 @@ describe('a denial says who may', () => {
     const hint = (given: Partial<typeof inside>) => whoMay(EDGE, usb, { ...inside, ...given });
     expect(hint({ namespace: 'web' })).toBe('; rule "edge" would, for namespaces edge-*');
     expect(hint({ serviceAccount: 'x' })).toBe('; rule "edge" would, for service accounts copier, sync');
+    expect(hint({ runtimeClass: '' })).toBe('; rule "edge" would, for runtime class runc');
     expect(hint({ podLabels: { app: 'x' } })).toBe('; rule "edge" would, for pods labelled app=copy*');
     expect(hint({ namespace: 'web', namespaceLabels: { tier: 'tin' }, serviceAccount: '' })).toBe(
       '; rule "edge" would, for namespaces edge-*, namespaces labelled tier=gold|silver and service accounts copier, sync',

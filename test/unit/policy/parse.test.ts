@@ -38,6 +38,7 @@ rules:
     namespaceLabels: { team: red, tier: [a, "b*"] }
     serviceAccounts: [copier]
     podLabels: { "app.kubernetes.io/name": "" }
+    runtimeClasses: [runc, "!kata*"]
     allow:
       media: [usb]
       devices: [serial]
@@ -94,6 +95,7 @@ describe('a policy', () => {
           namespaceLabels: { team: ['red'], tier: ['a', 'b*'] },
           serviceAccounts: ['copier'],
           podLabels: { 'app.kubernetes.io/name': [''] },
+          runtimeClasses: ['runc', '!kata*'],
           allow: {
             lxcfs: false,
             privileged: false,

@@ -71,6 +71,7 @@ const rule = (name: string): fc.Arbitrary<Rule> =>
         namespaceLabels: seldom(fc.constant({ team: ['a*'] })),
         serviceAccounts: seldom(globsOf('copier', 'default', '!default')),
         podLabels: seldom(fc.constant({ app: ['web'] })),
+        runtimeClasses: seldom(globsOf('runc', '!kata-*')),
       },
       { noNullPrototype: true },
     ),
