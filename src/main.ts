@@ -44,8 +44,12 @@ const COMMANDS = {
     load: async () => (await import('./commands/policy.ts')).policyCommand(),
   },
   kubectl: {
-    description: 'the whole cluster at a glance: kubectl hotmount, where it is installed as a plugin',
+    description: 'the cluster at a glance; installed as kubectl-hotmount: kubectl hotmount',
     load: async () => (await import('./commands/kubectl.ts')).kubectlCommand(),
+  },
+  completion: {
+    description: 'print a script by which a shell completes commands and flags',
+    load: async () => (await import('./commands/completion.ts')).completionCommand(loadAll),
   },
   demo: {
     description: 'show what the webhook makes of the manifests in examples/, without a cluster',
@@ -53,13 +57,27 @@ const COMMANDS = {
   },
 } satisfies Readonly<Record<string, { description: string; load: () => Promise<Command> }>>;
 
+const HELP = `
+Examples:
+  hotmount demo                                 what it is, in a minute
+  hotmount inject -o diff deployment.yaml       what would become of a manifest
+  kubectl hotmount status                       what a cluster has plugged in
+
+Exit codes: 0 done; 1 refused, or the job failed; 2 wrong usage or bad input;
+3 the output cannot be written. Each command says more with --help.
+`;
+
 /** `kubectl hotmount` runs the program of that name. */
 const isPlugin = basename(process.argv[1] ?? '').startsWith('kubectl-hotmount');
+
+/** All but the one that asks. */
+const loadAll = (): Promise<Command[]> =>
+  Promise.all(Object.entries(COMMANDS).map(([name, { load }]) => (name === 'completion' ? new Command(name) : load())));
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // A reader that has seen enough, such as `head`, is no error.
   if (error.code === 'EPIPE') process.exit();
-  process.stderr.write(`hotmount: the output cannot be written: ${reasonOf(error)}\n`);
+  process.stderr.write(`error: the output cannot be written: ${reasonOf(error)}\n`);
   process.exit(UNWRITABLE);
 });
 // There is nobody left to tell.
@@ -70,7 +88,7 @@ process.on('uncaughtException', (error) => {
   flushLogs();
   const text = error instanceof Error ? error.message : String(error);
   const stack = error instanceof Error && error.stack ? `${error.stack}\n` : '';
-  process.stderr.write(`${stack}hotmount: unexpected error: ${text}\n`);
+  process.stderr.write(`${stack}error: unexpected: ${text}\n`);
   process.exit(1);
 });
 
@@ -80,7 +98,7 @@ try {
   if (!(error instanceof CommanderError)) {
     const text = error instanceof Error ? (process.env['HOTMOUNT_DEBUG'] ? error.stack : error.message) : String(error);
     flushLogs();
-    process.stderr.write(`hotmount: unexpected error: ${text} (HOTMOUNT_DEBUG=1 shows where)\n`);
+    process.stderr.write(`error: unexpected: ${text} (HOTMOUNT_DEBUG=1 shows where)\n`);
   }
   process.exitCode = exitCodeOf(error);
   // What cannot be written is told of only now.
@@ -93,6 +111,8 @@ async function run(given: readonly string[]): Promise<void> {
   const program = new Command(packageJson.name)
     .description(packageJson.description)
     .version(FULL_VERSION)
+    .option('--color [when]', 'always, never or auto: on a terminal')
+    .addHelpText('after', HELP)
     .exitOverride();
   const color = takeColor(given);
   if ('problem' in color) return program.error(`error: ${color.problem}`, { exitCode: 2 });

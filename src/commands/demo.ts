@@ -20,11 +20,20 @@ import { namespaceLabelsIn } from './inject/objects.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples/', import.meta.url));
 
+const HELP = `
+Examples:
+  hotmount demo
+  hotmount demo --no-node                       without root and runc
+
+Exit codes: 0 all is as it should be; 1 something is not; 2 wrong usage.
+`;
+
 /** `hotmount demo`. Exit code 1 where anything is not as it should be. */
 export function demoCommand(): Command {
   return new Command('demo')
     .description('show what the webhook makes of the manifests in examples/, without a cluster')
     .option('--no-node', 'leave out the disk and the device in the container, which takes root and runc')
+    .addHelpText('after', HELP)
     .action(async ({ node }: { node: boolean }, command: Command) => {
       const { columns = 100 } = process.stdout;
       const colors = colorsFor(process.stdout);

@@ -2,6 +2,15 @@ import { Command } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import { printable } from '../contract/text.ts';
 
+const HELP = `
+Examples:
+  hotmount eject sdb                            the disk, with all partitions
+  kubectl hotmount eject node-1/sdb             from elsewhere
+
+Exit codes: 0 it can be pulled; 1 it cannot, or no daemon is running; 2 wrong
+usage.
+`;
+
 /**
  * `hotmount eject`: has the daemon of this node unmount a disk everywhere, so that it can be pulled. Exit code 1 where it could not, or
  * somebody still has files of it open.
@@ -11,6 +20,7 @@ export function ejectCommand(): Command {
     .description('unmount a disk everywhere, and leave it alone until it is plugged in anew')
     .argument('<disk>', 'its name, as in hotmount status: sdb with all its partitions, or sdb1 alone')
     .option('--run-dir <directory>', 'the run dir of the daemon', RUN_DIR)
+    .addHelpText('after', HELP)
     .action(async (disk: string, { runDir }: { runDir: string }, command: Command) => {
       const { requestEjection } = await import('../node/server.ts');
       const answer = await requestEjection(runDir, disk.replace(/^\/dev\//, '')).catch((error: Error) =>

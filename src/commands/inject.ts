@@ -4,7 +4,7 @@ import picocolors from 'picocolors';
 import type { Labels } from '../contract/json.ts';
 import type { VolumeKind } from '../contract/volumes.ts';
 import { allowsColor } from './color.ts';
-import { fail } from './fail.ts';
+import { fail, UsageError } from './fail.ts';
 import { volumesOption } from './flags.ts';
 import { asksUnder } from './inject/asks.ts';
 import { BadInput } from './inject/bad-input.ts';
@@ -40,15 +40,18 @@ export interface Terminal {
 const EXAMPLES = `
 Examples:
   set -o pipefail; hotmount inject -f deployment.yaml | kubectl apply -f -
-      What would be denied is passed on as it came, and applied: only exit code 1, which pipefail hands on, tells of it
+      What would be denied is passed on as it came, and applied: only exit code
+      1, which pipefail hands on, tells of it
   hotmount inject -o diff --policy policy.yaml manifests/
   helm template ./chart | hotmount inject --namespace shop --explain
 
 Exit codes:
   0  done
-  1  an object, or the pods of a workload, would be denied: it is written as it came, all others injected
-  2  wrong usage: nothing is written; or a document that asks for hotmount, or an object in it, cannot be read: it is written as it came
-     (left out with -o json), all others injected
+  1  an object, or the pods of a workload, would be denied: it is written as it
+     came, all others injected
+  2  wrong usage: nothing is written; or a document that asks for hotmount, or
+     an object in it, cannot be read: it is written as it came (left out with
+     -o json), all others injected
   3  the output cannot be written`;
 
 /** `hotmount inject`: manifests in, injected manifests out, as the webhook would inject them. */
@@ -96,11 +99,11 @@ export async function runInject(files: readonly string[], flags: InjectFlags, te
   const { stdin, stdout, stderr } = terminal;
   const named = [...(flags.filename ?? []), ...files];
   if (named.length === 0 && stdin.isTTY) {
-    throw new BadInput(['no manifests: name files or directories, or pipe manifests in (hotmount inject --help)']);
+    throw new UsageError('no manifests: name files or directories, or pipe manifests in (hotmount inject --help)');
   }
   const paths = named.length > 0 ? named : ['-'];
   if (flags.policy === '-' && paths.includes('-')) {
-    throw new BadInput(['the policy and the manifests cannot both come from stdin: name a file for one of them']);
+    throw new UsageError('the policy and the manifests cannot both come from stdin: name a file for one of them');
   }
   const { policy } = await readPolicy(flags.policy, async () => (await stdin.read()).toString());
   const inputs = await findInputs(paths, { recursive: flags.recursive ?? false, readStdin: stdin.read });

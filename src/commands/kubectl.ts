@@ -24,15 +24,16 @@ interface OutputFlags extends ConnectionFlags {
 
 const EXAMPLES = `
 Examples:
-  kubectl hotmount status                       every node: what is plugged in, who sees it, what is wrong
+  kubectl hotmount status                       what is plugged in, and where
   kubectl hotmount explain deployment/web -n shop
-  kubectl hotmount check                        is the installation well, and what is to be done
+  kubectl hotmount check                        what is wrong, and what to do
   kubectl hotmount eject node-1/sdb             so that the disk can be pulled
 
-It asks the daemons as kubectl exec does, with your own rights: list pods and nodes, and create pods/exec in
-hotmount's namespace.
+It asks the daemons as kubectl exec does, with your own rights: list pods and
+nodes, and create pods/exec in hotmount's namespace (docs/kubectl.md).
 
-Exit codes: 0 all is well; 1 a node is not, or does not answer, or something was refused; 2 wrong usage.
+Exit codes: 0 all is well; 1 a node is not, or does not answer, or something was
+refused; 2 wrong usage.
 `;
 
 /** `hotmount kubectl`, or `kubectl hotmount`: the cluster at a glance, through the API server. */
@@ -41,7 +42,7 @@ export function kubectlCommand(): Command {
     .description('the cluster at a glance; installed as kubectl-hotmount: kubectl hotmount')
     .addHelpText('after', EXAMPLES);
   const add = (name: string, description: string): Command =>
-    withConnectionFlags(command.command(name).description(description));
+    withConnectionFlags(command.command(name).description(description)).addHelpText('after', EXAMPLES);
   const output = (...choices: string[]) =>
     new Option('-o, --output <format>', 'instead of a table for people').choices(choices);
 

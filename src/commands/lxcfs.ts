@@ -18,6 +18,17 @@ interface Flags {
   check?: true;
 }
 
+const HELP = `
+Examples:
+  hotmount lxcfs --policy policy.yaml
+  hotmount lxcfs --check
+
+When it stops, every lxcfs goes on running.
+
+Exit codes: 0 stopped, or settled (--check); 1 it cannot work, or has not
+settled; 2 wrong usage, or a bad file.
+`;
+
 /** `hotmount lxcfs`: supervises lxcfs until a signal. Exit codes: 1 where it cannot, 2 for wrong flags and bad files. */
 export function lxcfsCommand(): Command {
   return new Command('lxcfs')
@@ -28,6 +39,7 @@ export function lxcfsCommand(): Command {
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
     .option('--check', 'end with 0 where the supervisor of this container has settled, else 1: for a readiness probe')
     .addOption(new Option('--detached', 'end when another takes over').hideHelp())
+    .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
       try {
         if (flags.check) await check(flags.runDir);

@@ -11,6 +11,15 @@ interface Flags {
   output: string;
 }
 
+const HELP = `
+Examples:
+  hotmount monitor --policy policy.yaml --subsystem block tty
+  hotmount monitor -o json | jq .
+
+Exit codes: 0 stopped by a signal; 1 events cannot be read; 2 wrong usage, or a
+bad policy.
+`;
+
 /** `hotmount monitor`: kernel events as they come, until a signal. Needs no privilege: it works in any pod with the host's users. */
 export function monitorCommand(): Command {
   return new Command('monitor')
@@ -18,6 +27,7 @@ export function monitorCommand(): Command {
     .option('--policy <file>', 'the policy to judge by (default: the built-in one)')
     .option('--subsystem <names...>', 'only events of these subsystems, such as block or tty')
     .option('-o, --output <format>', 'text, or json: one event a line', 'text')
+    .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
       if (flags.output !== 'text' && flags.output !== 'json') {
         command.error(`error: --output ${flags.output}: expected text or json`, { exitCode: 2 });

@@ -26,6 +26,16 @@ interface Flags {
   cleanup?: true;
 }
 
+const HELP = `
+Examples:
+  hotmount node --policy policy.yaml
+  hotmount node --no-csi --lxcfs off            disks and devices, no kubelet
+  hotmount node --cleanup                       before uninstalling
+
+Exit codes: 0 stopped by a signal, or cleaned up; 1 it cannot work, or could not
+clean up everything; 2 wrong usage, or a bad file.
+`;
+
 /** `hotmount node`: mounts disks until a signal. Exit codes: 1 where it cannot work, or could not clean up, 2 for wrong flags and bad files. */
 export function nodeCommand(): Command {
   return new Command('node')
@@ -52,6 +62,7 @@ export function nodeCommand(): Command {
     .option('--event-buffer <bytes>', 'how much the kernel may keep of events that are not read yet', '16777216')
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
     .option('--cleanup', 'unmount everything, remove the run dir and end: for uninstalling')
+    .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
       try {
         const logLevel = readLogLevel(flags.logLevel);

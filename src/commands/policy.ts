@@ -9,19 +9,23 @@ import { type NamedPolicy, readPolicy } from './read-policy.ts';
 const EXAMPLE = `
 Example:
   $ hotmount policy check policy.yaml
-  policy.yaml:9:15: rules[0].allow.media[0]: there is no media class "usbb"; did you mean "usb"?
+  policy.yaml:9:15: rules[0].allow.media[0]: there is no media class "usbb"; …
     9 |       media: [usbb]
       |               ^
 
-FILE is the policy, or the manifest of a ConfigMap that holds it under policy.yaml:
+FILE is the policy, or the manifest of a ConfigMap that holds it under
+policy.yaml:
   $ kubectl get configmap hotmount-policy -o yaml | hotmount policy check -
 
-Exit codes: 0 the policy is valid, also with warnings; 2 it is not, or cannot be read.
+Exit codes: 0 the policy is valid, also with warnings; 2 it is not, or cannot be
+read.
 `;
 
 /** `hotmount policy check [FILE]` */
 export function policyCommand(): Command {
-  const policy = new Command('policy').description('work with the policy: who may ask for what');
+  const policy = new Command('policy')
+    .description('work with the policy: who may ask for what')
+    .addHelpText('after', EXAMPLE);
   policy
     .command('check')
     .description('check a policy and say what it amounts to; without FILE, the built-in one')

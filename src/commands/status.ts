@@ -15,6 +15,16 @@ interface Flags {
   output: string;
 }
 
+const HELP = `
+Examples:
+  hotmount status
+  hotmount status -o json | jq .mounted         a NodeStatus: docs/kubectl.md
+  kubectl hotmount status                       the same of all nodes
+
+Exit codes: 0 all is well; 1 no daemon is running, or it is not ready; 2 wrong
+usage.
+`;
+
 /**
  * `hotmount status`: what the daemon of this node has mounted, and why not the rest. Exit code 1 where none is running (then
  * what the kernel knows is shown), or not well.
@@ -24,6 +34,7 @@ export function statusCommand(): Command {
     .description('show what hotmount does on this node: disks, lxcfs, and why not more')
     .option('--run-dir <directory>', 'the run dir of the daemon', RUN_DIR)
     .option('-o, --output <format>', 'table or json', 'table')
+    .addHelpText('after', HELP)
     .action(async ({ runDir, output }: Flags, command: Command) => {
       if (output !== 'table' && output !== 'json') {
         command.error(`error: --output ${output}: expected table or json`, { exitCode: 2 });

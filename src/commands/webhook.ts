@@ -10,6 +10,20 @@ import { volumesOption } from './flags.ts';
 import { firstSignal } from './signals.ts';
 import { type Flags, readSettings, type Settings } from './webhook/settings.ts';
 
+const HELP = `
+Examples:
+  hotmount webhook --tls-self-signed --ca-file ca.pem --policy policy.yaml
+      On this machine, to try it out: ca.pem is what clients verify it with
+  hotmount webhook --policy-configmap hotmount/policy \\
+      --tls-secret hotmount/tls --service hotmount/webhook
+      In a cluster, as the chart does
+
+SIGTERM and Ctrl-C drain: it answers what is under way, and ends. A second one
+ends it at once.
+
+Exit codes: 0 drained; 1 it cannot serve; 2 wrong usage, or a bad file.
+`;
+
 /** `hotmount webhook`: serves until a signal, then drains. Exit codes: 1 where it cannot serve, 2 for wrong flags and bad files. */
 export function webhookCommand(): Command {
   return new Command('webhook')
@@ -40,6 +54,7 @@ export function webhookCommand(): Command {
       'how long new connections are taken after SIGTERM or SIGINT; 0: end at once',
       '10',
     )
+    .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
       try {
         await serve(readSettings(flags));
@@ -137,7 +152,7 @@ async function serve(settings: Settings): Promise<void> {
   );
 
   const signal = await signalled;
-  log.info({ signal, seconds }, 'draining: not ready, still serving');
+  log.info({ signal, seconds }, 'draining: not ready, still serving; a second signal, or Ctrl-C, ends it at once');
   const cut = await webhook.drain(seconds, inCluster?.uncalled());
   inCluster?.close();
   log.info(cut === 0 ? {} : { cut }, 'drained and closed');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json' with { type: 'json' };
 
-const COMMANDS = ['webhook', 'inject', 'node', 'lxcfs', 'status', 'monitor', 'policy', 'demo'];
+const COMMANDS = ['webhook', 'inject', 'node', 'lxcfs', 'status', 'monitor', 'policy', 'kubectl', 'completion', 'demo'];
 const MISSING = '/nowhere/missing.yaml';
 const CLI = join(import.meta.dirname, '../../../src/cli.ts');
 const EXAMPLES = join(import.meta.dirname, '../../../examples');
@@ -110,7 +110,7 @@ describe('hotmount', { timeout: 60_000 }, () => {
     expect({ status, stderr }).toEqual({
       status: 3,
       stderr: expect.stringMatching(
-        /^(?:.*: (?:warning|note): .*\n)*hotmount: the output cannot be written: no space left on device \(ENOSPC\)\n$/,
+        /^(?:.*: (?:warning|note): .*\n)*error: the output cannot be written: no space left on device \(ENOSPC\)\n$/,
       ),
     });
   });
