@@ -16,6 +16,8 @@ export interface FileSystem {
 export type Probe =
   | { readonly outcome: 'found'; readonly fileSystem: FileSystem }
   | { readonly outcome: 'nothing' }
+  /** The drive is empty. */
+  | { readonly outcome: 'no-medium' }
   /** More than one signature: which one is meant, only a person can say. */
   | { readonly outcome: 'ambiguous' }
   | { readonly outcome: 'failed'; readonly detail: string }
@@ -31,6 +33,11 @@ export const PROBE_UID = 65_521;
 const NOTHING = 2;
 const AMBIVALENT = 8;
 
+/** strerror(ENOMEDIUM): optical drives have a size without a disc, too. */
+const NO_MEDIUM = /No medium found/;
+/** The program, and the node that only hotmount knows. */
+const PREFIX = /^blkid: (error: )?([^\s:]+: )?/;
+
 /** ms that blkid may take. */
 export const PROBE_DEADLINE = 10_000;
 
@@ -42,7 +49,9 @@ export function readProbe({ code, stdout, stderr, timedOut, stuck }: ChildResult
   if (timedOut) return { outcome: 'hung', stuck };
   if (code === AMBIVALENT) return { outcome: 'ambiguous' };
   if (code === NOTHING && stderr.trim() === '') return { outcome: 'nothing' };
-  if (code !== 0) return { outcome: 'failed', detail: stderr.trim() || `blkid ended with code ${code}` };
+  if (NO_MEDIUM.test(stderr)) return { outcome: 'no-medium' };
+  if (code !== 0)
+    return { outcome: 'failed', detail: stderr.trim().replace(PREFIX, '') || `blkid ended with code ${code}` };
   const values = new Map<string, string>();
   for (const line of stdout.split('\n')) {
     const equals = line.indexOf('=');

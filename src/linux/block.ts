@@ -67,7 +67,6 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
   }
 }
 
-/** The bus: `usb`, `nvme`, `scsi`, `ata`, `mmc`, `virtio` …, or the driver's own word: `loop`, `zram`, `dm`, `md`. */
 /** A link to a device that has gone leads nowhere. */
 function isSevered(path: string): boolean {
   return entries(join(path, 'slaves')).some((name) => {
@@ -102,6 +101,7 @@ const BUSES: readonly (readonly [pattern: RegExp, bus: string])[] = [
   [/\/host\d+\/target/, 'scsi'],
 ];
 
+/** The bus: `usb`, `nvme`, `scsi`, `ata`, `mmc`, `virtio` …, or the driver's own word: `loop`, `zram`, `dm`, `md`. */
 function busOf(path: string): string {
   const known = BUSES.find(([pattern]) => pattern.test(path));
   return known ? known[1] : basename(path).replace(/[-\d].*$/, '');

@@ -51,6 +51,18 @@ export function parseRecord(record: string): string | undefined {
   return isOfKernel ? text : undefined;
 }
 
+/** Records that are quoted at most: the last ones say what it came to. */
+const LINES_QUOTED = 4;
+
+/** The last of these lines, quoted; empty where there are none. */
+export const kernelWords = (lines: readonly string[]): string =>
+  lines.length === 0
+    ? ''
+    : `the kernel said ${lines
+        .slice(-LINES_QUOTED)
+        .map((line) => `"${line}"`)
+        .join(', ')}`;
+
 /** The lines that name a device, by `(sdb1)`, `[sdb1]` or `on sdb1`, each once. */
 export function linesAbout(device: string, lines: readonly string[]): string[] {
   const name = device.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');

@@ -43,7 +43,7 @@ export type DetachedMount = number;
  * @throws SystemCallError
  */
 export function createFileSystem(
-  type: 'tmpfs' | 'proc' | 'sysfs' | 'fusectl',
+  type: 'tmpfs' | 'proc' | 'sysfs' | 'fusectl' | 'debugfs',
   source: string,
   options: Readonly<Record<string, string>>,
   attributes: readonly MountAttribute[],

@@ -15,7 +15,7 @@ import type { DevicePlugin } from './device-plugin/plugin.ts';
 import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
-import { concernedBy, listenToDevices } from './events.ts';
+import { buttonPressed, concernedBy, listenToDevices } from './events.ts';
 import { countNames, featureText, writeFeatureFile } from './feature-file.ts';
 import { connectToLxcfs } from './lxcfs/client.ts';
 import { MediaController } from './media/controller.ts';
@@ -102,7 +102,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     },
     runDir: runDir.path,
     policy: policy.status(),
-    ...mediaStatus(media, runDir),
+    ...(await mediaStatus(media, runDir)),
     ...devicesStatus(devices, runDir),
     unclaimed: unclaimedStatus(media, devices),
     ...(await lxcfsStatus()),
@@ -189,6 +189,8 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       const { disks, devices: keys } = concernedBy(event);
       for (const key of keys) devices.enqueue(key, receivedAt);
       for (const disk of disks) media.enqueue(disk, receivedAt);
+      const drive = buttonPressed(event);
+      if (drive !== undefined) media.buttonPressed(drive);
     }
     // What was built on a disk, or showed it, may have gone.
     if (events.some(({ subsystem }) => subsystem === 'block')) onUsageChanged();

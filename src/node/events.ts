@@ -28,6 +28,10 @@ export function concernedBy(event: Uevent): Concerned {
   return { disks: [name, ...partitions], devices: [...devices, ...keys] };
 }
 
+/** The drive whose button somebody has pressed: while its disc is mounted it is locked, and can only ask (disk_events in block/disk-events.c). */
+export const buttonPressed = ({ subsystem, devpath, env }: Uevent): string | undefined =>
+  subsystem === 'block' && env['DISK_EJECT_REQUEST'] === '1' ? basename(devpath) : undefined;
+
 export interface ListenOptions {
   /** Bytes of the event socket's buffer. */
   readonly receiveBuffer?: number | undefined;

@@ -3,6 +3,7 @@ import { createProgramMetrics, type ProgramMetrics } from '../observability/prog
 import type { DeviceController } from './devices/controller.ts';
 import type { MediaController } from './media/controller.ts';
 import { MEDIA_NOTES } from './media/notes.ts';
+import type { Space } from './media/space.ts';
 import { MEDIA_REASONS } from './reasons.ts';
 
 /** What the daemon tells Prometheus. */
@@ -48,6 +49,35 @@ function observeDevices(devices: DeviceController, registers: Registry[]): void 
       }
     },
   });
+}
+
+/** One scrape asks the disks once: what they answer holds for some seconds. */
+function observeSpace(media: MediaController, registers: Registry[]): void {
+  const gauge = (name: string, help: string, figure: (space: Space) => number | undefined): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['class', 'name'],
+      registers,
+      async collect() {
+        this.reset();
+        const spaces = await media.readSpace();
+        for (const [disk, state] of media.states) {
+          const space = spaces.get(disk);
+          const value = space && figure(space);
+          if (state.kind !== 'mounted' || value === undefined) continue;
+          this.set({ class: state.mounted.className, name: state.mounted.directory }, value);
+        }
+      },
+    });
+  };
+  gauge('hotmount_media_size_bytes', 'How much fits on a mounted disk.', ({ size }) => size);
+  gauge('hotmount_media_free_bytes', 'How much of that is free.', ({ free }) => free);
+  gauge(
+    'hotmount_media_dirty_bytes',
+    'What programs have written to the disk and is not on it yet, where the kernel tells.',
+    ({ dirty }) => dirty,
+  );
 }
 
 export function createNodeMetrics(version: string): NodeMetrics {
@@ -99,6 +129,7 @@ export function createNodeMetrics(version: string): NodeMetrics {
           }
         },
       });
+      observeSpace(media, registers);
       new Gauge({
         name: 'hotmount_media_not_mounted',
         help: 'Disks not mounted, by reason; kind is skipped where that is as it should be, failed where it is not.',

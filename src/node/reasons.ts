@@ -33,6 +33,9 @@ export const MEDIA_REASONS = {
     'the kernel or some program holds it exclusively: another file system’s journal is on it, ZFS, RAID or bcache has it, a tool such as mkfs is at work, or files of the medium before it are still open. It is mounted when it is free',
   ),
   no_file_system: skipped('there is no file system on it'),
+  encrypted: skipped(
+    'it is encrypted ({type}), and hotmount has no keys: open it on the node (cryptsetup open), and the device that this makes is mounted where a class takes it (bus: [dm])',
+  ),
   not_a_file_system: skipped('it holds {type}, which is no file system'),
   file_system_unknown: skipped('hotmount does not mount {type}'),
   ambiguous: skipped('it carries the signatures of several file systems: remove the wrong ones with wipefs(8)'),

@@ -12,6 +12,7 @@ import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { MediaController } from './media/controller.ts';
 import { type MediaNote, notesOn } from './media/notes.ts';
 import { isGone } from './media/plan.ts';
+import type { Space } from './media/space.ts';
 import type { UnmountReport } from './media/unmount-reports.ts';
 import { findRunDir, type RunDir } from './run-dir/run-dir.ts';
 
@@ -73,6 +74,8 @@ export interface MountedStatus {
   readonly containers: number;
   /** The pods among them, as their cgroups tell. */
   readonly pods: readonly ContainerIdentity[];
+  /** Left out where the disk does not answer, or no daemon is there to ask it. */
+  readonly space?: Space;
   /** What is to be known of it; left out where there is nothing. */
   readonly notes?: readonly MediaNote[];
 }
@@ -114,10 +117,11 @@ export function readLeftBehind(path: string): LeftBehind {
   }
 }
 
-export function mediaStatus(
+export async function mediaStatus(
   media: MediaController,
   runDir: RunDir,
-): Pick<NodeStatus, 'mounted' | 'notMounted' | 'working' | 'departed'> {
+): Promise<Pick<NodeStatus, 'mounted' | 'notMounted' | 'working' | 'departed'>> {
+  const spaces = await media.readSpace();
   const mounted: MountedStatus[] = [];
   const notMounted: NotMountedStatus[] = [];
   const notes = media.readNotes();
@@ -125,8 +129,13 @@ export function mediaStatus(
     [...media.states.values()].flatMap((state) => (state.kind === 'mounted' ? [state.mounted] : [])),
   );
   for (const [disk, state] of [...media.states].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))) {
-    if (state.kind === 'mounted') mounted.push(describe(disk, state.mounted, runDir, seen, notes.get(disk) ?? []));
-    else notMounted.push({ disk, kind: state.kind, reason: state.reason, message: state.message });
+    if (state.kind === 'mounted') {
+      const space = spaces.get(disk);
+      mounted.push({
+        ...describe(disk, state.mounted, runDir, seen, notes.get(disk) ?? []),
+        ...(space ? { space } : {}),
+      });
+    } else notMounted.push({ disk, kind: state.kind, reason: state.reason, message: state.message });
   }
   const working = [...media.working].map(([disk, work]) => ({ disk, ...work }));
   return { mounted, notMounted, working, departed: media.unmounts };

@@ -8,7 +8,7 @@ import { buildInitrd } from './initrd.ts';
 import { connected, Qmp } from './qmp.ts';
 import { whyLabCannotRun } from './requirements.ts';
 import { makeStickImage, type StickSpec } from './stick-image.ts';
-import { UsbBus, type UsbSerial, type UsbStick, type UsbStickOptions } from './usb.ts';
+import { type DiscDrive, UsbBus, type UsbSerial, type UsbStick, type UsbStickOptions } from './usb.ts';
 import { makeLabDirectory, VirtualMachine } from './virtual-machine.ts';
 
 export interface LabOptions {
@@ -127,6 +127,11 @@ export class Lab {
   /** Makes the image of a stick, for {@link Lab.plugUsbStick}, in the lab's directory. */
   makeStick(spec: StickSpec): Promise<string> {
     return makeStickImage(this.directory, spec);
+  }
+
+  /** Plugs an optical drive in, with no disc in it. The guest needs its module: `modprobe sr_mod`. */
+  plugDiscDrive(): Promise<DiscDrive> {
+    return this.#usb.plugDiscDrive();
   }
 
   /** Plugs a USB stick in. The guest notices some milliseconds later: await the handle's `disk()`. */

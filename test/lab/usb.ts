@@ -30,6 +30,15 @@ export interface UsbStick {
   insertMedium(image: string): Promise<void>;
 }
 
+export interface DiscDrive {
+  /** The kernel's name of the drive (`sr0`). */
+  disk(): Promise<string>;
+  pull(): Promise<void>;
+  insertDisc(image: string): Promise<void>;
+  /** Opens the tray, or asks the guest for it, where that has locked it. */
+  pressButton(): Promise<void>;
+}
+
 export interface UsbSerial {
   readonly serial: string;
   /** The far end of the wire: what the guest writes to the port arrives here, what is written here the guest reads. */
@@ -112,6 +121,35 @@ export class UsbBus {
         await this.#qmp.execute('blockdev-insert-medium', { id: disk, 'node-name': medium });
         await this.#qmp.execute('blockdev-close-tray', { id: disk });
       },
+    };
+  }
+
+  /** An optical drive, empty at first. */
+  async plugDiscDrive(): Promise<DiscDrive> {
+    const { id } = this.#identify('drive', undefined);
+    const disk = `${id}-disk`;
+    await using plugging = new AsyncDisposableStack();
+    const port = this.#takePort(plugging);
+    let medium: string | undefined;
+    const stick = { driver: 'usb-bot', id, bus: 'xhci.0', port: `${port}`, attached: false };
+    plugging.defer(async () => {
+      if (medium) await this.#closeImage(medium);
+    });
+    await this.#qmp.execute('device_add', stick);
+    plugging.defer(() => this.#qmp.deleteDevice(id));
+    await this.#qmp.execute('device_add', { driver: 'scsi-cd', id: disk, bus: `${id}.0` });
+    await this.#qmp.execute('qom-set', { path: `/machine/peripheral/${id}`, property: 'attached', value: true });
+    return {
+      disk: () => this.#nameInGuest(port, 'host*/target*/*/block/*', '[ -b "/dev/$name" ]'),
+      pull: this.#pullOf(plugging),
+      insertDisc: async (image) => {
+        medium = await this.#openImage(image, true);
+        await this.#qmp.execute('blockdev-open-tray', { id: disk });
+        await this.#qmp.execute('blockdev-insert-medium', { id: disk, 'node-name': medium });
+        await this.#qmp.execute('blockdev-close-tray', { id: disk });
+      },
+      // Of a locked drive, this asks the guest, and fails.
+      pressButton: async () => void (await this.#qmp.execute('blockdev-open-tray', { id: disk }).catch(() => {})),
     };
   }
 

@@ -19,10 +19,12 @@ import { Mounter } from './mounter.ts';
 import { NoteReader } from './note-reader.ts';
 import type { MediaNote } from './notes.ts';
 import { isSameMedium, plan, type Step } from './plan.ts';
+import { type Space, SpaceReader } from './space.ts';
 import { type MediaState, MediaStates } from './state.ts';
 import { StuckChildren } from './stuck-children.ts';
 import type { UnmountReport } from './unmount-reports.ts';
 import { Unmounter } from './unmounter.ts';
+import { WriteWatch } from './write-watch.ts';
 
 export interface MediaControllerOptions {
   readonly runDir: RunDir;
@@ -56,6 +58,8 @@ export class MediaController {
   readonly #servers: FuseServers;
   readonly #ejector: Ejector;
   readonly #notes: NoteReader;
+  readonly #space = new SpaceReader();
+  readonly #writeWatch = new WriteWatch((name) => this.enqueue(name));
 
   constructor(options: MediaControllerOptions) {
     const { runDir, log, opener, claims } = options;
@@ -65,7 +69,12 @@ export class MediaController {
     this.#states = new MediaStates(log, enqueue);
     this.#mounter = new Mounter(options);
     this.#unmounter = new Unmounter({ runDir, log, onReleased: enqueue });
-    this.#inspector = new Inspector({ runDir, opener, isSameMedium: (device) => this.#unmounter.isSameMedium(device) });
+    this.#inspector = new Inspector({
+      runDir,
+      log,
+      opener,
+      isSameMedium: (device) => this.#unmounter.isSameMedium(device),
+    });
     this.#stuck = new StuckChildren(runDir, enqueue);
     this.#servers = new FuseServers(log);
     this.#notes = new NoteReader(log);
@@ -143,13 +152,26 @@ export class MediaController {
     return this.#notes.read(this.states);
   }
 
+  /** How full the mounted disks are. It may take some seconds. */
+  readSpace(): Promise<ReadonlyMap<string, Space>> {
+    return this.#space.read([...this.states.values()].flatMap((s) => (s.kind === 'mounted' ? [s.mounted] : [])));
+  }
+
   /** Unmounts a disk, with its partitions, or one of those, and leaves it alone until it is plugged in anew. @throws where there is no such disk */
   eject(name: string): Promise<Ejection> {
     return this.#ejector.eject(name);
   }
 
+  /** Somebody has pressed the button of a drive, which asks for its ejection. */
+  buttonPressed(name: string): void {
+    this.#ejector.buttonPressed(name).catch((error) => {
+      this.#options.log.error({ disk: name, err: error }, 'the disc could not be ejected');
+    });
+  }
+
   close(): void {
     this.#ejector.close();
+    this.#writeWatch.close();
   }
 
   /** Resolves when there is nothing more to do for now. */
@@ -173,7 +195,7 @@ export class MediaController {
         const step = this.#plan(name, device, known, serverDied);
         if (step.do === 'nothing') {
           const isSaid = hangs && step.outcome && !('reason' in step.outcome);
-          return isSaid ? undefined : await this.#settle(name, step);
+          return isSaid ? undefined : await this.#settle(name, step, known);
         }
         this.working.set(name, { doing: step.do, since: new Date().toISOString() });
         if (step.do === 'probe') known = device && (await this.#inspect(device));
@@ -235,6 +257,7 @@ export class MediaController {
   }
 
   async #inspect(device: BlockDevice): Promise<Known> {
+    this.#inspector.pollMedium(device);
     const known = await this.#inspector.inspect(device);
     const { probe } = known;
     if (probe.outcome === 'found') this.#mounter.learn(device, probe.fileSystem);
@@ -268,7 +291,10 @@ export class MediaController {
     return this.#unmounter.unmount(name, step.mounted, step.gone);
   }
 
-  async #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>): Promise<void> {
+  async #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>, known: Known | undefined): Promise<void> {
+    // What is on it has been looked at, and is nothing to mount.
+    if (known && outcome && 'reason' in outcome) this.#writeWatch.follow(known.device);
+    else this.#writeWatch.forget(name);
     const wait = this.#servers.crashesOf(name)?.wait;
     if (wait !== undefined) setTimeout(() => this.enqueue(name), wait).unref();
     const left = outcome ? undefined : await this.#unmounter.detachAgain(name);

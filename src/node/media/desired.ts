@@ -7,7 +7,7 @@ import { isFixed } from '../block/match.ts';
 import type { DiskUse } from '../containers/disk-usage.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { Crashes } from './crashes.ts';
-import { classOf } from './match.ts';
+import { classOf, couldTake } from './match.ts';
 
 /** How a disk should be mounted. */
 export interface DesiredMount {
@@ -47,7 +47,7 @@ export interface MediaFacts {
 export function desire(device: BlockDevice, probe: Probe | undefined, facts: MediaFacts): DesiredState {
   const { classes, bootSequence, crashes } = facts;
   const fixed = isFixed(device, bootSequence);
-  if (device.size === 0) return leave(finding('no_medium', {}));
+  if (device.size === 0) return emptyDrive(device, probe, facts, fixed);
   if (device.isSevered) return leave(finding('severed', { slaves: device.slaves.join(', ') }));
   if (facts.isEjected) return leave(finding('ejected', {}));
   if (device.partitions.length > 0) {
@@ -75,6 +75,7 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   if (use) return leave(inUse(use));
   if (!probe) return { kind: 'probe' };
   if (!fileSystem) return leave(unreadable(probe));
+  if (fileSystem.usage === 'crypto') return leave(finding('encrypted', { type: fileSystem.type }));
   if (fileSystem.usage !== 'filesystem') return leave(finding('not_a_file_system', { type: fileSystem.type }));
   const readOnly = mediaClass.mount.readOnly || device.readOnly;
   const owner = mediaClass.mount.owner ?? (device.removable && !readOnly ? DEFAULT_OWNER : undefined);
@@ -90,6 +91,20 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
       ...(owner && owner.uid + owner.gid > 0 && hasOwners(fileSystem.type) ? { owner } : {}),
     },
   };
+}
+
+/**
+ * Without a medium, as far as sysfs knows. The kernel reads the size of a card that was pushed in when somebody opens the drive
+ * (`disk_check_media_change`): where a class could take it, the probe does.
+ */
+function emptyDrive(
+  device: BlockDevice,
+  probe: Probe | undefined,
+  { classes, rawClass }: MediaFacts,
+  fixed: boolean,
+): DesiredState {
+  const isToBeOpened = !probe && device.removable && !device.isPartition && couldTake(classes, device, fixed);
+  return isToBeOpened && rawClass?.() === undefined ? { kind: 'probe' } : leave(finding('no_medium', {}));
 }
 
 const leave = (found: Finding): DesiredState => ({ kind: 'leave', finding: found });
@@ -125,6 +140,7 @@ function unreadable(probe: Probe): Finding {
   if (probe.outcome === 'hung') {
     return finding('device_hangs', { command: 'blkid', seconds: String(PROBE_DEADLINE / 1000) });
   }
+  if (probe.outcome === 'no-medium') return finding('no_medium', {});
   if (probe.outcome === 'failed') return finding('probe_failed', { detail: probe.detail });
   return probe.outcome === 'ambiguous' ? finding('ambiguous', {}) : finding('no_file_system', {});
 }

@@ -1,11 +1,13 @@
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import type { Logger } from '../../observability/logger.ts';
+import { openTray } from '../block/open-tray.ts';
 import { describeHolder } from '../containers/identity.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, mediaDirectory } from './actual.ts';
 import { EjectRequests } from './eject-requests.ts';
 import { Ejections } from './ejections.ts';
 import { isServed } from './fuse.ts';
+import { devicePath } from './mount.ts';
 import type { MediaState } from './state.ts';
 import type { UnmountReport } from './unmount-reports.ts';
 
@@ -56,6 +58,17 @@ export class Ejector {
     for (const { name: each } of [device, ...parts]) enqueue(each);
     await Promise.all(disks.map((part) => settled(part.name)));
     return { disks: disks.map((part) => ({ disk: part.name, ...this.#problemOf(part.name) })) };
+  }
+
+  /** Somebody has pressed the button of a drive, which is locked while its disc is mounted. Where udevd runs, that opens it, too. */
+  async buttonPressed(name: string): Promise<void> {
+    const { log, stateOf } = this.#options;
+    const device = readBlockDevice(name);
+    if (!device || ![name, ...device.partitions].some((each) => stateOf(each)?.kind === 'mounted')) return;
+    log.info({ disk: name }, 'somebody has pressed the button of the drive: its disc is ejected');
+    const { disks } = await this.eject(name);
+    const problem = disks.find((disk) => disk.problem !== undefined)?.problem ?? (await openTray(devicePath(device)));
+    if (problem !== undefined) log.warn({ disk: name }, `the drive was not opened: ${problem}`);
   }
 
   /** Watches for a pod's request. @param mounted undefined where the disk is not mounted */

@@ -1,5 +1,7 @@
 import type { Probe } from '../../linux/blkid.ts';
 import { type BlockDevice, blockDeviceNames } from '../../linux/block.ts';
+import { pollMedium } from '../../linux/medium-polling.ts';
+import type { Logger } from '../../observability/logger.ts';
 import type { ExclusiveOpener, Exclusivity } from '../block/exclusive-opener.ts';
 import { PartitionTypes } from '../block/partition-types.ts';
 import { Prober } from '../block/prober.ts';
@@ -16,6 +18,7 @@ export interface Known {
 
 export interface InspectorOptions {
   readonly runDir: RunDir;
+  readonly log: Logger;
   readonly opener: ExclusiveOpener;
   /** Whether what is in the disk is what was unmounted last by its name. */
   readonly isSameMedium: (device: BlockDevice) => boolean;
@@ -51,6 +54,16 @@ export class Inspector {
   /** The disk has gone. */
   forget(name: string): void {
     this.#hasPast.delete(name);
+  }
+
+  /** A drive that a class could take is to tell when its medium is another. */
+  pollMedium({ disk, removable }: BlockDevice): void {
+    if (!removable) return;
+    try {
+      pollMedium(disk);
+    } catch (error) {
+      this.#options.log.warn({ disk, err: error }, 'a card that is pushed in may not be seen: the drive is not polled');
+    }
   }
 
   /** Reads what is on it, and meanwhile finds out whether some container has it. */

@@ -21,6 +21,12 @@ export function classOf(
   );
 }
 
+/** Whether some class may want what is pushed into the drive: of what size and with what on it, nobody knows yet. */
+export const couldTake = (classes: readonly MediaClass[], drive: BlockDevice, fixed: boolean): boolean =>
+  classes.some(({ match }) =>
+    match.some((entry) => isDisk({ removable: entry.removable }, drive, fixed) && isHardware(entry, drive)),
+  );
+
 function matches(
   entry: MediaMatch,
   device: BlockDevice,

@@ -1,5 +1,4 @@
-/** Records of the kernel log that are quoted at most: the last ones say what it came to. */
-const LINES_QUOTED = 4;
+import { kernelWords } from '../../linux/kernel-log.ts';
 
 /** What a dirty NTFS is called by ntfs3 and by ntfs-3g. */
 const DIRTY_NTFS = /dirty|hibernat|unclean|unsafe state|fast restart/i;
@@ -20,9 +19,8 @@ export function explainFailure(
   // mount(8) ends with advice ("dmesg(1) may have more information"); the first line is what happened.
   const [first = ''] = stderr.trim().split('\n');
   const line = first.replace(/^mount: \/proc\/\d+\/fd\/\d+: /, '').replace(/ \/proc\/\d+\/fd\/\d+/g, ' it');
-  const quoted = said.slice(-LINES_QUOTED).map((each) => `"${each}"`);
   const parts = [line || `${command} ended with code ${code}`];
-  if (quoted.length > 0) parts.push(`the kernel said ${quoted.join(', ')}`);
+  if (said.length > 0) parts.push(kernelWords(said));
   if (type === 'ntfs' && DIRTY_NTFS.test(`${stderr} ${said.join()}`)) parts.push(NTFS_ADVICE);
   return parts.join('; ');
 }

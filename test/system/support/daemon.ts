@@ -112,6 +112,11 @@ export class Daemon extends CliProcess {
     renameSync(`${this.policyFile}.new`, this.policyFile);
   }
 
+  /** Of health and metrics, on the loopback. */
+  get metricsPort(): number {
+    return Number(/"metricsPort":(\d+)/.exec(this.log)?.[1]);
+  }
+
   /** kB of resident memory. */
   rss(): number {
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]);

@@ -77,8 +77,15 @@ describe('plan, for a disk that is not mounted', () => {
       'LUKS',
       stick,
       { outcome: 'found', fileSystem: { ...fileSystem, type: 'crypto_LUKS', usage: 'crypto' } },
+      'encrypted',
+    ],
+    [
+      'LVM',
+      stick,
+      { outcome: 'found', fileSystem: { ...fileSystem, type: 'LVM2_member', usage: 'raid' } },
       'not_a_file_system',
     ],
+    ['an optical drive without a disc', stick, { outcome: 'no-medium' }, 'no_medium'],
     [
       'a file system without known options',
       stick,
@@ -91,6 +98,16 @@ describe('plan, for a disk that is not mounted', () => {
     ['a disk that hangs', stick, { outcome: 'hung', stuck: undefined }, 'device_hangs'],
   ] as [string, BlockDevice, Probe, string][])('leaves %s, and says why', (_, device, found, reason) => {
     expect(reasonFor(device, found)).toBe(reason);
+  });
+
+  it('opens an empty drive that a class could take, once, for only then the kernel reads what was pushed in', () => {
+    const empty = { ...stick, name: 'sdb', isPartition: false, size: 0, removable: true };
+    expect(reasonFor(empty, undefined, facts('- {name: usb, match: [{bus: [usb], minSize: 1Gi}]}'))).toBe('probe');
+    expect(reasonFor(empty, { outcome: 'no-medium' })).toBe('no_medium');
+    expect(reasonFor({ ...empty, bus: 'ata' }, undefined)).toBe('no_medium');
+    expect(reasonFor({ ...empty, removable: false }, undefined)).toBe('no_medium');
+    expect(reasonFor({ ...empty, isPartition: true }, undefined)).toBe('no_medium');
+    expect(reasonFor(empty, undefined, facts(undefined, { rawClass: () => 'raw' }))).toBe('no_medium');
   });
 
   it('takes a fixed disk that was there before only where the class says so', () => {

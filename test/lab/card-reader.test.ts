@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { describeInLab } from './describe-in-lab.ts';
+import { DEADLINE, startGuestNode } from './guest-node.ts';
+
+describeInLab('a card reader that is always plugged in, on a node without udevd', (lab) => {
+  test('has its cards mounted when they are pushed in, with and without a partition table', {
+    timeout: 6 * DEADLINE,
+  }, async () => {
+    await lab().sh('echo 0 > /sys/module/block/parameters/events_dfl_poll_msecs');
+    const [first, whole, partitioned] = [
+      await lab().makeStick({ fs: 'vfat', label: 'FIRST' }),
+      await lab().makeStick({ fs: 'ext4', label: 'WHOLE' }),
+      await lab().makeStick({ fs: 'vfat', label: 'PARTS', partitioned: true }),
+    ];
+    const reader = await lab().plugUsbStick({ image: first });
+    const disk = await reader.disk();
+    await reader.ejectMedium();
+    const node = await startGuestNode(lab(), [{ name: 'card', match: [{ bus: ['usb'], minSize: '1Mi' }] }]);
+    const [empty] = (await node.status()).notMounted.filter((entry) => entry.disk === disk);
+    expect(empty?.reason).toBe('no_medium');
+
+    await reader.insertMedium(whole);
+    await node.mounted('WHOLE');
+    await reader.ejectMedium();
+    await node.unmounted('WHOLE');
+    await reader.insertMedium(partitioned);
+    await node.mounted('PARTS');
+    await reader.ejectMedium();
+    await node.unmounted('PARTS');
+    expect((await node.status()).notMounted.find((entry) => entry.disk === disk)?.reason).toBe('no_medium');
+    // Whoever opens an empty drive must not be answered by an event, for that would go round for ever.
+    const events = (): Promise<string> => lab().sh('cat /sys/kernel/uevent_seqnum');
+    const before = await events();
+    await lab().sh('sleep 3');
+    expect(await events()).toBe(before);
+    await reader.pull();
+  });
+});
