@@ -15,6 +15,7 @@ const PROGRAMS: Record<string, string> = {
   mcopy: 'mtools',
   'mkfs.exfat': 'exfatprogs',
   'mount.exfat-fuse': 'exfat-fuse',
+  genisoimage: 'genisoimage',
   runc: 'runc',
   crun: 'crun',
   'dpkg-deb': 'dpkg',
