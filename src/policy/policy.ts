@@ -28,6 +28,8 @@ export interface MediaClass {
     readonly readOnly: boolean;
     readonly options: readonly string[];
     readonly nameBy: readonly ('label' | 'uuid' | 'devname')[];
+    /** What becomes of a dirty disk that cannot be written. Undefined: it is mounted read-only. */
+    readonly ifDirty?: 'readOnly' | 'fail' | undefined;
     /** To whom the disk's root appears to belong. Undefined: 1000 on a removable disk that is writable, nobody else on others. */
     readonly owner?: Owner | undefined;
     /** Permission bits of all files and directories, where the file system has none of its own. */

@@ -140,6 +140,10 @@ const mediaClass = z
           .array(z.string())
           .default([])
           .describe('Added to nosuid, nodev and relatime, which cannot be removed; only those known to be harmless.'),
+        ifDirty: z
+          .enum(['readOnly', 'fail'])
+          .optional()
+          .describe('What becomes of an NTFS that Windows left dirty or hibernated. Default: readOnly.'),
         nameBy: someOf(z.enum(['label', 'uuid', 'devname']))
           .default(['label', 'uuid', 'devname'])
           .describe('What names the directory: the first that the disk has.'),

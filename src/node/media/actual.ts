@@ -5,6 +5,7 @@ import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
 import type { Owner } from '../../policy/index.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
+import type { Dirt } from './dirt.ts';
 
 /**
  * What must be known of a mount and no table tells: which disk, with which medium, and which options. It is an extended attribute of the
@@ -20,6 +21,8 @@ export interface MountRecord {
   readonly options: readonly string[];
   /** To whom the files of the disk's root are shown to belong. */
   readonly owner?: Owner | undefined;
+  /** Where its last user did not leave it in order. */
+  readonly dirty?: Dirt | undefined;
   /** ISO 8601. */
   readonly since: string;
 }

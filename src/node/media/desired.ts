@@ -15,6 +15,8 @@ export interface DesiredMount {
   readonly fileSystem: FileSystem;
   /** All options of mount(8). */
   readonly options: readonly string[];
+  /** The same, for a dirty disk that cannot be written; undefined where that is not to be mounted. */
+  readonly readOnlyOptions?: readonly string[] | undefined;
   readonly nameBy: MediaClass['mount']['nameBy'];
   /** To whom the files of the disk's root are shown to belong, by an idmapped mount. */
   readonly owner?: Owner | undefined;
@@ -81,12 +83,15 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   const owner = mediaClass.mount.owner ?? (device.removable && !readOnly ? DEFAULT_OWNER : undefined);
   const options = optionsFor(fileSystem.type, { ...mediaClass.mount, owner, readOnly });
   if (!options) return leave(finding('file_system_unknown', { type: fileSystem.type }));
+  const ifDirty =
+    readOnly || mediaClass.mount.ifDirty === 'fail' ? undefined : { ...mediaClass.mount, owner, readOnly: true };
   return {
     kind: 'mount',
     desired: {
       className: mediaClass.name,
       fileSystem,
       options,
+      ...(ifDirty ? { readOnlyOptions: optionsFor(fileSystem.type, ifDirty) } : {}),
       nameBy: mediaClass.mount.nameBy,
       ...(owner && owner.uid + owner.gid > 0 && hasOwners(fileSystem.type) ? { owner } : {}),
     },

@@ -7,7 +7,7 @@ import { type Mounted, mediaDirectory } from './actual.ts';
 import { EjectRequests } from './eject-requests.ts';
 import { Ejections } from './ejections.ts';
 import { isServed } from './fuse.ts';
-import { devicePath } from './mount.ts';
+import { devicePath } from './run-mount.ts';
 import type { MediaState } from './state.ts';
 import type { UnmountReport } from './unmount-reports.ts';
 

@@ -1,45 +1,24 @@
-import { chownSync, closeSync, existsSync, mkdirSync, openSync, readlinkSync, unlinkSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
-import { type ChildResult, runChild } from '../../linux/child.ts';
-import { O_NOFOLLOW, O_PATH } from '../../linux/constants.ts';
-import { deviceNumber } from '../../linux/device-number.ts';
-import { errorCode } from '../../linux/errors.ts';
-import { KernelLog, linesAbout } from '../../linux/kernel-log.ts';
 import {
   attachMount,
   cloneMount,
   type DetachedMount,
   detachMount,
-  makeNode,
   openBeneath,
   setMountAttributes,
 } from '../../linux/mounts.ts';
-import type { SpareChild } from '../../linux/spare-child.ts';
 import { type Owner, ownerNamespace } from '../../linux/user-namespace.ts';
 import { nameCandidates } from '../block/names.ts';
-import { type Finding, finding } from '../reasons.ts';
+import { finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
 import type { DesiredMount } from './desired.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
-import { explainFailure } from './mount-failure.ts';
+import type { Dirt } from './dirt.ts';
+import { NTFS_ADVICE } from './mount-failure.ts';
+import { type Attempt, type MountTools, runMount } from './run-mount.ts';
 
-/** ms. Replaying the journal of a large disk takes time; other disks do not wait for it. */
-const MOUNT_DEADLINE = 90_000;
-
-/** The outcome of a step; `stuck`: its child hangs, and the disk is left alone until that ends. */
-export interface Attempt {
-  readonly finding: Finding | undefined;
-  readonly stuck?: Promise<void> | undefined;
-}
-
-export interface MountTools {
-  readonly runDir: RunDir;
-  /** What mount(8) runs in. */
-  readonly mount: SpareChild;
-  /** Other disks of the same file system, as paths. */
-  readonly peers: readonly string[];
-}
 const DONE: Attempt = { finding: undefined };
 
 /**
@@ -60,19 +39,27 @@ export async function mountDisk(
   });
   let directory: string;
   let target: number;
+  let record: MountRecord;
   try {
     directory = await chooseName(runDir, device, desired, reserve);
     const { name, device: number, diskSequence: sequence } = device;
     const since = new Date().toISOString();
-    const record = { name, device: number, sequence, fileSystem, options, owner: desired.owner, since };
+    record = { name, device: number, sequence, fileSystem, options, owner: desired.owner, since };
     target = await makeTarget(runDir, 'media', className, record);
   } catch (error) {
     return failed(error);
   }
   try {
-    const attempt = await runMount(tools, device, desired, target);
+    const { dirty, ...attempt } = await runMount(tools, device, desired, target);
+    if (!attempt.finding && dirty?.isUnwritable && !desired.readOnlyOptions) {
+      // ntfs-3g has mounted it read-only, which its class does not want.
+      detachMount(`${runDir.path}/${mediaDirectory('media', className, hidden)}`);
+      await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
+      return { finding: finding('mount_failed', { detail: NTFS_ADVICE }) };
+    }
     if (attempt.finding) await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
     else {
+      if (dirty) writeRecord(runDir, 'media', className, hidden, asDirty(record, dirty, desired));
       if (desired.owner) await showOwner(runDir, mediaDirectory('media', className, hidden), desired.owner, target);
       renameDirectory(runDir, 'media', className, hidden, directory);
     }
@@ -83,6 +70,13 @@ export async function mountDisk(
     closeSync(target);
   }
 }
+
+/** What is to be known of a mount of a dirty disk. */
+const asDirty = (record: MountRecord, dirty: Dirt, { readOnlyOptions }: DesiredMount): MountRecord => ({
+  ...record,
+  dirty,
+  options: dirty.isUnwritable && readOnlyOptions ? readOnlyOptions : record.options,
+});
 
 /**
  * Puts an idmapped mount of the file system in place of the one that mount(8) has made. Where the file system or the node cannot, the disk
@@ -161,86 +155,4 @@ async function chooseName(
     if (!existsSync(`${runDir.work}/${path}`)) return name;
   }
   throw new Error(`all names for ${device.name} in ${className} are taken`);
-}
-
-/** The kernel's drivers for a file system, then the FUSE programs. */
-const DRIVERS: Readonly<Record<string, { kernel: string; fuse: readonly string[] }>> = {
-  ntfs: { kernel: 'ntfs3', fuse: ['ntfs-3g'] },
-  exfat: { kernel: 'exfat', fuse: ['mount.exfat-fuse'] },
-};
-
-async function runMount(
-  { runDir, mount, peers }: MountTools,
-  device: BlockDevice,
-  desired: DesiredMount,
-  target: number,
-): Promise<Attempt> {
-  const { type } = desired.fileSystem;
-  const drivers = Object.hasOwn(DRIVERS, type) ? DRIVERS[type] : undefined;
-  const path = devicePath(device);
-  // In a container /dev may lack what was plugged in since; then the node is again our own.
-  const node = deviceNumber(path) === device.device ? undefined : openOwnNode(runDir, device, 0);
-  const log = new KernelLog();
-  const outcome = (result: ChildResult): Attempt => attempt(result, type, () => linesAbout(device.name, log.read()));
-  try {
-    // These paths lead straight to the open descriptors, without another lookup, while this process lives.
-    const opened = (fd: number): string => `/proc/${readlinkSync('/proc/self')}/fd/${fd}`;
-    const options = [...desired.options, ...peers.map((path) => `device=${path}`)].join();
-    const words = [node === undefined ? path : opened(node), opened(target)];
-    const args = ['-n', '-c', '-i', '-t', drivers?.kernel ?? type, '-o', options, ...words];
-    const result = await mount.run('mount', args, MOUNT_DEADLINE);
-    if (!/unknown filesystem type/.test(result.stderr)) return outcome(result);
-    for (const helper of drivers?.fuse ?? []) {
-      try {
-        // These look the target up by its name: the working directory cannot be another.
-        const source = node === undefined ? path : '/proc/self/fd/3';
-        const descriptors = node === undefined ? [] : [node];
-        const cwd = opened(target);
-        return outcome(
-          await runChild(helper, ['-o', options, source, '.'], { deadline: MOUNT_DEADLINE, cwd, descriptors }),
-        );
-      } catch (error) {
-        if (errorCode(error) !== 'ENOENT') throw error;
-      }
-    }
-    const helpers = drivers?.fuse.join(' or ') ?? 'one that the image has';
-    return { finding: finding('driver_missing', { type, helpers }) };
-  } catch (error) {
-    return { finding: finding('mount_failed', { detail: (error as Error).message }) };
-  } finally {
-    if (node !== undefined) closeSync(node);
-    log.close();
-  }
-}
-
-/** @param said what the kernel has said about the disk meanwhile */
-function attempt(
-  { command, code, stderr, timedOut, stuck }: ChildResult,
-  type: string,
-  said: () => readonly string[],
-): Attempt {
-  if (timedOut) {
-    return { finding: finding('device_hangs', { command, seconds: String(MOUNT_DEADLINE / 1000) }), stuck };
-  }
-  if (code === 0) return DONE;
-  if (/already mounted or .* busy/.test(stderr)) return { finding: finding('held_exclusively', {}) };
-  return { finding: finding('mount_failed', { detail: explainFailure(command, code, stderr, type, said()) }) };
-}
-
-/** sysfs cannot have a slash in a name, and shows `!` in its place. */
-export const devicePath = ({ name }: BlockDevice): string => `/dev/${name.replaceAll('!', '/')}`;
-
-let nodes = 0;
-
-/** A descriptor on a device node that has no name any more, which only `uid` (and root) can open. */
-function openOwnNode(runDir: RunDir, { device }: BlockDevice, uid: number): number {
-  const [major, minor] = device.split(':').map(Number) as [number, number];
-  const path = `${runDir.work}/.node-${process.pid}-${nodes++}`;
-  makeNode(path, 'block', major, minor);
-  try {
-    chownSync(path, uid, uid);
-    return openSync(path, O_PATH | O_NOFOLLOW);
-  } finally {
-    unlinkSync(path);
-  }
 }

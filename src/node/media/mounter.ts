@@ -6,8 +6,9 @@ import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { readMounted } from './actual.ts';
 import type { DesiredMount } from './desired.ts';
-import { type Attempt, devicePath, mountDisk } from './mount.ts';
+import { mountDisk } from './mount.ts';
 import { isSameMedium } from './plan.ts';
+import { type Attempt, devicePath } from './run-mount.ts';
 
 export interface MounterOptions {
   readonly runDir: RunDir;

@@ -1,11 +1,16 @@
 import type { Mount } from '../../linux/mountinfo.ts';
 import { isWithoutReplay } from '../../policy/index.ts';
 import type { MountRecord } from './actual.ts';
+import type { Dirt } from './dirt.ts';
 
 /** What is to be known of a disk that is mounted. The code is the word in the log and the metric label; the sentence is for a person. */
 export const MEDIA_NOTES = {
   journal_not_replayed:
     'it is mounted read-only without replaying its journal, so that not a byte of it changes: where it was pulled while it was written to, the last changes are missing',
+  dirty:
+    'its last user did not leave it in order, or it has errors: what was written to it last may be damaged. Unmount it (hotmount eject) and check it with fsck, or in Windows with chkdsk /f',
+  dirty_read_only:
+    'its driver does not write to it, mostly since its last user did not leave it in order: it is mounted read-only. Check it with fsck, or in Windows with chkdsk /f; where Windows has hibernated, shut that down with fast startup off; then plug it in anew',
   turned_read_only:
     'the kernel made it read-only after an error: what is written to it fails. Unmount it, check it with fsck, and replace it where that finds bad blocks; the kernel log says what the error was',
   owner_not_shown:
@@ -29,11 +34,17 @@ const BROKEN = ['ro', 'emergency_ro', 'shutdown'];
 export const isBroken = ({ options }: Pick<MountRecord, 'options'>, mount: Pick<Mount, 'superOptions'>): boolean =>
   !options.includes('ro') && mount.superOptions.some((option) => BROKEN.includes(option));
 
+function dirtNote({ isUnwritable, words }: Dirt): MediaNote {
+  const reason = isUnwritable ? 'dirty_read_only' : 'dirty';
+  return { reason, message: [MEDIA_NOTES[reason], words].filter(Boolean).join('; ') };
+}
+
 /** @param mount as it is now, undefined where it has gone */
 export function notesOn(record: MountRecord, mount: Pick<Mount, 'options' | 'superOptions'> | undefined): MediaNote[] {
   const reasons: MediaNoteReason[] = [];
   if (isWithoutReplay(record.fileSystem.type, record.options)) reasons.push('journal_not_replayed');
   if (mount && isBroken(record, mount)) reasons.push('turned_read_only');
   if (mount && record.owner && !mount.options.includes('idmapped')) reasons.push('owner_not_shown');
-  return reasons.map((reason) => ({ reason, message: MEDIA_NOTES[reason] }));
+  const plain = reasons.map((reason) => ({ reason, message: MEDIA_NOTES[reason] }));
+  return record.dirty ? [dirtNote(record.dirty), ...plain] : plain;
 }

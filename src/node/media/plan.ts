@@ -63,7 +63,7 @@ function isAsWanted({ className, directory, record, main, twin }: Mounted, desir
     main.length === 1 &&
     twin.length <= 1 &&
     className === desired.className &&
-    record.options.join() === desired.options.join() &&
+    record.options.join() === (record.dirty?.isUnwritable ? desired.readOnlyOptions : desired.options)?.join() &&
     record.owner?.uid === desired.owner?.uid &&
     record.owner?.gid === desired.owner?.gid &&
     nameCandidates({ label, uuid, devname: record.name }, desired.nameBy).some((name) => name === directory)

@@ -5,7 +5,7 @@ import { describeHolder, reportHolder } from '../containers/identity.ts';
 import type { Finding, NodeReason } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { Mounted } from './actual.ts';
-import type { Attempt } from './mount.ts';
+import type { Attempt } from './run-mount.ts';
 import { detachCopies, unmountDisk } from './unmount.ts';
 import { type UnmountReport, UnmountReports } from './unmount-reports.ts';
 

@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
 import { deviceNumber } from '../../linux/device-number.ts';
 import { attribute } from '../../linux/sysfs.ts';
-import { devicePath } from './mount.ts';
+import { devicePath } from './run-mount.ts';
 
 /** ms for which nothing must have been written. */
 const SETTLE = 500;

@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { dirtOf } from '../../../../src/node/media/dirt.ts';
+
+const HIBERNATED = 'Windows is hibernated, refused to mount.\nFalling back to read-only mount because …';
+
+describe('a dirty disk', () => {
+  it.each([
+    ['ntfs', '', ['ntfs3: sdb1: volume is dirty and "force" flag is not set!'], true],
+    ['ntfs', HIBERNATED, [], true],
+    [
+      'vfat',
+      '',
+      ['FAT-fs (sdb1): Volume was not properly unmounted. Some data may be corrupt. Please run fsck.'],
+      false,
+    ],
+    [
+      'exfat',
+      '',
+      ['exFAT-fs (sdb1): Volume was not properly unmounted. Some data may be corrupt. Please run fsck.'],
+      false,
+    ],
+    ['ext4', '', ['EXT4-fs (sdb1): warning: mounting fs with errors, running e2fsck is recommended'], false],
+    [
+      'hfsplus',
+      '',
+      ['hfsplus: Filesystem was not cleanly unmounted, running fsck.hfsplus is recommended.  mounting read-only.'],
+      true,
+    ],
+  ] as const)('%s is told by what was said', (type, stderr, said, isUnwritable) => {
+    expect(dirtOf(type, stderr, said)).toMatchObject({ isUnwritable });
+  });
+
+  it.each([
+    ['vfat', 'dirty', ['FAT-fs (sdb1): utf8 is not a recommended IO charset for FAT filesystems']],
+    ['ext4', '', ['EXT4-fs (sdb1): mounted filesystem r/w with ordered data mode. Quota mode: none.']],
+    ['ext4', '', ['EXT4-fs (sdb1): recovery complete']],
+    ['xfs', '', ['XFS (sdb1): Starting recovery (logdev: internal)']],
+  ] as const)('is no %s that the kernel has mended or has other words for', (type, stderr, said) => {
+    expect(dirtOf(type, stderr, said)).toBeUndefined();
+  });
+});
