@@ -11,7 +11,7 @@ export const MEDIA_REASONS = {
   severed: skipped(
     'it is built on {slaves}, of which something has been pulled: close it on the node (cryptsetup close, dmsetup remove, vgchange -an, mdadm --stop)',
   ),
-  has_partitions: skipped('it has partitions ({partitions}), and those are what is mounted'),
+  has_partitions: skipped('it has partitions ({partitions}), and those are looked at instead'),
   no_class: skipped('no media class of the policy matches it'),
   system_partition: skipped(
     'it is {partition} (type {type}): media class {class} takes it if its match names that as `partType`',

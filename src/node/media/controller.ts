@@ -11,10 +11,11 @@ import type { RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, readMounted } from './actual.ts';
 import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
 import { type Ejection, Ejector } from './ejector.ts';
-import { ANSWER_DEADLINE, type Answer, isServed } from './fuse.ts';
+import { ANSWER_DEADLINE, type Answer } from './fuse.ts';
 import { FuseServers } from './fuse-servers.ts';
 import { Inspector, type Known } from './inspector.ts';
 import { makeTwin } from './mount.ts';
+import { disksThatChanged } from './mount-changes.ts';
 import { Mounter } from './mounter.ts';
 import { NoteReader } from './note-reader.ts';
 import type { MediaNote } from './notes.ts';
@@ -128,24 +129,9 @@ export class MediaController {
   mountsChanged(): void {
     this.readNotes();
     const mounts = readMountinfo();
-    const present = new Set(mounts.map(({ id }) => id));
-    const expected = new Map<string, number>();
     const mounted = readMounted(this.#options.runDir, mounts);
     this.#removeStrays(mounted);
-    for (const { record, main, twin } of mounted) {
-      expected.set(record.name, (expected.get(record.name) ?? 0) + main.length + twin.length);
-    }
-    for (const [name, state] of this.states) {
-      if (state.kind === 'mounted') {
-        const { main, twin } = state.mounted;
-        const intact = [...main, ...twin].every(({ id }) => present.has(id));
-        const isAsBefore = intact && expected.get(name) === main.length + twin.length;
-        // No table and no event tells that a FUSE program has died: it is asked at every opportunity.
-        if (!isAsBefore || isServed(state.mounted) || readBlockDevice(name)?.isSevered) this.enqueue(name);
-      }
-      expected.delete(name);
-    }
-    for (const name of [...expected.keys(), ...this.#states.inUse]) this.enqueue(name);
+    for (const name of [...disksThatChanged(this.states, mounts, mounted), ...this.#states.inUse]) this.enqueue(name);
   }
 
   /** What is to be known of the mounted disks, as it is now. */
@@ -252,6 +238,7 @@ export class MediaController {
       use,
       rawClass,
       serverDied,
+      arePartitionsEmpty: () => this.#states.areEmpty(device?.partitions ?? []),
       crashes: this.#servers.crashesOf(name),
       isEjected: device !== undefined && this.#ejector.isEjected(device),
     });
@@ -301,6 +288,8 @@ export class MediaController {
     const left = outcome ? undefined : await this.#unmounter.detachAgain(name);
     if (left) this.#states.fail(name, left);
     else this.#states.rest(name, outcome);
+    // What is not on a partition may be on the whole disk.
+    if (known?.device.isPartition && this.#states.areEmpty([name])) this.enqueue(known.device.disk);
     this.#ejector.follow(name, outcome && 'record' in outcome ? outcome : undefined);
   }
 

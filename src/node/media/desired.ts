@@ -37,6 +37,8 @@ export interface MediaFacts {
   readonly use?: (() => DiskUse | undefined) | undefined;
   /** The device class that gives it, or the disk that it is a part of, to containers as a raw device. Asked for where it matters. */
   readonly rawClass?: (() => string | undefined) | undefined;
+  /** Whether none of its partitions holds anything that is mounted. Asked for only of a disk that has some. */
+  readonly arePartitionsEmpty?: (() => boolean) | undefined;
   /** Somebody has asked for it to be unmounted, and left alone. */
   readonly isEjected?: boolean;
   /** The FUSE program that it is mounted by has died. */
@@ -52,9 +54,9 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   if (device.size === 0) return emptyDrive(device, probe, facts, fixed);
   if (device.isSevered) return leave(finding('severed', { slaves: device.slaves.join(', ') }));
   if (facts.isEjected) return leave(finding('ejected', {}));
-  if (device.partitions.length > 0) {
-    return leave(finding('has_partitions', { partitions: device.partitions.join(', ') }));
-  }
+  const hasPartitions = device.partitions.length > 0;
+  const partitions = device.partitions.join(', ');
+  if (hasPartitions && !facts.arePartitionsEmpty?.()) return leave(finding('has_partitions', { partitions }));
   const fileSystem = probe?.outcome === 'found' ? probe.fileSystem : undefined;
   const mediaClass = classOf(classes, device, fileSystem, fixed);
   if (!mediaClass) {
@@ -76,6 +78,7 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   const use = facts.use?.();
   if (use) return leave(inUse(use));
   if (!probe) return { kind: 'probe' };
+  if (hasPartitions && !IMAGES.has(fileSystem?.type ?? '')) return leave(finding('has_partitions', { partitions }));
   if (!fileSystem) return leave(unreadable(probe));
   if (fileSystem.usage === 'crypto') return leave(finding('encrypted', { type: fileSystem.type }));
   if (fileSystem.usage !== 'filesystem') return leave(finding('not_a_file_system', { type: fileSystem.type }));
@@ -97,6 +100,9 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
     },
   };
 }
+
+/** File systems of discs: an image of one that is written to a stick has a partition table beside them, for firmware to boot from. */
+const IMAGES: ReadonlySet<string> = new Set(['iso9660', 'udf']);
 
 /**
  * Without a medium, as far as sysfs knows. The kernel reads the size of a card that was pushed in when somebody opens the drive

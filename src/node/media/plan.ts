@@ -39,7 +39,12 @@ export function plan(
   if (second) return { do: 'unmount', mounted: second, gone: false };
   // Goes by the probe from before the mount: a label that changes since does not take the disk from its users.
   const known: Probe = { outcome: 'found', fileSystem: record.fileSystem };
-  const state = desire(device, known, { ...facts, use: undefined, crashes: undefined });
+  const state = desire(device, known, {
+    ...facts,
+    use: undefined,
+    crashes: undefined,
+    arePartitionsEmpty: () => true,
+  });
   if (state.kind !== 'mount' || !isAsWanted(first, state.desired)) return { do: 'unmount', mounted: first, gone };
   if (first.twin.length === 0) return { do: 'make-twin', mounted: first };
   return { do: 'nothing', outcome: first };

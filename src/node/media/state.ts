@@ -18,6 +18,15 @@ const IN_USE: ReadonlySet<NodeReason> = new Set([
 /** The disk's own event ends these. */
 const OWN_EVENT: ReadonlySet<NodeReason> = new Set(['server_crashes']);
 
+/** There is nothing on it to be mounted. */
+const EMPTY: ReadonlySet<NodeReason> = new Set([
+  'no_file_system',
+  'not_a_file_system',
+  'file_system_unknown',
+  'system_partition',
+  'no_class',
+]);
+
 /** ms */
 const RETRY_FAILED = { first: 2000, last: 300_000 };
 const RETRY_IN_USE = { first: 1000, last: 15_000 };
@@ -61,6 +70,14 @@ export class MediaStates {
     return [...this.byDisk].flatMap(([name, state]) =>
       state.kind !== 'mounted' && IN_USE.has(state.reason) ? name : [],
     );
+  }
+
+  /** Whether all of these have been looked at, and nothing is on them to be mounted. */
+  areEmpty(names: readonly string[]): boolean {
+    return names.every((name) => {
+      const state = this.byDisk.get(name);
+      return state !== undefined && state.kind !== 'mounted' && EMPTY.has(state.reason);
+    });
   }
 
   /** Something about it has failed. */

@@ -100,6 +100,19 @@ describe('plan, for a disk that is not mounted', () => {
     expect(reasonFor(device, found)).toBe(reason);
   });
 
+  it('mounts a disk with partitions where an image of a disc is on it, and nothing to be mounted on them', () => {
+    const hybrid = { ...stick, name: 'sdb', isPartition: false, partitions: ['sdb1', 'sdb2'] };
+    const iso: Probe = { outcome: 'found', fileSystem: { ...fileSystem, type: 'iso9660' } };
+    const empty = facts(undefined, { arePartitionsEmpty: () => true });
+    expect(reasonFor(hybrid, undefined)).toBe('has_partitions');
+    expect(reasonFor(hybrid, undefined, facts(undefined, { arePartitionsEmpty: () => false }))).toBe('has_partitions');
+    expect(reasonFor(hybrid, undefined, empty)).toBe('probe');
+    expect(reasonFor(hybrid, iso, empty)).toBe('mount');
+    // Left over from before the disk had partitions.
+    expect(reasonFor(hybrid, probe, empty)).toBe('has_partitions');
+    expect(reasonFor(hybrid, { outcome: 'nothing' }, empty)).toBe('has_partitions');
+  });
+
   it('opens an empty drive that a class could take, once, for only then the kernel reads what was pushed in', () => {
     const empty = { ...stick, name: 'sdb', isPartition: false, size: 0, removable: true };
     expect(reasonFor(empty, undefined, facts('- {name: usb, match: [{bus: [usb], minSize: 1Gi}]}'))).toBe('probe');
