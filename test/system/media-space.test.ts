@@ -39,6 +39,8 @@ describeSystem('how full a disk is', [], () => {
     expect(metrics).toMatch(/^hotmount_media_size_bytes{class="test",name="FULL"} \d{8}$/m);
     expect(metrics).toMatch(/^hotmount_media_free_bytes{class="test",name="FULL"} \d{8}$/m);
     expect(metrics).toMatch(/^hotmount_media_dirty_bytes{class="test",name="FULL"} \d+$/m);
-    expect(formatStatus((await daemon.status()) as NodeStatus, new Date())).toMatch(/FULL +\d+ MiB +\d+ MiB +\d+(\.\d)? K?i?B /);
+    expect(formatStatus((await daemon.status()) as NodeStatus, new Date())).toMatch(
+      /FULL +\d+ MiB +\d+ MiB +\d+(\.\d)? K?i?B /,
+    );
   });
 });
