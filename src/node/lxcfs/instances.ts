@@ -12,9 +12,10 @@ import { Instance } from './instance.ts';
 import { instanceIds, mountedDevice } from './layout.ts';
 import { makeNamespaces, type Namespaces } from './namespaces.ts';
 import { isAlive } from './probe.ts';
-import { adoptProcess, startProcess } from './process.ts';
+import { adoptProcess } from './process.ts';
 import { type Program, placeOf, Unfit } from './program.ts';
 import { RestartBackOff } from './restart-back-off.ts';
+import { startProcess } from './start-process.ts';
 import type { Gap } from './status.ts';
 
 export interface InstancesOptions {
