@@ -85,7 +85,7 @@ export const policies: fc.Arbitrary<Policy> = fc.record(
     onViolation: pick('deny', 'deny', 'warn'),
     lxcfs: fc.record({
       views: pick(['meminfo', 'cpuinfo'] as const, ['meminfo'] as const, ['cpu', 'stat'] as const),
-      onUntrue: fc.constant('keep' as const),
+      onUntrue: fc.constantFrom('keep' as const, 'node' as const),
     }),
     mediaClasses: fc.constant(
       MEDIA.map((name) => ({ name, match: [], mount: { readOnly: false, options: [], nameBy: ['label'] as const } })),
