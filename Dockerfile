@@ -39,11 +39,17 @@ ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=4", "/hotmount/dist/cl
 CMD ["--help"]
 LABEL org.opencontainers.image.title="hotmount webhook" org.opencontainers.image.licenses="Apache-2.0"
 
+# Which lxcfs fits depends on the node's cgroups: 7.0 knows v2 only, 6.0 v1 too. `hotmount lxcfs` finds out where it runs.
+FROM debian:bookworm-slim AS lxcfs
+COPY image image
+RUN image/unpack-lxcfs sid /opt/lxcfs/sid && image/unpack-lxcfs trixie /opt/lxcfs/trixie
+
 FROM debian:bookworm-slim AS node
-# mount, umount and blkid; file systems that kernels may lack; lxcfs; what Node is linked to.
+# mount, umount and blkid; file systems that kernels may lack; an lxcfs for where no namespaces can be made; what Node is linked to.
 RUN apt-get update -q \
   && apt-get install -qy --no-install-recommends mount util-linux ntfs-3g exfat-fuse lxcfs libatomic1 libstdc++6 \
   && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf /var/log/*
+COPY --from=lxcfs /opt/lxcfs /opt/lxcfs
 COPY --from=runtime /runtime/usr/local/bin/node /usr/local/bin/node
 WORKDIR /hotmount
 COPY package.json LICENSE ./

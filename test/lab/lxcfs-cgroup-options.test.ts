@@ -1,4 +1,5 @@
 import { afterAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { treeOf } from '../lxcfs-trees.ts';
 import { describeInLab } from './describe-in-lab.ts';
 import {
   IN_POD,
@@ -10,7 +11,6 @@ import {
   startSupervisor,
 } from './guest-lxcfs.ts';
 import { DEADLINE, RUN_DIR } from './guest-node.ts';
-import { treeOf } from './lxcfs-trees.ts';
 
 const TIMEOUT = 600_000;
 const OPTIONS = ['memory_recursiveprot', 'nsdelegate'];
