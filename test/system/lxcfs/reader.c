@@ -1,6 +1,7 @@
 // The only program in the test's containers: reads files over and over, and writes a line whenever what comes of it changes.
 //   reader PAUSE_US FILE…    ->   <µs, CLOCK_MONOTONIC> <file> <value or -errno>
-// The value is MemTotal in kB for a meminfo, the number of processors for a cpuinfo, else 1 where anything was read, 0 where not.
+// The value is MemTotal in kB for a meminfo, the number of processors for a cpuinfo and for a stat, else 1 where anything was read, 0 where
+// not.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,6 +26,11 @@ static long read_once(const char *path) {
   if (strstr(path, "cpuinfo")) {
     long count = 0;
     for (char *at = text; (at = strstr(at, "processor")); at++) count++;
+    return count;
+  }
+  if (!strcmp(path, "/proc/stat")) {
+    long count = 0;
+    for (char *at = text; (at = strstr(at, "\ncpu")); at++) count++;
     return count;
   }
   return length > 0;
