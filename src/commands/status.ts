@@ -146,7 +146,9 @@ function formatLxcfs(lxcfs: NonNullable<NodeStatus['lxcfs']>, now: Date): string
       ...instances.map(({ role, pid, version, since, path }) => [role, String(pid), version, ago(since, now), path]),
     ]),
     `views: ${views.join(', ') || 'none'}${missingViews.length > 0 ? `; not served, though the policy names them: ${missingViews.join(', ')}` : ''}`,
-    ...untrueViews.map(({ view, why }) => pc.yellow(`${view} tells the node’s values: ${printable(why)}`)),
+    ...untrueViews.map(({ view, why, isPartly }) =>
+      pc.yellow(`${view} ${isPartly ? 'is not always right' : 'tells the node’s values'}: ${printable(why)}`),
+    ),
     `${attached.files} files in ${attached.containers} containers; ${restarts} restarts`,
     ...(attached.nodeFiles > 0
       ? [pc.yellow(`${attached.nodeFiles} files more show the node’s values: no lxcfs serves them`)]

@@ -1,11 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { fetchLxcfsStatus } from '../../src/node/lxcfs/api.ts';
 import { fetchStatus } from '../../src/node/server.ts';
 import { describeUnless } from '../describe-unless.ts';
 import { freePorts } from '../ports.ts';
 import { LXCFS, podWith, reviewOf } from '../server/support.ts';
 import { REQUIRED } from '../settings.ts';
+import { newerLxcfsRuns } from './lxcfs/installation.ts';
+import { endLxcfs } from './lxcfs/service.ts';
 import { Container } from './support/container.ts';
 import { LoopDisk } from './support/disks.ts';
 import { buildImages, type Image, type Running } from './support/image.ts';
@@ -13,6 +16,7 @@ import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
 const ASKED_FOR = process.env['HOTMOUNT_IMAGE'] === '1' || REQUIRED;
+const CGROUP_V2 = existsSync('/sys/fs/cgroup/cgroup.controllers');
 const BUILD_MS = 1_200_000;
 const TOOLS = ['runc', 'busybox', 'buildah', 'mmdebstrap', 'curl'];
 
@@ -95,12 +99,39 @@ function tests(): void {
   it('holds what the node daemon calls, and no tools to build with', async () => {
     const programs = 'blkid mount umount setpriv unshare ntfs-3g mount.exfat-fuse lxcfs';
     await image.program('sh', '-ec', `for name in ${programs}; do command -v $name; done`);
-    expect(await image.program('lxcfs', '--version')).toMatch(/^"?\d+\.\d+/);
+    expect(await image.program('lxcfs', '--version')).toMatch(/^"?5\.0/);
+    // As `hotmount lxcfs` runs them, without the right to change the root.
+    const run =
+      'lib=$(echo $tree/usr/lib/*-linux-gnu); $lib/ld-linux* --library-path $lib $tree/usr/bin/lxcfs --version';
+    expect(await image.program('sh', '-ec', `for tree in /opt/lxcfs/*; do ${run}; done`)).toMatch(
+      /^"7\.0.*"\n"6\.0.*"$/,
+    );
     expect(await image.program('sh', '-c', 'command -v gcc make python3; ls node_modules | grep -x vitest; true')).toBe(
       '',
     );
     const help = image.start(['node', '--help']);
     expect(await help.ended, help.output()).toBe(0);
+  });
+
+  it('serves the lxcfs that fits the node, of those that it has', async () => {
+    const runDir = rig.path('lxcfs-run');
+    mkdirSync(runDir);
+    run('mount', '-t', 'tmpfs', 'run', runDir);
+    run('mount', '--make-shared', runDir);
+    rig.onClose('process', () => endLxcfs(runDir));
+    const running = image.start(['lxcfs', '--run-dir', '/run/hotmount', '--check-every', '1'], {
+      user: 0,
+      privileged: true,
+      mounts: [{ destination: '/run/hotmount', source: runDir, type: 'bind', options: ['rbind', 'rshared'] }],
+    });
+    const status = await until('it is settled', async () => {
+      const now = await fetchLxcfsStatus(runDir);
+      if (now?.settled) return now;
+      ended(running, 'settled');
+      return undefined;
+    });
+    const fitting = CGROUP_V2 ? '/opt/lxcfs/sid/usr/bin/lxcfs' : '/opt/lxcfs/trixie/usr/bin/lxcfs';
+    expect(status.program?.path).toBe(newerLxcfsRuns() ? fitting : '/usr/bin/lxcfs');
   });
 
   it('mounts disks into running containers, as the node daemon of the chart', async () => {

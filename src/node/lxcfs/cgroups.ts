@@ -37,6 +37,7 @@ export function inNodeCgroups(program: string, ...args: readonly string[]): [str
 }
 
 const PREFIX = 'hotmount-probe-';
+const NESTED = 'reader';
 
 /** On v1 the hierarchies by which lxcfs tells what a reader may use and has used; memory is the first. */
 const V1_HIERARCHIES = ['memory', 'cpu', 'cpuset', 'cpuacct', 'blkio'];
@@ -54,13 +55,21 @@ export interface LimitedCgroup {
   close(): void;
 }
 
-/** @throws Error that says what the kernel refused */
-export function makeLimitedCgroup(cgroups: Cgroups, name: string, bytes: number): LimitedCgroup {
+/**
+ * @param options `isNested`: the reader is put into a child of the cgroup that has the limits, as a container of a pod that alone has any
+ * @throws Error that says what the kernel refused
+ */
+export function makeLimitedCgroup(
+  cgroups: Cgroups,
+  name: string,
+  bytes: number,
+  { isNested = false } = {},
+): LimitedCgroup {
   for (const left of notRemoved) remove(left);
   const made: string[] = [];
-  const close = (): void => made.forEach(remove);
-  const make = (root: string): string => {
-    const path = `${root}/${PREFIX}${name}`;
+  const close = (): void => made.toReversed().forEach(remove);
+  const make = (root: string, child = `${PREFIX}${name}`): string => {
+    const path = `${root}/${child}`;
     mkdirSync(path, { recursive: true });
     made.push(path);
     // A new cpuset is empty, and takes nobody in.
@@ -83,7 +92,10 @@ export function makeLimitedCgroup(cgroups: Cgroups, name: string, bytes: number)
     } catch {
       isWhole = false;
     }
-    const joined = isWhole ? made : [memory];
+    const limited = isWhole ? [...made] : [memory];
+    const joined = isNested ? limited.map((path) => make(path, NESTED)) : limited;
+    if (isNested && cgroups.version === 'v2')
+      writeFileSync(`${memory}/cgroup.subtree_control`, limitsCpu ? '+memory +cpu' : '+memory');
     return { procs: joined.map((path) => `${path}/cgroup.procs`), limitsCpu, isWhole, close };
   } catch (error) {
     close();
@@ -114,7 +126,8 @@ export function removeLeftCgroups({ version, memory }: Cgroups): void {
   for (const root of [memory, ...(version === 'v1' ? hierarchiesBeside(memory) : [])]) {
     for (const name of readdirSync(root)) {
       const owner = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-      if (owner && !existsSync(`/proc/${owner}`)) remove(`${root}/${name}`);
+      if (owner && !existsSync(`/proc/${owner}`))
+        for (const path of [`${name}/${NESTED}`, name]) remove(`${root}/${path}`);
     }
   }
 }

@@ -7,13 +7,14 @@ import { findPrograms, fingerprintNow, type Program, placeOf, placesNow, Unfit }
 
 /** Failures of one program in a row, after which another is tried where there is one. */
 const PATIENCE = 3;
+const UNFIT = Number.POSITIVE_INFINITY;
 
 /** Every lxcfs that this node has, and which of them is to be run. */
 export class Installed {
   readonly #log: Logger;
   #programs: readonly Program[] = [];
-  /** By fingerprint: those that no reader was content with. */
-  readonly #unfit = new Set<string>();
+  /** By fingerprint: how many views it does not tell the truth in, as a reader has seen; UNFIT where it does not work at all. */
+  readonly #flaws = new Map<string, number>();
   #failures = 0;
   #places = '';
   /** Undefined where there is none that will do. */
@@ -45,17 +46,29 @@ export class Installed {
     }
   }
 
-  /** The newest that no reader has objected to, or the newest again. */
+  /** The one with the fewest flaws, the newest of several. Each is tried before one with a flaw is settled for. */
   #choose(): void {
-    if (this.#programs.every((program) => this.#unfit.has(keyOf(program)))) this.#unfit.clear();
-    const program = this.#programs.find((candidate) => !this.#unfit.has(keyOf(candidate)));
+    if (this.#programs.every((program) => this.#flawsOf(program) === UNFIT)) this.#flaws.clear();
+    const [program] = this.#programs.toSorted((a, b) => this.#flawsOf(a) - this.#flawsOf(b));
     if (program && (program.version !== this.program?.version || program.root !== this.program.root))
       this.#log.info({ program: placeOf(program), lxcfs: program.version }, 'found lxcfs');
     this.program = program;
   }
 
-  works(): void {
+  #flawsOf(program: Program): number {
+    return this.#flaws.get(keyOf(program)) ?? 0;
+  }
+
+  /**
+   * An instance got ready.
+   * @param flaws views in which it tells the node's values, or that it does not serve
+   */
+  works({ fingerprint }: InstanceRecord, flaws: number): void {
     this.#failures = 0;
+    const program = this.#programs.find((candidate) => fingerprint === fingerprintNow(candidate, fingerprint));
+    if (!program) return;
+    this.#flaws.set(keyOf(program), flaws);
+    this.#choose();
   }
 
   /**
@@ -67,9 +80,9 @@ export class Installed {
     this.#failures++;
     if (!isUnfit && this.#failures < PATIENCE) return false;
     this.#failures = 0;
-    this.#unfit.add(keyOf(program));
+    this.#flaws.set(keyOf(program), UNFIT);
     this.#choose();
-    return this.program !== undefined && !this.#unfit.has(keyOf(this.program)) && this.#unfit.size > 0;
+    return this.program !== undefined && this.#flaws.size > 0;
   }
 
   /** Whether an instance runs what is installed now, and was started as it would be now. */

@@ -26,6 +26,8 @@ export class Instance {
   files: Sources = new Map();
   /** Views that tell the node's values. */
   untrue: readonly Untrue[] = [];
+  /** A reader has compared: it was not only adopted. */
+  isProven = false;
   /** When it was replaced as the published one, in ms of `performance.now()`. */
   leftAt?: number;
 
@@ -58,6 +60,12 @@ export class Instance {
     return LXCFS_VIEW_NAMES.filter((view) => !this.files.has(LXCFS_VIEWS[view]));
   }
 
+  /** What speaks against it: views that are not served, and those that tell a reader what is not its own. */
+  get flaws(): number {
+    const { untrue, missingViews } = this;
+    return untrue.length + missingViews.filter((view) => !untrue.some((other) => other.view === view)).length;
+  }
+
   /**
    * Lets a reader compare, and keeps hold of the files that are served.
    * @param cgroups undefined where they are not known: then no test can be made
@@ -73,6 +81,7 @@ export class Instance {
     const result = cgroups ? await probeInstance(this.mountPoint, cgroups) : UNTESTED;
     if (this.phase === 'dead') return undefined;
     this.isUnfit = result.outcome === 'unfit';
+    this.isProven = result.outcome === 'ready';
     if (result.outcome === 'ready' || (result.outcome === 'failed' && isAdopted)) {
       try {
         if (result.outcome === 'ready') this.untrue = result.untrue;
@@ -96,7 +105,7 @@ export class Instance {
   }
 
   #isUntrue(file: string): boolean {
-    return this.untrue.some(({ view }) => `${file}/`.startsWith(`${LXCFS_VIEWS[view]}/`));
+    return this.untrue.some(({ view, isPartly }) => !isPartly && `${file}/`.startsWith(`${LXCFS_VIEWS[view]}/`));
   }
 
   /** @returns those of the files that are there; they are the caller's to close @throws NamespaceHangs */

@@ -7,6 +7,7 @@ import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { readCgroupOptions, restoreCgroupOptions } from './cgroup-options.ts';
 import { removeLeftCgroups } from './cgroups.ts';
+import { Examinations } from './examination.ts';
 import { Installed, setupFor } from './installed.ts';
 import { Instance } from './instance.ts';
 import { instanceIds, mountedDevice } from './layout.ts';
@@ -44,6 +45,7 @@ export class Instances {
   readonly installed: Installed;
   #policy: LxcfsPolicy;
   #namespaces: (Namespaces & { readonly place: string }) | undefined;
+  readonly #examinations: Examinations;
   #isClosed = false;
   /** At the last check none answered. */
   #wasSilent = false;
@@ -53,6 +55,7 @@ export class Instances {
     this.#options = options;
     this.#policy = policy;
     this.installed = new Installed(options.log);
+    this.#examinations = new Examinations(options.log);
   }
 
   get all(): readonly Instance[] {
@@ -124,7 +127,6 @@ export class Instances {
         throw instance.isUnfit ? new Unfit(what) : new Error(what);
       }
       this.#backOff.succeeded();
-      this.installed.works();
       log.info({ instance: id, pid: instance.record.pid, lxcfs: instance.record.version }, 'lxcfs is ready');
     } catch (error) {
       this.#failed(program, error as Error);
@@ -259,10 +261,24 @@ export class Instances {
   async #prove(instance: Instance, isAdopted: boolean): Promise<string | undefined> {
     const withholds = this.#policy.onUntrue === 'node';
     const problem = await instance.prove(this.installed.cgroups, this.#options.replacer, { isAdopted, withholds });
+    if (instance.phase === 'ready' && instance.isProven) {
+      this.installed.works(instance.record, instance.flaws);
+      void this.#examine(instance);
+    }
     if (problem === undefined || this.#isClosed) return undefined;
     instance.phase = 'dead';
     this.#abort(instance);
     return problem;
+  }
+
+  /** Finds out the rest, while the instance serves. */
+  async #examine(instance: Instance): Promise<void> {
+    const { cgroups } = this.installed;
+    const found = cgroups ? await this.#examinations.of(instance, cgroups) : [];
+    if (this.#isClosed || found.length === 0) return;
+    instance.untrue = [...instance.untrue, ...found];
+    this.installed.works(instance.record, instance.flaws);
+    this.#options.onChange();
   }
 
   /** Looks for the program again where there was none, or it has changed. */

@@ -68,7 +68,7 @@ export function createLxcfsMetrics(status: () => LxcfsStatus): LxcfsMetrics {
     registers,
     collect() {
       this.reset();
-      for (const { view } of status().untrueViews) this.set({ view }, 1);
+      for (const { view, isPartly } of status().untrueViews) if (!isPartly) this.set({ view }, 1);
     },
   });
   return {

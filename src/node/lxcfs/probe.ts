@@ -75,7 +75,8 @@ export function readProbe(
 ): ProbeResult {
   if (timedOut) return { outcome: 'hung' };
   const total = Number(/^MemTotal:\s+(\d+) kB$/m.exec(stdout)?.[1]) * 1024;
-  if (code !== 0 || Number.isNaN(total)) {
+  if (code === 0 && Number.isNaN(total)) return { outcome: 'unfit', detail: 'it shows a reader no /proc/meminfo' };
+  if (code !== 0) {
     return { outcome: 'failed', detail: stderr.trim() || `the reader ended with code ${code}` };
   }
   if (total !== LIMIT) {

@@ -25,8 +25,11 @@ export interface LxcfsStatus {
   readonly views: readonly string[];
   /** Views that the policy names and the active one does not serve: pods that ask for them read the node's. */
   readonly missingViews: readonly string[];
-  /** Views in which the active one tells a reader the node's values though it has limits of its own, and how that was seen. */
-  readonly untrueViews: readonly { readonly view: string; readonly why: string }[];
+  /**
+   * Views in which the active one tells a reader the node's values though it has limits of its own, and how that was seen. `isPartly`: in
+   * some pods, or in one of several values.
+   */
+  readonly untrueViews: readonly { readonly view: string; readonly why: string; readonly isPartly?: true }[];
   readonly instances: readonly LxcfsInstanceStatus[];
   /** Instances that ended, or hung and were ended, since the supervisor started. */
   readonly restarts: number;

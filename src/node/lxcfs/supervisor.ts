@@ -284,7 +284,7 @@ export class Supervisor {
 
   #warnOfMissingViews(): void {
     const { missingViews, untrueViews } = this.status();
-    for (const { view, why } of untrueViews) {
+    for (const { view, why } of untrueViews.filter(({ isPartly }) => !isPartly)) {
       this.#options.log.warn(
         { view, why, onUntrue: this.#policy.onUntrue },
         'this lxcfs tells the node’s values in a view: docs/lxcfs.md says which lxcfs does better',

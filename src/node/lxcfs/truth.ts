@@ -23,6 +23,8 @@ export interface Untrue {
   readonly view: LxcfsView;
   /** `4 processors, where a reader may use 1` */
   readonly why: string;
+  /** In some pods, or in one of several values: the rest is right, and the view is served all the same. */
+  readonly isPartly?: true;
 }
 
 /** Reads some of procfs and sysfs, wherever they are, in one process: on a large node cpuinfo alone is megabytes. */

@@ -72,6 +72,12 @@ export class Installation {
     this.#put('bin/lxcfs', `#!/bin/sh\n${preload}\nexec ${this.#root}/real/lxcfs "$@"\n`);
   }
 
+  /** It is newer than all others, and is not started so that it would know limits of processors: it tells how many the node has. */
+  installUntrue(): void {
+    const real = run('sh', '-c', 'command -v lxcfs');
+    this.#put('bin/lxcfs', `#!/bin/sh\ncase $1 in --version) echo 99.0 ;; --help) ;; *) exec ${real} "$@" ;; esac\n`);
+  }
+
   /** The next one of the PATH is the machine's own. */
   removeProgram(): void {
     rmSync(`${this.#root}/bin/lxcfs`);
@@ -96,4 +102,13 @@ function replace(binary: Buffer, from: string, to: string): void {
   const at = binary.indexOf(from, 0, 'latin1');
   if (at < 0) throw new Error(`${JSON.stringify(from)} is not in it`);
   binary.write(to, at, 'latin1');
+}
+
+/** lxcfs 6.0 and newer serve nobody where they may not read this: where the first process has a capability that they have not. */
+export function newerLxcfsRuns(): boolean {
+  try {
+    return readFileSync('/proc/1/personality').length > 0;
+  } catch {
+    return false;
+  }
 }

@@ -90,6 +90,6 @@ describe('what a reader in a limited cgroup is told', () => {
     expect(readProbe({ ...result, code: undefined, stdout: '', timedOut: true })).toEqual({ outcome: 'hung' });
     const stderr = 'cat: proc/meminfo: Transport endpoint is not connected';
     expect(readProbe({ ...result, code: 1, stdout: '', stderr })).toEqual({ outcome: 'failed', detail: stderr });
-    expect(readProbe({ ...result, stdout: '' })).toMatchObject({ outcome: 'failed' });
+    expect(readProbe({ ...result, stdout: '' })).toMatchObject({ outcome: 'unfit' });
   });
 });
