@@ -70,6 +70,32 @@ describe('the plan', () => {
     expect(step.kept.size).toBe(0);
   });
 
+  it('has nothing to do with the others when a device comes, goes and comes back as another', () => {
+    const ups = makeDevice({
+      name: 'usb/hiddev9',
+      minor: 99,
+      vendor: 'APC',
+      model: 'Back-UPS',
+      serial: 'UPS-1',
+      port: 'UPS',
+    });
+    const again = { ...ups, name: 'usb/hiddev8', minor: 98, identity: '9999' };
+    fc.assert(
+      fc.property(devices, CLASSES, fc.nat(), (others, classes, at) => {
+        const withOne = (one: Device) => desiredOf(others.toSpliced(at % (others.length + 1), 0, one), classes);
+        let actual = carryOut(NOTHING, plan(desiredOf(others, classes), NOTHING));
+        for (const desired of [withOne(ups), desiredOf(others, classes), withOne(again)]) {
+          const step = plan(desired, actual);
+          const touched = [...step.removedNodes, ...step.made, ...step.adjusted].map(({ path }) => path);
+          expect(touched.filter((path) => !path.includes('/usb/hiddev'))).toEqual([]);
+          const links = [...step.removedLinks, ...step.linked.map(([path]) => path)];
+          expect(links.filter((path) => !path.includes('UPS'))).toEqual([]);
+          actual = carryOut(actual, step);
+        }
+      }),
+    );
+  });
+
   it('removes what is not of our making', () => {
     const classes = [makeClass('usb', [{ bus: ['usb'] }])];
     const start = carryOut(NOTHING, plan(desiredOf([makeDevice()], classes), NOTHING));
