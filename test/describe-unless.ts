@@ -5,7 +5,6 @@ import { REQUIRED } from './settings.ts';
 const MAY_BE_SKIPPED = {
   'cgroup v1': 'machines with cgroup v2 alone have no device controller of v1',
   crun: 'crun cannot start a container without CAP_SYS_RESOURCE, which machines of CI may lack; the lab has it',
-  faults: 'a sample takes HOTMOUNT_FAULTS=1, and the soak makes each call of libc fail (npm run test:soak)',
 } as const;
 
 export type MayBeSkipped = keyof typeof MAY_BE_SKIPPED;

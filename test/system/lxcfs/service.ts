@@ -15,6 +15,8 @@ export class LxcfsService extends CliProcess {
   path = '';
   /** `HOTMOUNT_LXCFS`. */
   trees = '/nowhere';
+  /** Added to the environment. */
+  env: Readonly<Record<string, string>> = {};
 
   constructor(rig: Rig, args: readonly string[] = []) {
     super();
@@ -43,7 +45,8 @@ export class LxcfsService extends CliProcess {
       'debug',
       ...this.#args,
     ];
-    this.launch(args, { ...process.env, PATH: `${this.path}${process.env['PATH']}`, HOTMOUNT_LXCFS: this.trees });
+    const path = `${this.path}${process.env['PATH']}`;
+    this.launch(args, { ...process.env, PATH: path, HOTMOUNT_LXCFS: this.trees, ...this.env });
     return this;
   }
 

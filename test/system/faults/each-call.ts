@@ -1,0 +1,107 @@
+import { expect } from 'vitest';
+import { Random } from '../../random.ts';
+import { SEED } from '../../settings.ts';
+import type { CliProcess } from '../support/cli-process.ts';
+import { until } from '../support/rig.ts';
+import { SOAK } from '../support/suite.ts';
+import { ERRORS, type Faults, FUNCTIONS } from './faults.ts';
+
+/** s. What failed is tried again within a minute. */
+const PATIENCE = 90;
+/** How many calls of a function are made to fail, each in a round of its own: the soak takes all of a round. */
+const CALLS = SOAK ? Number.POSITIVE_INFINITY : 1;
+/** ms. */
+export const EACH_CALL_TIMEOUT = SOAK ? 20_000_000 : 600_000;
+
+/** A program whose calls are made to fail. */
+export class FaultyProgram {
+  readonly #program: CliProcess & { start(): Promise<unknown> };
+  readonly #faults: Faults;
+
+  constructor(program: CliProcess & { start(): Promise<unknown> }, faults: Faults) {
+    this.#program = program;
+    this.#faults = faults;
+  }
+
+  /** Waits until it is so. Where the program has ended, it has said why, and the next one goes on. */
+  async reached(what: string, ask: () => boolean | Promise<boolean>): Promise<void> {
+    try {
+      await until(
+        what,
+        async () => {
+          await this.#revive();
+          return ask();
+        },
+        PATIENCE,
+      );
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${this.#program.log}`, { cause: error });
+    }
+  }
+
+  /**
+   * Makes calls of a round fail, one in each round.
+   * @param round leaves the state as it was, and throws where that is not reached
+   * @param sample how many of the functions that are called; the soak takes all
+   */
+  async failEachCall(round: () => Promise<void>, sample: number): Promise<void> {
+    const random = new Random(SEED);
+    const chosen = await this.#callsOf(round);
+    expect(chosen.length).toBeGreaterThan(15);
+    while (chosen.length > (SOAK ? FUNCTIONS.length : sample)) chosen.splice(random.below(chosen.length), 1);
+    const report: string[] = [];
+    let errors = SEED;
+    for (const [name, count] of chosen) {
+      const calls = count <= CALLS ? range(count) : Array.from({ length: CALLS }, () => 1 + random.below(count));
+      for (const n of calls) {
+        const error = ERRORS[errors++ % ERRORS.length] as (typeof ERRORS)[number];
+        report.push(`${name} ${n} ${error}: ${await this.#fail(name, n, error, round)}`);
+      }
+    }
+    process.stderr.write(`${report.join('\n')}\n`);
+    expect(report.filter((line) => line.endsWith('not called')).length).toBeLessThan(report.length / 2);
+  }
+
+  /** Which functions a round calls, and how often. */
+  async #callsOf(round: () => Promise<void>): Promise<[(typeof FUNCTIONS)[number], number][]> {
+    await round();
+    const before = this.#faults.calls;
+    await round();
+    const { calls } = this.#faults;
+    return FUNCTIONS.map((name): [typeof name, number] => [
+      name,
+      (calls.get(name) ?? 0) - (before.get(name) ?? 0),
+    ]).filter(([, count]) => count > 0);
+  }
+
+  async #fail(
+    name: (typeof FUNCTIONS)[number],
+    n: number,
+    error: (typeof ERRORS)[number],
+    round: () => Promise<void>,
+  ): Promise<string> {
+    const { pid } = this.#program;
+    this.#program.log = '';
+    this.#faults.arm(name, n, error);
+    try {
+      await round();
+      if (!this.#faults.hasFired) return 'not called';
+      return this.#program.pid === pid ? 'went on' : 'ended';
+    } catch (cause) {
+      throw new Error(`${name}, call ${n}, ${error}: ${(cause as Error).message}\n${this.#program.log}`, { cause });
+    } finally {
+      this.#faults.disarm();
+    }
+  }
+
+  async #revive(): Promise<void> {
+    if (!this.#program.hasEnded) return;
+    const [last = ''] = this.#program.log.trimEnd().split('\n').slice(-1);
+    expect(last).toMatch(/error: .*\b(E[A-Z]+|thread)\b/);
+    this.#faults.disarm();
+    this.#program.log = '';
+    await this.#program.start();
+  }
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
