@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import type { JsonObject } from '../contract/json.ts';
 import { printable } from '../contract/text.ts';
 import { injectManifest, ObjectError } from '../injection/index.ts';
-import { statusOf } from '../kubernetes/client.ts';
+import { statusOf } from '../kubernetes/errors.ts';
 import { NamespaceLabelsUnknownError, parsePolicy } from '../policy/index.ts';
 import { colorsFor } from './color.ts';
 import { fail, UsageError } from './fail.ts';

@@ -3,7 +3,8 @@ import { hostname } from 'node:os';
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { printableLines } from '../contract/text.ts';
 import type { Logger } from '../observability/logger.ts';
-import { type Kubernetes, problemOf, statusOf } from './client.ts';
+import type { Kubernetes } from './client.ts';
+import { problemOf, statusOf } from './errors.ts';
 
 export interface EventText {
   readonly type: 'Normal' | 'Warning';
@@ -23,7 +24,7 @@ const MAX_MESSAGE = 1_024;
  * one thing once, and may tell it again before the first is forgotten. Failures are logged: an Event is for people, nothing waits for it.
  */
 export async function recordEvent(
-  { core }: Kubernetes,
+  kubernetes: Kubernetes,
   { metadata }: V1ConfigMap,
   { type, reason, message }: EventText,
   log: Logger,
@@ -33,8 +34,8 @@ export async function recordEvent(
   const about = [uid, resourceVersion, reason, Math.floor(now.getTime() / EVENT_LIFE_MS)].join(' ');
   const id = createHash('sha256').update(about).digest('hex').slice(0, 16);
   try {
-    await core.createNamespacedEvent({
-      namespace,
+    await kubernetes.ask(`/api/v1/namespaces/${namespace}/events`, {
+      method: 'POST',
       body: {
         metadata: { namespace, name: `${name}.${id}` },
         involvedObject: { apiVersion: 'v1', kind: 'ConfigMap', namespace, name, uid, resourceVersion },

@@ -1,7 +1,8 @@
 import { text } from 'node:stream/consumers';
 import type { KubeConfig, V1Status } from '@kubernetes/client-node';
 import WebSocket from 'ws';
-import { ApiError, messageOf, serverOf } from './rest.ts';
+import { ApiError } from './errors.ts';
+import { messageOf, serverOf } from './rest.ts';
 
 export interface ExecRequest {
   readonly namespace: string;

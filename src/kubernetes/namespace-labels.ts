@@ -2,7 +2,8 @@ import type { V1Namespace } from '@kubernetes/client-node';
 import type { Labels } from '../contract/json.ts';
 import { isNamespaceName } from '../contract/object-name.ts';
 import type { Logger } from '../observability/logger.ts';
-import { type Kubernetes, problemOf, statusOf } from './client.ts';
+import type { Kubernetes } from './client.ts';
+import { problemOf, statusOf } from './errors.ts';
 import { keepWatching } from './watch.ts';
 
 export interface NamespaceLabelsSource {
@@ -39,14 +40,12 @@ export function openNamespaceLabels(kubernetes: Kubernetes, log: Logger): Namesp
     {
       what: 'the namespaces',
       path: '/api/v1/namespaces',
-      list: () => kubernetes.core.listNamespace(),
       onObject(namespace) {
         const name = namespace.metadata?.name ?? '';
         const labels = namespace.metadata?.labels ?? NONE;
         known.set(name, labels);
         absent.delete(name);
         settle(name, labels);
-        forgetTheRest(namespace);
       },
       onGone: (name) => void known.delete(name),
     },
@@ -60,7 +59,7 @@ export function openNamespaceLabels(kubernetes: Kubernetes, log: Logger): Namesp
 
   const lookUp = async (name: string): Promise<void> => {
     try {
-      const { metadata } = await kubernetes.core.readNamespace({ name });
+      const { metadata } = await kubernetes.ask<V1Namespace>(`/api/v1/namespaces/${name}`);
       settle(name, metadata?.labels ?? NONE);
     } catch (error) {
       log.warn(`the labels of namespace ${name} cannot be had: ${problemOf(error)}`);
@@ -109,13 +108,4 @@ function rateLimit(burst: number, againMs: number): () => boolean {
     left--;
     return true;
   };
-}
-
-/** The informer keeps each object for its version. The rest, managed fields above all, is most of the memory. */
-function forgetTheRest(namespace: V1Namespace): void {
-  delete namespace.spec;
-  delete namespace.status;
-  if (!namespace.metadata) return;
-  delete namespace.metadata.managedFields;
-  delete namespace.metadata.annotations;
 }

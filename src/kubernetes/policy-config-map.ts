@@ -70,7 +70,6 @@ export function openPolicyConfigMap(
       what,
       path: `/api/v1/namespaces/${namespace}/configmaps`,
       name,
-      list: () => kubernetes.core.listNamespacedConfigMap({ namespace, fieldSelector: `metadata.name=${name}` }),
       onObject: look,
       onGone() {
         text = undefined;

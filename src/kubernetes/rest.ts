@@ -1,46 +1,75 @@
 import { once } from 'node:events';
-import { request } from 'node:https';
+import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
 import { text } from 'node:stream/consumers';
 import type { KubeConfig } from '@kubernetes/client-node';
-import { KubernetesError } from './client.ts';
+import { ApiError, KubernetesError } from './errors.ts';
 
 export interface RestRequest {
-  readonly method?: 'GET' | 'POST';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH';
   readonly query?: Readonly<Record<string, string>>;
+  /** For PATCH, a JSON patch (RFC 6902). */
   readonly body?: object;
   readonly signal: AbortSignal;
 }
 
-/** The API server has refused a request: its own words, and the HTTP status. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  readonly code: number;
-
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 /** Asks for JSON with the rights of a kubeconfig. @throws ApiError where it is refused, Error where there is no answer */
-export async function askApi<T>(config: KubeConfig, path: string, options: RestRequest): Promise<T> {
-  const { method = 'GET', query = {}, body, signal } = options;
-  const url = new URL(serverOf(config) + path);
-  for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
-  const settings = { method, signal, headers: { accept: 'application/json', 'content-type': 'application/json' } };
-  await config.applyToHTTPSOptions(settings);
-  const asked = request(url, settings);
-  asked.end(body && JSON.stringify(body));
-  const [response] = await once(asked, 'response', { signal });
-  const answer = await text(response);
-  if (response.statusCode >= 400) throw new ApiError(response.statusCode, messageOf(answer, response.statusCode));
+export async function askApi<T>(config: KubeConfig, path: string, request: RestRequest): Promise<T> {
+  const answer = await text(await send(config, path, request));
+  // An answer that has been aborted ends as if it were whole.
+  request.signal.throwIfAborted();
   return JSON.parse(answer) as T;
 }
 
-/** The API server of a kubeconfig, without a slash at the end. @throws KubernetesError where it has none that speaks HTTPS */
+/** What a watch tells (apimachinery pkg/watch). */
+export interface WatchEvent<T> {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  /** Of an ERROR, a Status. */
+  readonly object: T;
+}
+
+/**
+ * Opens a watch. The events end where the API server ends it; they throw where the connection breaks, and the signal's reason.
+ * @throws ApiError where it is refused
+ */
+export async function openWatch<T>(
+  config: KubeConfig,
+  path: string,
+  { query, signal }: Pick<RestRequest, 'query' | 'signal'>,
+): Promise<AsyncGenerator<WatchEvent<T>>> {
+  return readEvents(await send(config, path, { query: { ...query, watch: 'true' }, signal }));
+}
+
+async function* readEvents<T>(response: IncomingMessage): AsyncGenerator<WatchEvent<T>> {
+  let rest = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = `${rest}${chunk}`.split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) yield JSON.parse(line) as WatchEvent<T>;
+  }
+}
+
+async function send(config: KubeConfig, path: string, options: RestRequest): Promise<IncomingMessage> {
+  const { method = 'GET', query = {}, body, signal } = options;
+  const url = new URL(serverOf(config) + path);
+  for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
+  const contentType = method === 'PATCH' ? 'application/json-patch+json' : 'application/json';
+  const settings = { method, signal, headers: { accept: 'application/json', 'content-type': contentType } };
+  await config.applyToHTTPSOptions(settings);
+  const asked = url.protocol === 'http:' ? requestHttp(url, settings) : requestHttps(url, settings);
+  // Also after the answer has begun, when nobody waits for it here any more.
+  asked.on('error', () => {});
+  asked.end(body && JSON.stringify(body));
+  const [response] = (await once(asked, 'response', { signal })) as [IncomingMessage];
+  const { statusCode = 0 } = response;
+  if (statusCode >= 400) throw new ApiError(statusCode, messageOf(await text(response), statusCode));
+  return response;
+}
+
+/** The API server of a kubeconfig, without a slash at the end. @throws KubernetesError where it has none */
 export function serverOf(config: KubeConfig): string {
   const server = config.getCurrentCluster()?.server;
-  if (server?.startsWith('https://')) return server.replace(/\/$/, '');
+  if (server !== undefined && /^https?:\/\//.test(server)) return server.replace(/\/$/, '');
   throw new KubernetesError(`the API server ${server ?? ''} of the kubeconfig cannot be used: expected https://…`);
 }
 

@@ -13,10 +13,12 @@ export interface Asked {
   readonly method: string;
   readonly path: string;
   readonly isWatch: boolean;
+  /** That it watches from. */
+  readonly version: string | null;
   /** Answers with JSON. */
   reply(code: number, body: object): void;
   /** Begins an answer that stays open, and returns what sends an event in it. */
-  watch(): (type: 'ADDED' | 'MODIFIED' | 'DELETED', object: object) => void;
+  watch(): (type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR', object: object) => void;
 }
 
 /** Stands in for an API server that misbehaves as a test needs it, over plain HTTP on loopback. What `answer` leaves alone gets no answer. */
@@ -28,6 +30,7 @@ export async function fakeApiServer(answer: (asked: Asked) => void): Promise<Kub
       method: request.method ?? '',
       path,
       isWatch: searchParams.has('watch'),
+      version: searchParams.get('resourceVersion'),
       reply: (code, body) => send(response.writeHead(code, { 'content-type': 'application/json' }), body).end(),
       watch() {
         response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();

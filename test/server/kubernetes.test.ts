@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
+import type { KubernetesObject } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { type CurrentPolicy, selfSigned, startWebhook } from '../../src/admission/index.ts';
 import { keepCertificates, openNamespaceLabels, openPolicyConfigMap } from '../../src/kubernetes/index.ts';
@@ -22,16 +23,58 @@ describe('a watch', () => {
     });
     const lines: LogLine[] = [];
     const options = { what: 'it', path: '/api/v1/namespaces', onObject() {}, onGone() {} };
-    const watched = keepWatching(
-      kubernetes,
-      { ...options, list: () => kubernetes.core.listNamespace() },
-      collectingLogger(lines),
-    );
+    const watched = keepWatching(kubernetes, options, collectingLogger(lines));
     onCleanup(() => watched.close());
     await until(() => lists.length >= 5);
     // Half of 200, 400, 800 and 1,600 at least; timers may be a little early.
     expect((lists[4] ?? 0) - (lists[0] ?? 0)).toBeGreaterThan(1_450);
-    expect(lines.map(({ msg }) => msg)).toEqual(['lost sight of it, trying again: Forbidden (403)']);
+    expect(lines.map(({ msg }) => msg)).toEqual(['lost sight of it, trying again: watching is forbidden (403)']);
+  });
+});
+
+describe('a watch that goes on', () => {
+  const seen: string[] = [];
+  const options = {
+    what: 'it',
+    path: '/api/v1/namespaces',
+    onObject: ({ metadata }: KubernetesObject) => void seen.push(`+${metadata?.name}`),
+    onGone: (name: string) => void seen.push(`-${name}`),
+  };
+  /** An API server of one namespace, that is gone in the second list; each watch does as it is told. */
+  async function watchedBy(silence: number, ...watches: ((watch: ReturnType<Asked['watch']>) => void)[]) {
+    seen.length = 0;
+    const asked: string[] = [];
+    const kubernetes = await fakeApiServer(({ isWatch, version, reply, watch }) => {
+      asked.push(isWatch ? `watch ${version}` : 'list');
+      if (isWatch) watches.shift()?.(watch());
+      else reply(200, list(...(asked.length === 1 ? [{ metadata: { name: 'shop' } }] : [])));
+    });
+    const watched = keepWatching(kubernetes, { ...options, silence }, collectingLogger([]));
+    onCleanup(() => watched.close());
+    return asked;
+  }
+
+  it('from its last version, where it has been silent for long', async () => {
+    const bookmark = { metadata: { resourceVersion: '7' } };
+    const asked = await watchedBy(
+      200,
+      (tell) => tell('BOOKMARK', bookmark),
+      () => {},
+    );
+    await until(() => asked.length >= 3);
+    expect(asked.slice(0, 3)).toEqual(['list', 'watch 1', 'watch 7']);
+    expect(seen).toEqual(['+shop']);
+  });
+
+  it('from a new list, where its version is too old', async () => {
+    const asked = await watchedBy(
+      60_000,
+      (tell) => tell('ERROR', refusal(410, 'too old')),
+      () => {},
+    );
+    await until(() => asked.length >= 4);
+    expect(asked).toEqual(['list', 'watch 1', 'list', 'watch 1']);
+    expect(seen).toEqual(['+shop', '-shop']);
   });
 });
 

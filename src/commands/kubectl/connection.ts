@@ -1,6 +1,6 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { type Command, Option } from 'commander';
-import { KubernetesError } from '../../kubernetes/client.ts';
+import { KubernetesError } from '../../kubernetes/errors.ts';
 import { askApi, type RestRequest } from '../../kubernetes/rest.ts';
 import { UsageError } from '../fail.ts';
 
@@ -36,7 +36,7 @@ export interface Connection {
 /** Reads the kubeconfig; asks nobody yet. @throws UsageError or KubernetesError that says what to give */
 export async function connect(flags: ConnectionFlags): Promise<Connection> {
   const timeout = readTimeout(flags.timeout);
-  const { KubeConfig } = await import('@kubernetes/client-node');
+  const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
   const config = new KubeConfig();
   try {
     if (flags.kubeconfig === undefined) config.loadFromDefault();

@@ -1,5 +1,5 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
-import { problemOf, statusOf } from '../../kubernetes/client.ts';
+import { problemOf, statusOf } from '../../kubernetes/errors.ts';
 import { type ExecResult, execInPod } from '../../kubernetes/exec.ts';
 import type { NodeStatus } from '../../node/status.ts';
 import type { Connection } from './connection.ts';

@@ -1,7 +1,7 @@
 import type { V1ConfigMap, V1CSIDriver, V1CSINode, V1Namespace, V1Pod } from '@kubernetes/client-node';
 import { PREFIX, STATUS } from '../../contract/annotations.ts';
 import { DRIVER } from '../../contract/volumes.ts';
-import { problemOf, statusOf } from '../../kubernetes/client.ts';
+import { problemOf, statusOf } from '../../kubernetes/errors.ts';
 import { digestOf } from '../../policy/digest.ts';
 import { POLICY_KEY } from '../../policy/index.ts';
 import type { Facts } from './check.ts';

@@ -1,5 +1,6 @@
 import type { Logger } from '../../observability/logger.ts';
-import { type Kubernetes, statusOf } from '../client.ts';
+import type { Kubernetes } from '../client.ts';
+import { statusOf } from '../errors.ts';
 
 /** Of the objects, only what is read here: the two kinds of configuration are alike in it. */
 export interface Configuration {
@@ -7,23 +8,17 @@ export interface Configuration {
   readonly webhooks?: ReadonlyArray<{ readonly name: string; readonly clientConfig: { readonly caBundle?: string } }>;
 }
 
+const API = '/apis/admissionregistration.k8s.io/v1';
+
 export interface Kind {
   readonly kind: 'MutatingWebhookConfiguration' | 'ValidatingWebhookConfiguration';
-  read(kubernetes: Kubernetes, name: string): Promise<Configuration>;
-  patch(kubernetes: Kubernetes, name: string, body: object[]): Promise<unknown>;
+  /** Of their list. */
+  readonly path: string;
 }
 
 export const KINDS: readonly Kind[] = [
-  {
-    kind: 'MutatingWebhookConfiguration',
-    read: ({ admission }, name) => admission.readMutatingWebhookConfiguration({ name }),
-    patch: ({ admission }, name, body) => admission.patchMutatingWebhookConfiguration({ name, body }),
-  },
-  {
-    kind: 'ValidatingWebhookConfiguration',
-    read: ({ admission }, name) => admission.readValidatingWebhookConfiguration({ name }),
-    patch: ({ admission }, name, body) => admission.patchValidatingWebhookConfiguration({ name, body }),
-  },
+  { kind: 'MutatingWebhookConfiguration', path: `${API}/mutatingwebhookconfigurations` },
+  { kind: 'ValidatingWebhookConfiguration', path: `${API}/validatingwebhookconfigurations` },
 ];
 
 /** The configurations of that name that there are. Rejects where the API server cannot be asked. */
@@ -34,7 +29,7 @@ export async function readConfigurations(
   const found = await Promise.all(
     KINDS.map(async (kind) => {
       try {
-        return [{ kind, configuration: await kind.read(kubernetes, name) }];
+        return [{ kind, configuration: await kubernetes.ask<Configuration>(`${kind.path}/${name}`) }];
       } catch (error) {
         if (statusOf(error) === 404) return [];
         throw error;
@@ -64,11 +59,12 @@ export async function writeBundle(
     clientConfig.caBundle === value ? [] : [{ name, index }],
   );
   if (wrong.length === 0) return;
-  await kind.patch(kubernetes, metadata?.name ?? '', [
+  const patch = [
     { op: 'test', path: '/metadata/resourceVersion', value: metadata?.resourceVersion },
     // The order of the webhooks may have changed; the resource version says that it has not since it was read.
     ...wrong.map(({ index }) => ({ op: 'add', path: `/webhooks/${index}/clientConfig/caBundle`, value })),
-  ]);
+  ];
+  await kubernetes.ask(`${kind.path}/${metadata?.name}`, { method: 'PATCH', body: patch });
   log.info({ kind: kind.kind, webhooks: wrong.map(({ name }) => name) }, 'wrote the caBundle');
 }
 

@@ -2,9 +2,10 @@ import type { V1Secret } from '@kubernetes/client-node';
 import type { Certificate, CertificateSource } from '../../admission/index.ts';
 import type { ObjectName } from '../../contract/object-name.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { type Kubernetes, problemOf, statusOf } from '../client.ts';
+import type { Kubernetes } from '../client.ts';
+import { problemOf, statusOf } from '../errors.ts';
 import { keepWatching } from '../watch.ts';
-import { type Kind, readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
+import { KINDS, type Kind, readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
 import { type Material, readMaterial, rotateProblem, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
 import { nextStep } from './plan.ts';
 import { RepeatedLook } from './repeated-look.ts';
@@ -125,13 +126,8 @@ export function keepCertificates(
       kubernetes,
       {
         what: where,
-        path: `/api/v1/namespaces/${target.namespace}/secrets`,
+        path: secretsOf(target),
         name: target.name,
-        list: () =>
-          kubernetes.core.listNamespacedSecret({
-            namespace: target.namespace,
-            fieldSelector: `metadata.name=${target.name}`,
-          }),
         onObject: () => look.lookNow(),
         onGone: () => look.lookNow(),
       },
@@ -161,51 +157,36 @@ function watchConfigurations(
   log: Logger,
 ): Array<{ close(): void }> {
   if (name === undefined) return [];
-  const { admission } = kubernetes;
-  const path = '/apis/admissionregistration.k8s.io/v1';
-  const fieldSelector = `metadata.name=${name}`;
   const there = new Set<Kind['kind']>();
-  const events = (kind: Kind['kind']) => ({
-    name,
-    onObject() {
-      if (there.size === 0) onConfigurations?.(true);
-      there.add(kind);
-      onEvent();
-    },
-    // Uninstalling takes the rights to look away, too: so it is the event that tells.
-    onGone() {
-      there.delete(kind);
-      if (there.size === 0) onConfigurations?.(false);
-      onEvent();
-    },
-  });
-  return [
+  return KINDS.map(({ kind, path }) =>
     keepWatching(
       kubernetes,
       {
-        ...events('MutatingWebhookConfiguration'),
-        what: `MutatingWebhookConfiguration ${name}`,
-        path: `${path}/mutatingwebhookconfigurations`,
-        list: () => admission.listMutatingWebhookConfiguration({ fieldSelector }),
+        what: `${kind} ${name}`,
+        path,
+        name,
+        onObject() {
+          if (there.size === 0) onConfigurations?.(true);
+          there.add(kind);
+          onEvent();
+        },
+        // Uninstalling takes the rights to look away, too: so it is the event that tells.
+        onGone() {
+          there.delete(kind);
+          if (there.size === 0) onConfigurations?.(false);
+          onEvent();
+        },
       },
       log,
     ),
-    keepWatching(
-      kubernetes,
-      {
-        ...events('ValidatingWebhookConfiguration'),
-        what: `ValidatingWebhookConfiguration ${name}`,
-        path: `${path}/validatingwebhookconfigurations`,
-        list: () => admission.listValidatingWebhookConfiguration({ fieldSelector }),
-      },
-      log,
-    ),
-  ];
+  );
 }
 
-async function readSecret({ core }: Kubernetes, { namespace, name }: ObjectName): Promise<V1Secret | undefined> {
+const secretsOf = ({ namespace }: ObjectName): string => `/api/v1/namespaces/${namespace}/secrets`;
+
+async function readSecret(kubernetes: Kubernetes, secret: ObjectName): Promise<V1Secret | undefined> {
   try {
-    return await core.readNamespacedSecret({ namespace, name });
+    return await kubernetes.ask<V1Secret>(`${secretsOf(secret)}/${secret.name}`);
   } catch (error) {
     if (statusOf(error) === 404) return undefined;
     throw error;
@@ -213,10 +194,10 @@ async function readSecret({ core }: Kubernetes, { namespace, name }: ObjectName)
 }
 
 /** Over the version that was read, or none: else the API server answers with a conflict. */
-const writeSecret = ({ core }: Kubernetes, { namespace, name }: ObjectName, secret: V1Secret): Promise<V1Secret> =>
+const writeSecret = (kubernetes: Kubernetes, target: ObjectName, secret: V1Secret): Promise<V1Secret> =>
   secret.metadata?.resourceVersion === undefined
-    ? core.createNamespacedSecret({ namespace, body: secret })
-    : core.replaceNamespacedSecret({ namespace, name, body: secret });
+    ? kubernetes.ask(secretsOf(target), { method: 'POST', body: secret })
+    : kubernetes.ask(`${secretsOf(target)}/${target.name}`, { method: 'PUT', body: secret });
 
 /** It goes with the webhook configuration when that is deleted, so that uninstalling leaves no key behind. */
 function newSecret(

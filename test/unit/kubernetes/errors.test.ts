@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { problemOf, statusOf } from '../../../src/kubernetes/client.ts';
+import { ApiError, problemOf, statusOf } from '../../../src/kubernetes/errors.ts';
 
 test('a request that timed out has no HTTP status, although its error has a code', () => {
   const error = AbortSignal.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')).reason;
@@ -9,7 +9,7 @@ test('a request that timed out has no HTTP status, although its error has a code
 });
 
 test('a refusal is told in the words of the API server', () => {
-  const error = { code: 403, message: 'HTTP-Code: 403\nBody: …', body: '{"message":"secrets is forbidden"}' };
+  const error = new ApiError(403, 'secrets is forbidden');
   expect(statusOf(error)).toBe(403);
   expect(problemOf(error)).toBe('secrets is forbidden (403)');
 });
