@@ -99,6 +99,18 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     await cluster().eventually(async () => expect(await everything(cluster(), home)).toEqual(before));
   });
 
+  test('waits for no API server once it has been uninstalled', async () => {
+    const hotmount = await installed({ args: ['--drain-seconds=1'] });
+    const { code, body } = await api.create('tenant', pod('caller', { 'hotmount.io/lxcfs': 'meminfo' }), 'dryRun=All');
+    expect(code, body.message).toBe(201);
+    await cluster().helm('uninstall', 'hotmount', '-n', hotmount.namespace);
+    const { process } = hotmount.replicas[0] as (typeof hotmount.replicas)[number];
+    // API servers keep their connections for 90 s.
+    await process.stop('SIGTERM', 60_000);
+    expect(process.exitCode).toBe(0);
+    expect(process.output.trim().split('\n').at(-1)).toMatch(/"msg":"drained and closed"/);
+  });
+
   test('keeps a policy that was edited in the cluster at upgrades, and refuses to choose between two changes', async () => {
     const hotmount = await installed();
     const edited = '# by hand\napiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: []\n';
