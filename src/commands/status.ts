@@ -97,6 +97,11 @@ export function formatStatus(status: NodeStatus, now: Date): string {
   section('DEVICES', deviceRows(devices, now));
   section('ACCESS TO DEVICES', accessRows(devices, now));
   section('NO ACCESS', refusedRows(devices));
+  if (status.live) {
+    if (status.live.problem) lines.push(pc.red(printable(status.live.problem)));
+    section('LIVE PODS', liveRows(status.live));
+    section('NOT GIVEN TO LIVE PODS', notGivenRows(status.live));
+  }
   section(
     'AT WORK',
     working.map(({ disk, doing, since }) => [disk, doing, `for ${ago(since, now)}`]),
@@ -114,6 +119,7 @@ export function formatStatus(status: NodeStatus, now: Date): string {
       holders.map((h) => [name, `${ago(at, now)} ago`, `${h.command} (${h.pid})`, podOf(h) ?? h.cgroup, h.path]),
     ),
   );
+  section('TAKEN FROM LIVE PODS, STILL HELD OPEN', takenRows(status.live?.taken ?? [], now));
   return `${lines.join('\n')}\n`;
 }
 
@@ -246,6 +252,22 @@ const refusedRows = (devices: readonly DeviceStatus[]): string[][] =>
         reason ?? state,
         message ?? '',
       ]),
+  );
+
+function liveRows({ pods }: NonNullable<NodeStatus['live']>): string[][] {
+  if (pods.length === 0) return [];
+  return [
+    ['POD', 'MEDIA', 'DEVICES'],
+    ...pods.map(({ pod, media, devices }) => [pod, media.join(','), devices.join(',')]),
+  ];
+}
+
+const notGivenRows = ({ pods }: NonNullable<NodeStatus['live']>): string[][] =>
+  pods.flatMap(({ pod, notGiven }) => notGiven.map(({ reason, message }) => [pod, reason, message]));
+
+const takenRows = (taken: NonNullable<NodeStatus['live']>['taken'], now: Date): string[][] =>
+  taken.flatMap(({ class: name, pod, at, holders }) =>
+    holders.map((h) => [name, `${ago(at, now)} ago`, pod, `${h.command} (${h.pid})`, h.path]),
   );
 
 /** Fields may be added to a version; those that are there stay. */

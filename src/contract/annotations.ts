@@ -9,6 +9,7 @@ export const FEATURES = [
   'lxcfs',
   'media',
   'devices',
+  'live',
   'propagation',
 ] as const;
 export type Feature = (typeof FEATURES)[number];

@@ -13,6 +13,10 @@ export const mediaPath = (className: string, readOnly: boolean, runDir: string =
 /** Where the nodes of a device class appear. */
 export const devicesPath = (className: string, runDir: string = RUN_DIR): string => `${runDir}/devices/${className}`;
 
+/** A live pod's own directory; without its UID, where all of them are. */
+export const livePath = (podUid: string | undefined, runDir: string = RUN_DIR): string =>
+  podUid === undefined ? `${runDir}/live` : `${runDir}/live/${podUid}`;
+
 /** The file (or, for `cpu`, the directory) that lxcfs serves for a path of the container such as `/proc/meminfo`. */
 export const lxcfsPath = (containerPath: string, runDir: string = RUN_DIR): string => `${runDir}/lxcfs${containerPath}`;
 

@@ -17,6 +17,7 @@ export const REASONS = {
   devices_not_allowed: refused('device class {what}'),
   propagation_not_allowed: refused('mount propagation {what}'),
   capabilities_not_allowed: refused('capability {what}'),
+  live_not_allowed: refused('live'),
   uevents_not_allowed: refused('device event access {what}'),
   privileged_not_allowed: refused('privileged'),
   bidirectional_not_allowed: {
@@ -124,6 +125,11 @@ export const REASONS = {
       'container {container} drops the capability {what} itself, so that adding it by {annotation} has no effect',
     remedy: 'remove it from capabilities.drop',
   },
+  live_needs_csi: {
+    kind: 'conflict',
+    sentence: '{annotation} takes a volume of the CSI driver, and hotmount writes hostPath volumes here',
+    remedy: 'have an admin set volumes: csi, or remove the annotation',
+  },
   bidirectional_needs_privileged: {
     kind: 'conflict',
     sentence:
@@ -216,6 +222,37 @@ export const REASONS = {
     kind: 'warning',
     sentence: "policy rule {rule} enforces {annotation}: what the pod's own annotations say against it has no effect",
   },
+  pod_not_live: {
+    kind: 'warning',
+    sentence: 'the pod is not live, so that the change of {annotation} does nothing to it while it runs',
+    remedy: 'delete it, and have it created anew; with hotmount.io/live it follows its annotations from then on',
+  },
+  live_no_effect: {
+    kind: 'warning',
+    sentence: '{annotation} is decided when a pod is created, so that the change does nothing to one that runs',
+    remedy: 'delete the pod, and have it created anew',
+  },
+  live_path: {
+    kind: 'warning',
+    sentence: '{annotation} names the path {path}, and a running pod has the class in its live directory, as {place}',
+  },
+  live_annotations_unreadable: {
+    kind: 'warning',
+    sentence:
+      'the file by which the kubelet tells the node the annotations of the pod {problem}, so that it is given nothing',
+    remedy: 'the volume hotmount-live-annotations must be as hotmount writes it: delete the pod',
+  },
+  live_for_one_container: {
+    kind: 'warning',
+    sentence:
+      '{annotation} is for one container, and what a running pod is given is for all that have its live directory',
+    remedy: 'leave out the name of the container, or delete the pod to have it created anew',
+  },
+  live_failed: {
+    kind: 'warning',
+    sentence: '{what} could not be given to, or taken away from, the running pod ({detail})',
+    remedy: 'it is tried again within a minute',
+  },
   pod_security: {
     kind: 'warning',
     sentence: 'what hotmount adds breaks the Pod Security level {level} ({fields}){consequence}',
@@ -245,6 +282,7 @@ export const REASONS = {
   nothing_granted: { kind: 'outcome', sentence: 'the pod has nothing of what it asked for' },
   carried: { kind: 'outcome', sentence: "the workload's annotations are carried to its pod template" },
   volumes_allowed: { kind: 'outcome', sentence: "the policy gives the pod all of hotmount's volumes that it has" },
+  annotations_judged: { kind: 'outcome', sentence: "the running pod's annotations may be changed so" },
   not_requested: { kind: 'outcome', sentence: 'nothing asks for hotmount' },
   nothing_to_carry: { kind: 'outcome', sentence: 'the workload has no annotations of its own to carry' },
   opted_out: { kind: 'outcome', sentence: 'hotmount.io/inject is "false"' },

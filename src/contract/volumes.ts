@@ -1,4 +1,4 @@
-import { devicesPath, lxcfsPath, mediaPath, RUN_DIR } from './paths.ts';
+import { devicesPath, livePath, lxcfsPath, mediaPath, RUN_DIR } from './paths.ts';
 import { isClassName, LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from './wants.ts';
 
 /** The CSI driver's name: of the CSIDriver object, and of what the node daemon registers with the kubelet. */
@@ -16,10 +16,17 @@ export type OwnVolume =
   /** The node's /dev. */
   | { readonly gives: 'dev' }
   /** The node's udev database. */
-  | { readonly gives: 'udev' };
+  | { readonly gives: 'udev' }
+  /** A directory of the pod's own, in which classes come and go with its annotations. By CSI alone. */
+  | { readonly gives: 'live' };
 
 /** Names that begin so are hotmount's: a second pass finds its volumes by them. */
 export const OWN_VOLUME = 'hotmount-';
+
+/** The downwardAPI volume by which the kubelet tells the node a live pod's annotations as they change: its name, and the file in it. */
+export const LIVE_ANNOTATIONS = { volume: `${OWN_VOLUME}live-annotations`, file: 'annotations' } as const;
+/** Where a live pod has that volume, in its directory: kubelets set up only what some container mounts. */
+export const LIVE_ANNOTATIONS_DIRECTORY = '.annotations';
 
 /** The name of the volume in the pod. */
 export function volumeName(volume: OwnVolume): string {
@@ -35,7 +42,10 @@ export function volumeName(volume: OwnVolume): string {
   }
 }
 
-/** Where on the node it is. The node's own directories are the same whatever the run dir. */
+/**
+ * Where on the node it is. The node's own directories are the same whatever the run dir. Of `live`, it is where the pods have theirs,
+ * each by its UID.
+ */
 export function volumePath(volume: OwnVolume, runDir: string = RUN_DIR): string {
   switch (volume.gives) {
     case 'media':
@@ -48,6 +58,8 @@ export function volumePath(volume: OwnVolume, runDir: string = RUN_DIR): string 
       return '/dev';
     case 'udev':
       return '/run/udev';
+    case 'live':
+      return livePath(undefined, runDir);
   }
 }
 
@@ -83,7 +95,7 @@ export function volumeAttributes(volume: OwnVolume): Readonly<Record<string, str
 }
 
 const EXPECTED =
-  'expected { media: CLASS }, { media: CLASS, access: ro }, { devices: CLASS }, { lxcfs: VIEW }, { dev: "true" } or { udev: "true" }';
+  'expected { media: CLASS }, { media: CLASS, access: ro }, { devices: CLASS }, { lxcfs: VIEW }, { dev: "true" }, { udev: "true" } or { live: "true" }';
 
 /** The inverse of `volumeAttributes`. Never throws: attributes that say anything else come back as a problem, a sentence without a stop. */
 export function readVolumeAttributes(
@@ -106,6 +118,7 @@ export function readVolumeAttributes(
     }
     case 'dev':
     case 'udev':
+    case 'live':
       return value === 'true' ? { volume: { gives } } : { problem: EXPECTED };
     default:
       return { problem: EXPECTED };

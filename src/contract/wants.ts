@@ -27,12 +27,16 @@ export type UeventAccess = (typeof UEVENT_ACCESS)[number];
 /** Where the node's /dev appears when the user names no path. */
 export const DEFAULT_DEV_PATH = '/host-dev';
 
+/** Where the directory of a live pod appears when the user names no path. */
+export const DEFAULT_LIVE_PATH = '/hotmount';
+
 /** One thing that one annotation asks for: what policy rules allow or do not, and what a pod gets or does not. */
 export type Want =
   | { readonly feature: 'lxcfs' /** undefined: the policy's */; readonly views: readonly LxcfsView[] | undefined }
   | { readonly feature: 'dev'; readonly path: string }
   | { readonly feature: 'media'; readonly class: string; readonly path: string; readonly readOnly: boolean }
   | { readonly feature: 'devices'; readonly class: string; readonly path: string }
+  | { readonly feature: 'live'; readonly path: string }
   | { readonly feature: 'propagation'; readonly volume: string; readonly mode: PropagationMode }
   | { readonly feature: 'capabilities'; readonly capability: string }
   | { readonly feature: 'uevents'; readonly access: UeventAccess }
@@ -108,6 +112,10 @@ const PARSERS: { [F in Feature]: (text: string) => Want[] } = {
       const { name, path } = classAt(item.split(':'), item, 'dev/hotmount', '"class" or "class:path"');
       return { feature: 'devices', class: name, path };
     }),
+
+  live: (text) => [
+    { feature: 'live', path: text === 'true' ? DEFAULT_LIVE_PATH : mountPath(text, '"true" or a path') },
+  ],
 
   propagation: (text) => {
     const volumes = new Set<string>();

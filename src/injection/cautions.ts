@@ -51,7 +51,7 @@ function sandboxOf(spec: JsonObject): string | undefined {
   return typeof name === 'string' && matchesGlobs(SANDBOXES, name) ? name : undefined;
 }
 
-const comesFromTheNode = ({ feature }: Want): boolean => ['lxcfs', 'dev', 'media', 'devices'].includes(feature);
+const comesFromTheNode = ({ feature }: Want): boolean => ['lxcfs', 'dev', 'media', 'devices', 'live'].includes(feature);
 
 /** lxcfs shows the limits of the cgroup of the first process in the reader's PID namespace (lxcfs, bindings.c, lookup_initpid_in_store). */
 const SHARED_PIDS = [

@@ -85,11 +85,11 @@ export class ContainerDraft {
     return this.#pathsTaken().get(path);
   }
 
-  /** A path below this one at which something is mounted. Throws ObjectError. */
-  inside(path: string): string | undefined {
+  /** A path below this one, other than `except`, at which something is mounted. Throws ObjectError. */
+  inside(path: string, except?: string): string | undefined {
     return this.#pathsTaken()
       .keys()
-      .find((other) => other.startsWith(`${path}/`));
+      .find((other) => other.startsWith(`${path}/`) && other !== except);
   }
 
   /** Expects a normalized path at which nothing is. */

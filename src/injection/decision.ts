@@ -1,13 +1,12 @@
 import { isObject, type JsonObject } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
-import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import {
-  allowedBy,
+  judgeWant,
   type MatchingRules,
   NamespaceLabelsUnknownError,
   type Policy,
   type Subject,
-  whoMay,
+  unknownClass,
 } from '../policy/index.ts';
 import { describeWant, exposuresOf } from './features/index.ts';
 import type { Ask } from './intent.ts';
@@ -31,35 +30,15 @@ export interface Circumstances {
  */
 export function decide(ask: Ask, { policy, rules, subject, draft }: Circumstances): Decision {
   const { annotation, want } = ask;
-  const refusal = unknownClass(ask, policy) ?? impossible(ask, draft.spec);
+  const refusal = unknownClass(policy, ask) ?? impossible(ask, draft.spec);
   if (refusal) return { refusal };
   if (ask.defaultOf !== undefined) {
     const refusal = forbiddenByPodSecurity(exposuresOf(want, draft), subject.namespace, subject.namespaceLabels);
     return refusal ? { refusal } : { rule: ask.defaultOf };
   }
-  const rule = allowedBy(rules.matching, want);
-  if (rule) return { rule: rule.name };
-  const perhaps = allowedBy(rules.undecided, want);
-  if (perhaps) throw new NamespaceLabelsUnknownError(subject.namespace, perhaps.name);
-  return {
-    refusal: finding(`${want.feature}_not_allowed`, {
-      annotation,
-      what: quote('class' in want ? want.class : describeWant(want)),
-      namespace: subject.namespace,
-      serviceAccount: subject.serviceAccount,
-      hint: whoMay(policy, want, subject),
-    }),
-  };
-}
-
-function unknownClass({ annotation, want }: Ask, policy: Policy): Finding | undefined {
-  if (want.feature !== 'media' && want.feature !== 'devices') return undefined;
-  const classes = want.feature === 'media' ? policy.mediaClasses : policy.deviceClasses;
-  const known = classes.map(({ name }) => name);
-  if (known.includes(want.class)) return undefined;
-  const kind = want.feature === 'media' ? 'media class' : 'device class';
-  const what = `the ${kind} ${quote(want.class)}`;
-  return finding('class_unknown', { annotation, what, hint: didYouMeanOr(want.class, known) });
+  const verdict = judgeWant(policy, rules, subject, { annotation, want, what: describeWant(want) });
+  if ('perhaps' in verdict) throw new NamespaceLabelsUnknownError(subject.namespace, verdict.perhaps);
+  return verdict;
 }
 
 /** What no policy can make work in such a pod. */

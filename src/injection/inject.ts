@@ -1,5 +1,6 @@
 import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
 import { type Finding, isDenial, type Reason } from '../contract/reasons.ts';
+import { type Request, readRequest } from '../contract/request.ts';
 import type { VolumeKind } from '../contract/volumes.ts';
 import {
   hasDefaults,
@@ -15,7 +16,6 @@ import { type Entry, grant } from './grant.ts';
 import { type Defaults, defaultsOf, intentOf } from './intent.ts';
 import { PodDraft } from './pod-draft.ts';
 import { podSecurityWarnings } from './pod-security.ts';
-import { type Request, readRequest } from './request.ts';
 import { withSchedule } from './schedule.ts';
 import { labelsIn, ObjectError, objectIn, objectsIn, stringIn } from './shape.ts';
 import { withoutStatus, withStatus } from './status.ts';

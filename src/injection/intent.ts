@@ -1,11 +1,11 @@
 import { DEFAULTS_ENABLED, DEFAULTS_LABEL, FEATURES, type Feature, PREFIX } from '../contract/annotations.ts';
 import type { Labels } from '../contract/json.ts';
 import { type Finding, finding } from '../contract/reasons.ts';
+import type { Request, Setting } from '../contract/request.ts';
 import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import { LXCFS_VIEW_NAMES, parseValue, type Want } from '../contract/wants.ts';
 import type { Policy, Rule } from '../policy/index.ts';
 import type { Container } from './containers.ts';
-import type { Request, Setting } from './request.ts';
 
 /** One want for one container, and where it comes from. */
 export interface Ask {

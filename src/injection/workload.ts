@@ -1,11 +1,11 @@
 import { FROM_WORKLOAD } from '../contract/annotations.ts';
 import { isObject, type JsonObject } from '../contract/json.ts';
 import { type Finding, finding, type Reason } from '../contract/reasons.ts';
+import { ownAnnotations, readCarried, serializeCarried } from '../contract/request.ts';
 import { quote } from '../contract/suggest.ts';
 import { NamespaceLabelsUnknownError, type Policy } from '../policy/index.ts';
 import { edit, type Path, without } from './edit.ts';
 import { type Context, type InjectResult, inject, type Summary } from './inject.ts';
-import { ownAnnotations, readCarried, serializeCarried } from './request.ts';
 import { ObjectError, objectIn, objectsIn, stringIn } from './shape.ts';
 
 /** Where the kinds whose annotations are carried keep their pod template. */

@@ -13,6 +13,7 @@ import {
 } from './constants.ts';
 import { joinNumber } from './device-number.ts';
 import { check, errno, libc } from './libc.ts';
+import { openBelow } from './openat2.ts';
 
 /** `MOUNT_ATTR_*` of mount_setattr(2). */
 const ATTRIBUTES = { readOnly: 0x1, noSuid: 0x2, noDev: 0x4, noExec: 0x8 } as const;
@@ -64,9 +65,11 @@ export function createFileSystem(
   }
 }
 
-/** A detached copy of the mount at `path`, without what is mounted below it. @throws SystemCallError */
-export function cloneMount(path: string): DetachedMount {
-  return check(libc.syscall(SYS.open_tree, 'int', AT_FDCWD, 'str', path, 'uint', 1 | O_CLOEXEC), 'open_tree', path);
+/** A detached copy of the mount at `path`, with what is mounted below it only where it is `recursive`. @throws SystemCallError */
+export function cloneMount(path: string, { recursive = false } = {}): DetachedMount {
+  const OPEN_TREE_CLONE = 1;
+  const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+  return check(libc.syscall(SYS.open_tree, 'int', AT_FDCWD, 'str', path, 'uint', flags), 'open_tree', path);
 }
 
 /** Changes a mount, detached and before anyone can see it or by a descriptor on its root. @throws SystemCallError */
@@ -119,21 +122,8 @@ export function attachMount(mount: DetachedMount, target: string | number): void
  * where something is mounted on the way or at the end: what is mounted through it cannot land elsewhere, nor on top of a mount.
  * @throws SystemCallError
  */
-export function openBeneath(root: number, path: string): number {
-  const RESOLVE_NO_XDEV = 0x01n;
-  const RESOLVE_NO_SYMLINKS = 0x04n;
-  const RESOLVE_BENEATH = 0x08n;
-  const how = new BigUint64Array([
-    BigInt(O_PATH | O_DIRECTORY | O_CLOEXEC),
-    0n,
-    RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH,
-  ]);
-  return check(
-    libc.syscall(SYS.openat2, 'int', root, 'str', path, 'void *', how, 'size_t', how.byteLength),
-    'openat2',
-    path,
-  );
-}
+export const openBeneath = (root: number, path: string): number =>
+  openBelow(root, path, O_PATH | O_DIRECTORY, ['noMounts', 'noLinks']);
 
 /**
  * Detaches the mount at `path` from the mount table at once (`MNT_DETACH`). Only for file systems of our own making: the last

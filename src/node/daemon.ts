@@ -17,6 +17,8 @@ import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
 import { buttonPressed, concernedBy, listenToDevices } from './events.ts';
 import { countNames, featureText, writeFeatureFile } from './feature-file.ts';
+import { LiveController } from './live/controller.ts';
+import { liveStatus } from './live/status.ts';
 import { connectToLxcfs } from './lxcfs/client.ts';
 import { MediaController } from './media/controller.ts';
 import { createNodeMetrics } from './metrics.ts';
@@ -106,7 +108,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     ...devicesStatus(devices, runDir),
     unclaimed: unclaimedStatus(media, devices),
     ...(await lxcfsStatus()),
-    ...(csi ? { csi: csi.status() } : {}),
+    ...(csi ? { csi: csi.status(), live: liveStatus(live) } : {}),
     ...(plugin ? { devicePlugin: plugin.status() } : {}),
   });
   const status = async (): Promise<NodeStatus> => withPodNames(await statusByUid(), podName);
@@ -134,6 +136,14 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     onMounted: metrics.mounted,
     onReconciled: () => tellPlugged(),
   });
+  const live = new LiveController({
+    runDir,
+    kubeletDir: options.kubeletDir,
+    policy: () => policy.current,
+    isPublished: (podUid) => csi?.isLive(podUid) ?? false,
+    log,
+    onChange: () => attempts.run('following the mount table', () => devices.mountsChanged()),
+  });
   metrics.observe(media, devices);
 
   const server = await startNodeServer(runDir, options.port, options.host, {
@@ -143,6 +153,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       const lines = [
         ...attempts.problems,
         devices.problem ?? [],
+        live.problem ?? [],
         lxcfsProblem === undefined ? [] : `lxcfs: ${lxcfsProblem}`,
       ];
       return lines.flat().join('\n') || undefined;
@@ -164,6 +175,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       lxcfs: options.lxcfs !== 'off',
       log,
       onOutcome: ({ method, code }) => metrics.csiCall(method, code),
+      live,
     });
   }
 
@@ -206,6 +218,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       attempts.run('following the mount table', () => {
         media.mountsChanged();
         devices.mountsChanged();
+        live.mountsChanged();
       });
     }, USAGE_SETTLE);
   };
@@ -229,6 +242,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const synced = Promise.all([devices.idle(), media.idle()]);
   await Promise.race([synced, sleep(FIRST_SYNC_PATIENCE, undefined, { ref: false })]);
   for (const [disk, { doing }] of media.working) log.warn({ disk, doing }, 'not waiting any longer for this disk');
+  attempts.run('the live pods', () => live.resync());
   isSynced = true;
   if (devicePluginDir !== undefined) {
     const { DevicePlugin } = await import('./device-plugin/plugin.ts');
@@ -247,6 +261,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       listener.follow(next);
       attempts.run('the device classes', () => devices.setClasses(next.deviceClasses));
       attempts.run('the media classes', () => media.setClasses(next.mediaClasses));
+      attempts.run('the live pods', () => live.resync());
       attempts.run('the device plugin', () => plugin?.setClasses(classNames(next)));
       tellPlugged();
     },
@@ -262,6 +277,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       lxcfs.close();
       listener.close();
       media.close();
+      live.close();
       unwatchMounts();
       unwatchSwaps();
       await server.close();

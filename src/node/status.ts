@@ -7,6 +7,7 @@ import type { DevicePluginStatus } from './device-plugin/plugin.ts';
 import type { DeviceController } from './devices/controller.ts';
 import { type DevicesStatus, leftNodes } from './devices/status.ts';
 import { type UnclaimedDevice, unclaimedDevices } from './devices/unclaimed.ts';
+import type { LiveStatus } from './live/status.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { MediaController } from './media/controller.ts';
@@ -53,6 +54,8 @@ export interface NodeStatus extends DevicesStatus {
   readonly lxcfs?: LxcfsStatus | { readonly problem: string };
   /** The CSI driver; undefined without one (`--no-csi`). */
   readonly csi?: CsiStatus;
+  /** Live pods; undefined without the CSI driver, by which they have their directories. */
+  readonly live?: LiveStatus;
   /** Undefined without one (`--device-plugin`). */
   readonly devicePlugin?: DevicePluginStatus;
   /** What a child process is at work for; where that takes long, the disk is slow, or hangs. */

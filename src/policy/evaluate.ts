@@ -73,6 +73,8 @@ export function allows({ allow }: Pick<Rule, 'allow'>, want: Want): boolean {
       return allow.lxcfs;
     case 'privileged':
       return allow.privileged;
+    case 'live':
+      return allow.live;
     case 'media':
       return allow.media.includes(want.class);
     case 'devices':

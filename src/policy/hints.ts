@@ -33,6 +33,7 @@ function permission(want: Want): { key: string; item?: string } {
   switch (want.feature) {
     case 'lxcfs':
     case 'privileged':
+    case 'live':
       return { key: want.feature };
     case 'media':
     case 'devices':

@@ -124,6 +124,7 @@ function isAtLeastAsWide(wide: Rule, narrow: Rule): boolean {
 const NOTHING: Allow = {
   lxcfs: false,
   privileged: false,
+  live: false,
   media: [],
   devices: [],
   dev: [],

@@ -111,6 +111,7 @@ export type LabelGlobs = Readonly<Record<string, readonly string[]>>;
 export interface Allow {
   readonly lxcfs: boolean;
   readonly privileged: boolean;
+  readonly live: boolean;
   readonly media: readonly string[];
   readonly devices: readonly string[];
   /** Globs of alias paths. */

@@ -241,6 +241,12 @@ export const allowSchema = z
     capabilities: z.array(capability).default([]).describe('With or without CAP_; ALL allows every one.'),
     uevents: z.array(z.enum(UEVENT_ACCESS)).default([]).describe('udev and udevd allow what they take, too.'),
     privileged: z.boolean().default(false),
+    live: z
+      .boolean()
+      .default(false)
+      .describe(
+        'A directory in which the classes that the rule allows come and go with the annotations of running pods.',
+      ),
   })
   .prefault({});
 
@@ -282,6 +288,7 @@ const rule = z.strictObject({
       dev: defaultValue('dev'),
       media: defaultValue('media'),
       devices: defaultValue('devices'),
+      live: defaultValue('live'),
       propagation: defaultValue('propagation'),
     })
     .default({})

@@ -2,9 +2,10 @@ import { type Finding, finding } from '../contract/reasons.ts';
 import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import { type OwnVolume, volumeName } from '../contract/volumes.ts';
 import { DEFAULT_DEV_PATH, type Want } from '../contract/wants.ts';
-import { allowedBy, type MatchingRules, type Subject, unmetConditions } from './evaluate.ts';
+import { allowedBy, type MatchingRules, type Subject } from './evaluate.ts';
 import { whoMay } from './hints.ts';
 import type { Policy, Rule } from './policy.ts';
+import { rulesByAccount } from './wants.ts';
 
 /** What is asked about one of hotmount's volumes, wherever it came from. */
 export interface VolumeQuestion {
@@ -40,6 +41,8 @@ function wantOf(volume: OwnVolume, devPaths: readonly string[] = []): Want {
       return { feature: 'dev', path: devPaths[0] ?? DEFAULT_DEV_PATH };
     case 'udev':
       return { feature: 'uevents', access: 'udev' };
+    case 'live':
+      return { feature: 'live', path: '' };
   }
 }
 
@@ -74,19 +77,13 @@ export function volumeRefusal(
   });
 }
 
-/**
- * The same where only the pod's namespace and service account are known, as on a node: a rule that turns on anything else may match,
- * and what it allows is not refused.
- */
+/** The same where only the pod's namespace and service account are known, as on a node. */
 export function volumeRefusalByAccount(
   policy: Policy,
   pod: Pick<Subject, 'namespace' | 'serviceAccount'>,
   question: VolumeQuestion,
 ): Finding | undefined {
-  const subject: Subject = { ...pod, namespaceLabels: undefined, podLabels: {}, runtimeClass: '' };
-  const perhaps = policy.rules.filter((rule) =>
-    unmetConditions(rule, subject).every((condition) => !['namespaces', 'serviceAccounts'].includes(condition)),
-  );
-  const refusal = volumeRefusal(policy, { matching: perhaps, undecided: [] }, subject, question);
+  const { rules, subject } = rulesByAccount(policy, pod);
+  const refusal = volumeRefusal(policy, rules, subject, question);
   return refusal === 'undecided' ? undefined : refusal;
 }

@@ -73,6 +73,7 @@ describeSystem('the CSI driver', [], () => {
         },
       ),
       onOutcome: () => {},
+      live: { make() {}, release() {} },
     });
   });
   afterEach(() => {

@@ -6,6 +6,7 @@ import { capabilities } from './capabilities.ts';
 import { dev } from './dev.ts';
 import { devices } from './devices.ts';
 import type { Applying, Exposure, FeatureModule } from './feature.ts';
+import { live } from './live.ts';
 import { lxcfs } from './lxcfs.ts';
 import { media } from './media.ts';
 import { privileged } from './privileged.ts';
@@ -22,6 +23,7 @@ const MODULES: { readonly [F in Feature]: FeatureModule<F> } = {
   dev,
   media,
   devices,
+  live,
   propagation,
 };
 

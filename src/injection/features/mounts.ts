@@ -104,16 +104,20 @@ export function addMount(
   }
 }
 
-/** The same for a directory that is read-only: nothing can be mounted inside, as the runtime would have to make the mount point in it. */
+/**
+ * The same for a directory that is read-only: nothing can be mounted inside, as the runtime would have to make the mount point in it.
+ * @param except a path inside at which the node has made the mount point
+ */
 export function addReadOnlyDirectory(
   draft: PodDraft,
   container: ContainerDraft,
   source: OwnSource,
   mount: Mount,
   annotation: string,
+  except?: string,
 ): void {
   addOwnMount(draft, container, source, mount, annotation);
-  const inner = container.inside(mount.mountPath);
+  const inner = container.inside(mount.mountPath, except);
   if (inner !== undefined) throw nested(container, inner, mount.mountPath, annotation);
 }
 

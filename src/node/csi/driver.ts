@@ -1,5 +1,6 @@
 import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { livePath } from '../../contract/paths.ts';
 import { DRIVER } from '../../contract/volumes.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { Policy } from '../../policy/index.ts';
@@ -18,7 +19,7 @@ import {
   writeProbe,
 } from './messages.ts';
 import { podName, publishedVolumes, publishLink, unpublishLink } from './target.ts';
-import { decidePublication, requireTarget } from './volumes.ts';
+import { type Account, decidePublication, requireTarget } from './volumes.ts';
 
 export interface CsiOptions {
   readonly kubeletDir: string;
@@ -30,6 +31,15 @@ export interface CsiOptions {
   readonly lxcfs: boolean;
   readonly log: Logger;
   readonly onOutcome: (outcome: Outcome) => void;
+  readonly live: LiveDirectories;
+}
+
+/** The directories of live pods, each of which is there as long as a volume of its pod is published. */
+export interface LiveDirectories {
+  /** Makes a pod's directory, unless it is there. @param pod `namespace/name` @throws Error of the system */
+  make(podUid: string, pod: string, account: Account): void;
+  /** The pod's volume has been unpublished. */
+  release(podUid: string): void;
 }
 
 /** What `hotmount status` says of the driver. */
@@ -45,6 +55,8 @@ export interface CsiStatus {
 /** The CSI driver of this node. */
 export interface CsiDriver {
   status(): CsiStatus;
+  /** Whether a pod has its live directory published. */
+  isLive(podUid: string): boolean;
   /** `namespace/name` of a pod that has a volume of ours; undefined for others. */
   podName(podUid: string): string | undefined;
   close(): void;
@@ -78,7 +90,8 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
   };
   const publish = (request: PublishRequest): object => {
     const circumstances = { kubeletDir: options.kubeletDir, runDir, policy: options.policy(), lxcfs: options.lxcfs };
-    const { target, source, pod } = decidePublication(request, circumstances);
+    const { target, source, pod, volume, account } = decidePublication(request, circumstances);
+    if (volume.gives === 'live') options.live.make(target.podUid, pod, account);
     const made = publishLink(kubeletDir, target, source, pod);
     log[made ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume, source }, 'published');
     return EMPTY;
@@ -87,6 +100,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     const target = requireTarget(options.kubeletDir, request.targetPath);
     const pod = podName(kubeletDir, target.podUid);
     const was = unpublishLink(kubeletDir, target);
+    options.live.release(target.podUid);
     log[was ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume }, 'unpublished');
     return EMPTY;
   };
@@ -143,6 +157,10 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
       volumes: publishedVolumes(kubeletDir).length,
       ...problemOf(registration),
     }),
+    isLive: (podUid) => {
+      const source = livePath(podUid, runDir.path);
+      return publishedVolumes(kubeletDir, podUid).some((volume) => volume.source === source);
+    },
     podName: (podUid) => podName(kubeletDir, podUid),
     close() {
       for (const server of servers) server.close();
@@ -167,6 +185,7 @@ function problemOf(registration: RegistrationStatus | undefined): { problem?: st
 
 const withoutKubelet = (kubeletDir: string, problem: string): CsiDriver => ({
   status: () => ({ kubeletDir, registered: false, volumes: 0, problem }),
+  isLive: () => false,
   podName: () => undefined,
   close() {},
 });

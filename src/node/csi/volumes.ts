@@ -1,4 +1,5 @@
 import { existsSync, lstatSync } from 'node:fs';
+import { livePath } from '../../contract/paths.ts';
 import { finding } from '../../contract/reasons.ts';
 import { type OwnVolume, readVolumeAttributes, volumeName, volumePath } from '../../contract/volumes.ts';
 import { type Policy, volumeRefusalByAccount } from '../../policy/index.ts';
@@ -15,9 +16,17 @@ export interface Circumstances {
   readonly lxcfs: boolean;
 }
 
+/** By what the policy on a node knows a pod. */
+export interface Account {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
 /** What is to be published: a link at `target` to `source`, for `pod` (`namespace/name`). */
 export interface Publication {
   readonly target: Target;
+  readonly volume: OwnVolume;
+  readonly account: Account;
   readonly source: string;
   readonly pod: string;
 }
@@ -57,10 +66,16 @@ export function decidePublication(request: PublishRequest, circumstances: Circum
     throw new CallRefused('INVALID_ARGUMENT', message);
   }
   const { volume } = read;
-  const publication = { target, source: volumePath(volume, runDir.path), pod: `${pod.namespace}/${pod.name}` };
+  const account = { namespace: pod.namespace, serviceAccount: info('serviceAccount.name') };
+  const publication = {
+    target,
+    volume,
+    account,
+    source: sourceOf(volume, runDir.path, pod.uid),
+    pod: `${pod.namespace}/${pod.name}`,
+  };
   // A kubelet that starts publishes the volumes of running pods again: they keep what they have.
   if (isPublished(kubeletDir, target, publication.source, publication.pod)) return publication;
-  const account = { namespace: pod.namespace, serviceAccount: info('serviceAccount.name') };
   const refusal = volumeRefusalByAccount(policy, account, { volume, name: target.volume });
   if (refusal) {
     const isUnknown = refusal.reason === 'volume_class_unknown';
@@ -73,6 +88,10 @@ export function decidePublication(request: PublishRequest, circumstances: Circum
   if (absent !== undefined) throw new CallRefused('UNAVAILABLE', absent);
   return publication;
 }
+
+/** A live pod has a directory of its own. */
+const sourceOf = (volume: OwnVolume, runDir: string, podUid: string): string =>
+  volume.gives === 'live' ? livePath(podUid, runDir) : volumePath(volume, runDir);
 
 /** @throws CallRefused */
 export function requireTarget(kubeletDir: string, path: string): Target {
@@ -102,6 +121,8 @@ function whyAbsent(volume: OwnVolume, { runDir, lxcfs }: Circumstances): string 
       return isThere(`/proc/1/root${volumePath(volume)}`) || isThere(volumePath(volume))
         ? undefined
         : `${name} cannot be had: this node has no udev database at /run/udev; is systemd-udevd running?`;
+    // Made when it is published.
+    case 'live':
     case 'dev':
       return undefined;
   }

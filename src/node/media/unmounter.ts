@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
 import type { Logger } from '../../observability/logger.ts';
+import type { HeldReports } from '../containers/held-reports.ts';
 import { describeHolder, reportHolder } from '../containers/identity.ts';
 import type { Finding, NodeReason } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { Mounted } from './actual.ts';
 import type { Attempt } from './run-mount.ts';
 import { detachCopies, unmountDisk } from './unmount.ts';
-import { type UnmountReport, UnmountReports } from './unmount-reports.ts';
+import { createUnmountReports, type UnmountReport } from './unmount-reports.ts';
 
 export interface UnmounterOptions {
   readonly runDir: RunDir;
@@ -22,7 +23,7 @@ const COPIES_LEFT: ReadonlySet<NodeReason> = new Set(['still_visible', 'unclear_
 /** Unmounts disks, and records the last ones and who still holds them. */
 export class Unmounter {
   readonly #options: UnmounterOptions;
-  readonly #reports: UnmountReports;
+  readonly #reports: HeldReports<UnmountReport>;
 
   /** Disks that some container may have still: the numbers of their devices, by name. */
   readonly #left = new Map<string, string>();
@@ -32,7 +33,7 @@ export class Unmounter {
 
   constructor(options: UnmounterOptions) {
     this.#options = options;
-    this.#reports = new UnmountReports(options.log, options.onReleased);
+    this.#reports = createUnmountReports(options.log, options.onReleased);
   }
 
   /** The last one first. */

@@ -1,6 +1,15 @@
-import { mkdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { LIVE_ANNOTATIONS } from '../../../src/contract/volumes.ts';
+
+/** As the kubelet writes annotations into a file: a line each, in order, quoted as Go does, which is nearly as JSON does. */
+export const annotationsText = (annotations: Readonly<Record<string, string>>): string =>
+  Object.entries(annotations)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+    .join('\n');
 
 /** A pod as the kubelet knows it. */
 export interface FakePod {
@@ -18,6 +27,7 @@ export type Answer = { readonly code: string; readonly message: string; readonly
 export class FakeKubelet {
   readonly dir: string;
   readonly #clients: Client[] = [];
+  #versions = 0;
 
   constructor(dir: string) {
     this.dir = dir;
@@ -56,6 +66,33 @@ export class FakeKubelet {
       ...info,
     };
     return this.call('/csi.v1.Node/NodePublishVolume', publishRequest(target, context, pod.writable !== true));
+  }
+
+  /**
+   * Sets up the downwardAPI volume of a live pod's annotations, or writes it anew, as the kubelet does: a tmpfs, in which `..data` is renamed
+   * to lead to another directory (pkg/volume/util/atomic_writer.go).
+   * @param text of the file; `annotationsText` gives it
+   */
+  writeAnnotations({ uid }: Pick<FakePod, 'uid'>, text: string): void {
+    const volume = this.annotationsVolume({ uid });
+    const file = LIVE_ANNOTATIONS.file;
+    if (!existsSync(volume)) {
+      mkdirSync(volume, { recursive: true });
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=1777,size=8m', 'tmpfs', volume]);
+    }
+    const before = existsSync(`${volume}/..data`) ? readlinkSync(`${volume}/..data`) : undefined;
+    const version = `..${++this.#versions}`;
+    mkdirSync(`${volume}/${version}`);
+    writeFileSync(`${volume}/${version}/${file}`, text);
+    symlinkSync(version, `${volume}/..data_tmp`);
+    renameSync(`${volume}/..data_tmp`, `${volume}/..data`);
+    if (before === undefined) symlinkSync(`..data/${file}`, `${volume}/${file}`);
+    else rmSync(`${volume}/${before}`, { recursive: true });
+  }
+
+  /** Where the file is, for a container to mount its directory. */
+  annotationsVolume({ uid }: Pick<FakePod, 'uid'>): string {
+    return `${this.dir}/pods/${uid}/volumes/kubernetes.io~downward-api/${LIVE_ANNOTATIONS.volume}`;
   }
 
   unpublish(target: string): Promise<Answer> {

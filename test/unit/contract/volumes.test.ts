@@ -17,6 +17,7 @@ const ALL: readonly OwnVolume[] = [
   ...LXCFS_VIEW_NAMES.map((view) => ({ gives: 'lxcfs', view }) as const),
   { gives: 'dev' },
   { gives: 'udev' },
+  { gives: 'live' },
 ];
 
 describe("hotmount's volumes", () => {
@@ -57,7 +58,7 @@ describe("hotmount's volumes", () => {
 
   it('are never a path outside, whatever the attributes', () => {
     const attributes = fc.dictionary(
-      fc.oneof(fc.constantFrom('media', 'devices', 'lxcfs', 'dev', 'udev', 'access'), fc.string()),
+      fc.oneof(fc.constantFrom('media', 'devices', 'lxcfs', 'dev', 'udev', 'live', 'access'), fc.string()),
       fc.oneof(fc.constantFrom('usb', 'ro', 'true', 'meminfo', '..', '/'), fc.string()),
       { maxKeys: 2 },
     );
@@ -66,7 +67,7 @@ describe("hotmount's volumes", () => {
         const read = readVolumeAttributes(given);
         if ('problem' in read) return;
         expect(volumePath(read.volume, '/r')).toMatch(
-          /^(\/r\/(media|media-ro|devices|lxcfs)\/[^.]+|\/dev|\/run\/udev)$/,
+          /^(\/r\/(media|media-ro|devices|lxcfs)\/[^.]+|\/dev|\/run\/udev|\/r\/live)$/,
         );
         expect(volumeAttributes(read.volume)).toEqual(given);
       }),

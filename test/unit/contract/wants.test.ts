@@ -54,6 +54,16 @@ describe('the value of every feature', () => {
   });
 });
 
+describe('live', () => {
+  it('is a directory at /hotmount, or at another path', () => {
+    expect(wants('live', 'true')).toEqual([{ path: '/hotmount' }]);
+    expect(wants('live', '/x/')).toEqual([{ path: '/x' }]);
+    expect(wants('live', 'false')).toEqual([]);
+    expect(problem('live', 'yes')).toContain('expected "true" or a path');
+    expect(problem('live', '/proc/x')).toContain('would cover /proc');
+  });
+});
+
 describe('privileged', () => {
   it('is "true" or "false"', () => {
     expect(wants('privileged', 'true')).toEqual([{}]);

@@ -52,6 +52,17 @@ export function additionsOf(entries: readonly Entry[]): Additions {
       const [name, path = ''] = item.split(':');
       return mountOf(`hotmount-devices-${name}`, `/run/hotmount/devices/${name}`, path, {}, { devices: name });
     }),
+    ...of('live').flatMap((path): Mounted[] => {
+      const name = 'hotmount-live-annotations';
+      const items = [{ path: 'annotations', fieldRef: { fieldPath: 'metadata.annotations' } }];
+      const volume = { name, downwardAPI: { items } };
+      const mount = { name, mountPath: `${path}/.annotations`, readOnly: true };
+      const propagation = { mountPropagation: 'HostToContainer' };
+      return [
+        { volume: { csi: volume, hostPath: volume }, mount },
+        mountOf('hotmount-live', '/nowhere', path, propagation, { live: 'true' }),
+      ];
+    }),
     ...of('uevents').flatMap((access): Mounted[] => {
       if (access === 'udev') return [mountOf('hotmount-udev', '/run/udev', '/run/udev', {}, { udev: 'true' })];
       if (access !== 'udevd') return [];

@@ -49,10 +49,11 @@ export function deepFreeze<T>(value: T): T {
 }
 
 /** Whether every field of `part` is in `whole`, at any depth. */
-export const contains = (whole: unknown, part: unknown): boolean =>
-  isObject(part)
-    ? isObject(whole) && Object.entries(part).every(([key, value]) => contains(own(whole, key), value))
-    : whole === part;
+export const contains = (whole: unknown, part: unknown): boolean => {
+  if (Array.isArray(part)) return Array.isArray(whole) && part.every((item, index) => contains(whole[index], item));
+  if (!isObject(part)) return whole === part;
+  return isObject(whole) && Object.entries(part).every(([key, value]) => contains(own(whole, key), value));
+};
 
 /** As it goes over the wire. */
 export const wire = <T>(value: T): T => JSON.parse(JSON.stringify(value));

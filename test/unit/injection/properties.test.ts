@@ -267,7 +267,13 @@ describe('what the generators reach', () => {
     const outOfReach = (Object.keys(REASONS) as Reason[]).filter((reason) => !reached.has(reason));
     expect(outOfReach.filter((reason) => REASONS[reason].kind !== 'outcome').toSorted()).toEqual([
       'existing_job', // of workloads
+      'live_annotations_unreadable', // of pods that run, as the next ones: see judge-annotations.test.ts
+      'live_failed',
+      'live_for_one_container',
+      'live_no_effect',
+      'live_path',
       'namespace_labels_unknown', // of workloads
+      'pod_not_live', // of pods that run
       'pod_security_forbids', // inside default_skipped
       'pods_would_be_denied', // of workloads
       'too_much_asked', // more than any of these pods asks: see inject.test.ts
@@ -284,6 +290,7 @@ describe('what the generators reach', () => {
 const NOTHING = {
   lxcfs: false,
   privileged: false,
+  live: false,
   media: [],
   devices: [],
   dev: [],

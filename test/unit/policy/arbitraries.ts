@@ -18,6 +18,7 @@ const allow = fc.record(
   {
     lxcfs: fc.boolean(),
     privileged: fc.boolean(),
+    live: fc.boolean(),
     media: some(fc.constantFrom(...classNames)),
     devices: some(fc.constantFrom(...classNames)),
     dev: some(fc.constantFrom('/host-dev', '/host-*', '/a/b', '!/host-dev', '*')),
@@ -90,6 +91,7 @@ export const subject: fc.Arbitrary<Subject> = fc.record({
 export const want: fc.Arbitrary<Want> = fc.oneof(
   fc.record({ feature: fc.constant('lxcfs' as const), views: fc.constant(undefined) }),
   fc.constant({ feature: 'privileged' as const }),
+  fc.constant({ feature: 'live' as const, path: '/hotmount' }),
   fc.record({ feature: fc.constant('dev' as const), path: fc.constantFrom('/host-dev', '/host-x', '/a/b', '/z') }),
   fc.record({
     feature: fc.constant('media' as const),

@@ -101,6 +101,7 @@ describe('labels of a namespace that are not known', () => {
 describe('a rule allows', () => {
   it.each([
     ['{ lxcfs: true }', { feature: 'lxcfs', views: undefined }, { feature: 'privileged' }],
+    ['{ live: true }', { feature: 'live', path: '/x' }, { feature: 'media', class: 'usb', path: '/x', readOnly: true }],
     ['{ privileged: true }', { feature: 'privileged' }, { feature: 'capabilities', capability: 'SYS_ADMIN' }],
     [
       '{ capabilities: [NET_RAW] }',

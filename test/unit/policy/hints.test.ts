@@ -53,6 +53,7 @@ describe('a denial says who may', () => {
     const snippets: [Want, string][] = [
       [{ feature: 'lxcfs', views: ['cpu'] }, 'lxcfs: true'],
       [{ feature: 'privileged' }, 'privileged: true'],
+      [{ feature: 'live', path: '/hotmount' }, 'live: true'],
       [{ feature: 'devices', class: 'serial', path: '/dev/x' }, 'devices: [serial]'],
       [{ feature: 'propagation', volume: 'v', mode: 'HostToContainer' }, 'propagation: [HostToContainer]'],
       [{ feature: 'capabilities', capability: 'SYS_ADMIN' }, 'capabilities: [SYS_ADMIN]'],

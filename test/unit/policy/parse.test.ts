@@ -99,6 +99,7 @@ describe('a policy', () => {
           allow: {
             lxcfs: false,
             privileged: false,
+            live: false,
             media: ['usb'],
             devices: ['serial'],
             dev: ['/host-dev', '/host-*'],
@@ -120,6 +121,7 @@ describe('a policy', () => {
     expect(parsePolicy(`${HEAD}rules: [{ name: a, namespaces: [x] }]`).rules[0]?.allow).toEqual({
       lxcfs: false,
       privileged: false,
+      live: false,
       media: [],
       devices: [],
       dev: [],

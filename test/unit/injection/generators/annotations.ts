@@ -36,6 +36,7 @@ export const VALID: Readonly<Record<Feature, fc.Arbitrary<string>>> = {
       )
       .map((parts) => parts.join('')),
   ),
+  live: fc.oneof(pick('true', 'true', 'false'), path),
   propagation: list(
     fc
       .tuple(

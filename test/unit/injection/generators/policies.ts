@@ -13,6 +13,7 @@ const some = <T>(...items: readonly T[]) => fc.subarray([...items]);
 const EVERYTHING: Allow = {
   lxcfs: true,
   privileged: true,
+  live: true,
   media: MEDIA,
   devices: DEVICES,
   dev: ['*'],
@@ -28,6 +29,7 @@ const allow: fc.Arbitrary<Allow> = fc.oneof(
     arbitrary: fc.record<Allow>({
       lxcfs: fc.boolean(),
       privileged: fc.boolean(),
+      live: fc.boolean(),
       media: some(...MEDIA),
       devices: some(...DEVICES),
       dev: some('/host-dev', '/x*', '!/media/*', '*'),

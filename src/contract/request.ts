@@ -9,11 +9,11 @@ import {
   PREFIX,
   SCHEDULE,
   STATUS,
-} from '../contract/annotations.ts';
-import { isObject, type JsonObject } from '../contract/json.ts';
-import { type Finding, finding } from '../contract/reasons.ts';
-import { didYouMean, quote } from '../contract/suggest.ts';
-import { parseNames, parseValue, type Want } from '../contract/wants.ts';
+} from './annotations.ts';
+import { isObject, type JsonObject } from './json.ts';
+import { type Finding, finding } from './reasons.ts';
+import { didYouMean, quote } from './suggest.ts';
+import { parseNames, parseValue, type Want } from './wants.ts';
 
 /** One annotation that asks for something, or for nothing (`"false"`). */
 export interface Setting {
@@ -37,6 +37,12 @@ export interface Request {
   /** What is wrong with them. */
   readonly findings: readonly Finding[];
 }
+
+/** What people have written, on the pod or on its workload: by annotation, the value that counts. Throws nothing. */
+export const effectiveAnnotations = (annotations: JsonObject): JsonObject => ({
+  ...carriedAnnotations(annotations[FROM_WORKLOAD], []),
+  ...ownAnnotations(annotations),
+});
 
 /** Reads all `hotmount.io/` annotations of a pod, those its workload carried to it included; its own win. Throws nothing. */
 export function readRequest(annotations: JsonObject): Request {

@@ -1,0 +1,106 @@
+import { closeSync, type FSWatcher, fstatSync, watch } from 'node:fs';
+import { errorCode } from '../../linux/errors.ts';
+import type { Logger } from '../../observability/logger.ts';
+import { Timers } from '../reconcile/timers.ts';
+import { openVolume } from './annotations-file.ts';
+
+/** ms between two looks at the annotations of pods that cannot be watched. */
+const POLL = 5000;
+
+interface Watched {
+  readonly watcher: FSWatcher;
+  /** Device and inode of the directory. */
+  readonly identity: string;
+}
+
+/**
+ * Says when the kubelet has written a pod's annotations anew: it renames `..data` in the volume's directory (kubelet AtomicWriter). Where
+ * inotify has no more watches to give, a timer takes its place.
+ */
+export class AnnotationsWatch {
+  readonly #kubeletDir: string;
+  readonly #onChange: (podUid: string) => void;
+  readonly #log: Logger;
+  readonly #watched = new Map<string, Watched>();
+  /** Pods that could not be watched. */
+  readonly #blind = new Set<string>();
+  readonly #timers = new Timers();
+  #problem: string | undefined;
+  #isPolling = false;
+
+  constructor(kubeletDir: string, onChange: (podUid: string) => void, log: Logger) {
+    this.#kubeletDir = kubeletDir;
+    this.#onChange = onChange;
+    this.#log = log;
+  }
+
+  /** Why annotations are seen later than they change. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /**
+   * Watches the pod's volume as it is now; whoever reads it after that misses nothing. Where there is none yet, or not this one any more,
+   * the mount table will change.
+   * @returns whether it is another volume than before
+   * @throws SystemCallError, or Node's own error, for want of descriptors and the like
+   */
+  follow(podUid: string): boolean {
+    const directory = openVolume(this.#kubeletDir, podUid);
+    if (directory === undefined) {
+      return this.forget(podUid);
+    }
+    try {
+      const { dev, ino } = fstatSync(directory, { bigint: true });
+      const identity = `${dev} ${ino}`;
+      if (this.#watched.get(podUid)?.identity === identity) return false;
+      this.forget(podUid);
+      this.#watch(podUid, directory, identity);
+      return true;
+    } finally {
+      closeSync(directory);
+    }
+  }
+
+  /** @returns whether it was watched */
+  forget(podUid: string): boolean {
+    this.#watched.get(podUid)?.watcher.close();
+    const was = this.#watched.delete(podUid);
+    this.#blind.delete(podUid);
+    if (this.#blind.size === 0) this.#problem = undefined;
+    return was;
+  }
+
+  close(): void {
+    for (const podUid of [...this.#watched.keys()]) this.forget(podUid);
+    this.#timers.clear();
+  }
+
+  #watch(podUid: string, directory: number, identity: string): void {
+    try {
+      const watcher = watch(`/proc/self/fd/${directory}`, { persistent: false }, (_, name) => {
+        // All else in it is on the way to that.
+        if (name === '..data' || !name?.startsWith('..')) this.#onChange(podUid);
+      });
+      watcher.on('error', () => this.forget(podUid));
+      this.#watched.set(podUid, { watcher, identity });
+    } catch (error) {
+      if (!['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM'].includes(errorCode(error) ?? '')) throw error;
+      this.#blind.add(podUid);
+      this.#pollMeanwhile(error as Error);
+    }
+  }
+
+  #pollMeanwhile({ message }: Error): void {
+    if (this.#problem === undefined) {
+      this.#problem = `the annotations of live pods are not seen as they change (${message}), but within ${POLL / 1000} s. Raise fs.inotify.max_user_watches and max_user_instances of the node`;
+      this.#log.error(this.#problem);
+    }
+    if (this.#isPolling) return;
+    this.#isPolling = true;
+    this.#timers.after(POLL, () => {
+      this.#isPolling = false;
+      for (const podUid of [...this.#blind]) this.#onChange(podUid);
+    });
+  }
+}

@@ -1,0 +1,91 @@
+import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { LIVE_ANNOTATIONS_DIRECTORY } from '../../contract/volumes.ts';
+import { errorCode } from '../../linux/errors.ts';
+import { getAttribute, setAttribute } from '../../linux/xattr.ts';
+import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
+import type { Account } from './desired.ts';
+
+/** Where the pods have their directories, relative to the run dir. */
+export const LIVE = 'live';
+export const KINDS = ['media', 'devices'] as const;
+
+/** Whose a live directory is: an attribute of it, for no kernel table tells. */
+export interface LiveRecord extends Account {
+  /** `namespace/name`. */
+  readonly pod: string;
+}
+
+/** `trusted`: only root on the node can write it, or read it. */
+const RECORD = 'trusted.hotmount.live';
+const STATUS = 'status';
+
+/** Makes a pod's directory, with the mount point of its annotations. One that is there stays. @throws Error of the system */
+export function makeLiveDirectory(runDir: RunDir, podUid: string, record: LiveRecord): void {
+  ensureDirectory(runDir, `${LIVE}/${podUid}`);
+  setAttribute(workPath(runDir, podUid), RECORD, JSON.stringify(record));
+  for (const name of [LIVE_ANNOTATIONS_DIRECTORY, ...KINDS]) ensureDirectory(runDir, `${LIVE}/${podUid}/${name}`);
+}
+
+/** Removes what `makeLiveDirectory` made. @returns whether nothing is left of it; something is where a class still has a directory */
+export function removeLiveDirectory(runDir: RunDir, podUid: string): boolean {
+  const path = workPath(runDir, podUid);
+  for (const file of [STATUS, `.${STATUS}`]) rmSync(`${path}/${file}`, { force: true });
+  try {
+    for (const name of [LIVE_ANNOTATIONS_DIRECTORY, ...KINDS]) removeDirectory(`${path}/${name}`);
+    removeDirectory(path);
+    return true;
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EBUSY'].includes(errorCode(error) ?? '')) throw error;
+    return false;
+  }
+}
+
+function removeDirectory(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** The UIDs of the pods that have a directory. */
+export const livePods = (runDir: RunDir): string[] => namesIn(runDir, LIVE);
+
+/** Whose the directory is; undefined where there is none, or only the beginning of one. */
+export function readLiveRecord(runDir: RunDir, podUid: string): LiveRecord | undefined {
+  try {
+    const text = getAttribute(workPath(runDir, podUid), RECORD);
+    return text === undefined ? undefined : (JSON.parse(text) as LiveRecord);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Writes the file that a pod's program can read, whole or not at all, where it says something else. @throws Error of the system */
+export function writeLiveStatus(runDir: RunDir, podUid: string, status: object): void {
+  const path = `${workPath(runDir, podUid)}/${STATUS}`;
+  const text = `${JSON.stringify(status, null, 2)}\n`;
+  if (readText(path) === text) return;
+  const fresh = `${workPath(runDir, podUid)}/.${STATUS}`;
+  writeFileSync(fresh, text, { mode: 0o644 });
+  renameSync(fresh, path);
+}
+
+/** Names below a kind, hidden ones too. */
+export const placesIn = (runDir: RunDir, podUid: string): string[] =>
+  KINDS.flatMap((kind) => namesIn(runDir, `${LIVE}/${podUid}/${kind}`).map((name) => `${kind}/${name}`));
+
+export const makePlace = (runDir: RunDir, podUid: string, place: string): void =>
+  void mkdirSync(`${workPath(runDir, podUid)}/${place}`, { recursive: true, mode: 0o755 });
+
+const workPath = (runDir: RunDir, podUid: string): string => `${runDir.work}/${LIVE}/${podUid}`;
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,65 @@
+import { type Finding, finding } from '../contract/reasons.ts';
+import { didYouMeanOr, quote } from '../contract/suggest.ts';
+import type { Want } from '../contract/wants.ts';
+import { allowedBy, type MatchingRules, type Subject, unmetConditions } from './evaluate.ts';
+import { whoMay } from './hints.ts';
+import type { Policy } from './policy.ts';
+
+/** One thing that an annotation asks for. */
+export interface WantQuestion {
+  /** The whole key, as it goes into messages. */
+  readonly annotation: string;
+  readonly want: Want;
+  /** The want in words, where it is not of a class. */
+  readonly what: string;
+}
+
+/** The rule that gives it; why it is not given; or the rule that might, if labels that are not known are what it asks for. */
+export type WantVerdict = { readonly rule: string } | { readonly refusal: Finding } | { readonly perhaps: string };
+
+/** Why a want cannot be had whatever the rules say: the policy does not have its class. */
+export function unknownClass(policy: Policy, { annotation, want }: Omit<WantQuestion, 'what'>): Finding | undefined {
+  if (want.feature !== 'media' && want.feature !== 'devices') return undefined;
+  const classes = want.feature === 'media' ? policy.mediaClasses : policy.deviceClasses;
+  const known = classes.map(({ name }) => name);
+  if (known.includes(want.class)) return undefined;
+  const what = `the ${want.feature === 'media' ? 'media' : 'device'} class ${quote(want.class)}`;
+  return finding('class_unknown', { annotation, what, hint: didYouMeanOr(want.class, known) });
+}
+
+/** Whether the rules let a subject have what an annotation asks for. */
+export function judgeWant(
+  policy: Policy,
+  { matching, undecided }: MatchingRules,
+  subject: Subject,
+  { annotation, want, what }: WantQuestion,
+): WantVerdict {
+  const rule = allowedBy(matching, want);
+  if (rule) return { rule: rule.name };
+  const perhaps = allowedBy(undecided, want);
+  if (perhaps) return { perhaps: perhaps.name };
+  return {
+    refusal: finding(`${want.feature}_not_allowed`, {
+      annotation,
+      what: quote('class' in want ? want.class : what),
+      namespace: subject.namespace,
+      serviceAccount: subject.serviceAccount || 'default',
+      hint: whoMay(policy, want, subject),
+    }),
+  };
+}
+
+/**
+ * The rules where only the pod's namespace and service account are known, as on a node: one that turns on anything else may match, and what
+ * it allows is not refused.
+ */
+export function rulesByAccount(
+  policy: Policy,
+  account: Pick<Subject, 'namespace' | 'serviceAccount'>,
+): { readonly rules: MatchingRules; readonly subject: Subject } {
+  const subject: Subject = { ...account, namespaceLabels: undefined, podLabels: {}, runtimeClass: '' };
+  const perhaps = policy.rules.filter((rule) =>
+    unmetConditions(rule, subject).every((condition) => !['namespaces', 'serviceAccounts'].includes(condition)),
+  );
+  return { rules: { matching: perhaps, undecided: [] }, subject };
+}
