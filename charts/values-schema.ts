@@ -99,6 +99,7 @@ export const valuesSchema = z.strictObject({
         defaults: failurePolicy,
         workloads: failurePolicy,
         volumes: failurePolicy,
+        annotations: failurePolicy,
         policy: failurePolicy,
       })
       .describe('of each entry of the webhook configurations: what becomes of objects while the webhook is away'),

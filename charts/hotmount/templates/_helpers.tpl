@@ -101,6 +101,14 @@ expression that exceeds it is an error, which rejects: so more of them than anyb
 has({{ . }}.annotations) && (size({{ . }}.annotations) > 2000 || {{ . }}.annotations.exists(key, key.startsWith('hotmount.io/')))
 {{- end -}}
 
+{{/* CEL: the first metadata of the list has an annotation of ours that the second has not, or has otherwise. Status is what the webhook writes. */}}
+{{- define "hotmount.hasOther" -}}
+{{- $one := index . 0 -}}{{- $two := index . 1 -}}
+has({{ $one }}.annotations) && (size({{ $one }}.annotations) > 500 || {{ $one }}.annotations.exists(key,
+  key.startsWith('hotmount.io/') && key != 'hotmount.io/status'
+    && !(has({{ $two }}.annotations) && key in {{ $two }}.annotations && {{ $two }}.annotations[key] == {{ $one }}.annotations[key])))
+{{- end -}}
+
 {{/* CEL: the workload `.`, which may be null, or its template carries one. Every step of the way may be missing. */}}
 {{- define "hotmount.workloadCarries" -}}
 {{ . }} != null && (

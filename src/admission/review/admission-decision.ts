@@ -1,9 +1,10 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import type { JsonObject, Labels } from '../../contract/json.ts';
-import { type Finding, REASONS, type Reason } from '../../contract/reasons.ts';
+import { type Finding, isDenial, REASONS, type Reason } from '../../contract/reasons.ts';
 import type { VolumeKind } from '../../contract/volumes.ts';
 import {
   inject,
+  judgeAnnotations,
   judgeVolumes,
   mutateWorkload,
   ObjectError,
@@ -13,8 +14,8 @@ import {
 import type { Policy } from '../../policy/policy.ts';
 import { type AdmissionRequest, ReviewError } from './review.ts';
 
-/** Which path was asked: `/mutate/pods`, `/mutate/workloads`, or `/validate/volumes`, which changes nothing. */
-export type Target = 'pods' | 'workloads' | 'volumes';
+/** Which path was asked: `/mutate/pods`, `/mutate/workloads`, or `/validate/volumes` and `/validate/annotations`, which change nothing. */
+export type Target = 'pods' | 'workloads' | 'volumes' | 'annotations';
 
 /** What becomes of one object, and why. */
 export interface AdmissionDecision {
@@ -79,6 +80,20 @@ const MUTATIONS: Record<Target, Mutation> = {
     mutate(object, { namespace }, { policy, namespaceLabels }) {
       const denials = judgeVolumes(object, { namespace, namespaceLabels }, policy);
       return { object, warnings: [], denials, summary: { outcome: 'volumes_allowed', entries: [], rules: [] } };
+    },
+  },
+  annotations: {
+    kinds: ['/Pod'],
+    operations: ['UPDATE'],
+    mutate(object, { namespace, oldObject }, { policy, namespaceLabels }) {
+      const findings = judgeAnnotations(object, oldObject, { namespace, namespaceLabels }, policy);
+      const denies = ({ reason }: Finding) => isDenial(reason, policy.onViolation);
+      return {
+        object,
+        warnings: findings.filter((found) => !denies(found)),
+        denials: findings.filter(denies),
+        summary: { outcome: 'annotations_judged', entries: [], rules: [] },
+      };
     },
   },
 };

@@ -17,6 +17,8 @@ export interface AdmissionRequest {
   readonly dryRun: boolean;
   /** Absent for DELETE, and where the request was not made by an API server. */
   readonly object: JsonObject | undefined;
+  /** As it was before, for UPDATE. */
+  readonly oldObject: JsonObject | undefined;
 }
 
 /** Why a request body is not something that an API server would have sent. */
@@ -59,10 +61,6 @@ export function parseReview(body: string): AdmissionRequest {
   if (!isObject(request)) throw new ReviewError('request_missing', `expected an object, found ${kindOf(request)}`);
   const kind = request['kind'];
   if (!isObject(kind)) throw new ReviewError('request_invalid', `kind should be an object, found ${kindOf(kind)}`);
-  const object = request['object'];
-  if (object !== undefined && object !== null && !isObject(object)) {
-    throw new ReviewError('object_missing', `expected an object, found ${kindOf(object)}`);
-  }
   return {
     uid: required(request, 'uid'),
     kind: { group: optional(kind, 'group'), version: optional(kind, 'version'), kind: required(kind, 'kind') },
@@ -71,7 +69,8 @@ export function parseReview(body: string): AdmissionRequest {
     namespace: optional(request, 'namespace'),
     name: optional(request, 'name'),
     dryRun: request['dryRun'] === true,
-    object: object ?? undefined,
+    object: optionalObject(request, 'object'),
+    oldObject: optionalObject(request, 'oldObject'),
   };
 }
 
@@ -84,6 +83,12 @@ function parseJson(body: string): Json {
     const position = /position \d+(?: \(line \d+ column \d+\))?/.exec((error as Error).message)?.[0];
     throw new ReviewError('json_invalid', position ? `unexpected text at ${position}` : `it ends too early`);
   }
+}
+
+function optionalObject(from: JsonObject, field: string): JsonObject | undefined {
+  const object = from[field];
+  if (object === undefined || object === null || isObject(object)) return object ?? undefined;
+  throw new ReviewError('object_missing', `expected an object, found ${kindOf(object)}`);
 }
 
 function required(from: JsonObject, field: string): string {

@@ -26,7 +26,7 @@ export interface AdmissionApp {
   setIdentity(identity: Identity): void;
 }
 
-/** The HTTPS side of the webhook, not yet listening: `POST /mutate/pods`, `/mutate/workloads`, `/validate/volumes` and `/validate/policy`, health. */
+/** The HTTPS side of the webhook, not yet listening: `POST /mutate/pods`, `/mutate/workloads`, `/validate/volumes`, `/validate/annotations` and `/validate/policy`, health. */
 export function createAdmissionApp(options: AdmissionAppOptions): AdmissionApp {
   const { log, limits } = options;
   let { identity } = options;
@@ -64,11 +64,12 @@ export function createAdmissionApp(options: AdmissionAppOptions): AdmissionApp {
   app.post('/mutate/pods', (request, reply) => review(mutation('pods'), request, reply, serving));
   app.post('/mutate/workloads', (request, reply) => review(mutation('workloads'), request, reply, serving));
   app.post('/validate/volumes', (request, reply) => review(mutation('volumes'), request, reply, serving));
+  app.post('/validate/annotations', (request, reply) => review(mutation('annotations'), request, reply, serving));
   app.post('/validate/policy', (request, reply) => review(validation, request, reply, serving));
   addHealthRoutes(app, options.health);
 
   app.setNotFoundHandler((request, reply) => {
-    const message = `there is no ${request.method} ${printable(request.url, 256)} here; POST /mutate/pods, /mutate/workloads, /validate/volumes and /validate/policy are`;
+    const message = `there is no ${request.method} ${printable(request.url, 256)} here; POST /mutate/pods, /mutate/workloads, /validate/volumes, /validate/annotations and /validate/policy are`;
     return refuse({ code: 404, reason: 'path_unknown', message }, { request, reply }, serving);
   });
   app.setErrorHandler((error, request, reply) =>

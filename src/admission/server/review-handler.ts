@@ -53,7 +53,7 @@ interface Answered {
 }
 type Handler = (exchange: Exchange, serving: Serving) => Answered | Promise<Answered>;
 
-/** Handles what is asked of `/mutate/pods`, `/mutate/workloads` or `/validate/volumes`. */
+/** Handles what is asked of `/mutate/…`, `/validate/volumes` or `/validate/annotations`. */
 export const mutation =
   (target: Target): Handler =>
   async (exchange, { namespaceLabels: labelsOf, policy, volumes, bodies, log }) => {
