@@ -27,6 +27,7 @@ export const policyFor = (uuids: string): JsonObject => ({
       name: 'edge',
       namespaces: [ALLOWED],
       allow: {
+        live: true,
         media: ['usb'],
         devices: ['raw'],
         dev: ['/host-dev'],
