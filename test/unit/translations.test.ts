@@ -28,3 +28,29 @@ describe('the translations of README', () => {
     expect(targets(read(file)).filter((target) => !existsSync(join(ROOT, target)))).toEqual([]);
   });
 });
+
+const documents = globSync('docs/*.zh-CN.md', { cwd: ROOT });
+const withoutComments = (line: string): string => line.replace(/ +# .*$/, '');
+const indented = (text: string): string[] => (text.match(/^ {4}\S.*$/gm) ?? []).map(withoutComments);
+const headings = (text: string): string[] => (text.match(/^#+(?= )/gm) ?? []).map((marks) => marks);
+const code = (text: string): Set<string> => new Set(text.match(/`[^`\n]+`/g));
+
+describe('the translations of documents', () => {
+  it('are there', () =>
+    expect(documents).toEqual(expect.arrayContaining(['docs/annotations.zh-CN.md', 'docs/install.zh-CN.md'])));
+
+  it.each(documents)('%s has the commands, the annotations and the parts of the original', (file) => {
+    // What is generated, and tables of what has been tested, are in the original alone.
+    const original = read(file.replace('.zh-CN', ''))
+      .split(/^(?=##+ (?:Compat|refused|invalid|conflict|warning|outcome))|(?<=<!-- \/reasons -->)/m)
+      .filter((part) => !/^##+ (?:Compat|refused|invalid|conflict|warning|outcome)/.test(part))
+      .join('');
+    const text = read(file);
+    expect(commands(text)).toEqual(commands(original));
+    expect(indented(text)).toEqual(indented(original));
+    expect(annotations(text)).toEqual(annotations(original));
+    expect(headings(text)).toEqual(headings(original));
+    const missing = [...code(original)].filter((one) => one.includes('hotmount.io/') && !text.includes(one));
+    expect(missing).toEqual([]);
+  });
+});
