@@ -236,6 +236,12 @@ export const REASONS = {
     kind: 'warning',
     sentence: '{annotation} names the path {path}, and a running pod has the class in its live directory, as {place}',
   },
+  live_annotations_awaited: {
+    kind: 'warning',
+    sentence: 'the kubelet has not told the node the annotations of the pod, which is starting or ending',
+    remedy:
+      'a pod that stays so has not the volume hotmount-live-annotations, by which it is told: have hotmount.io/live give it',
+  },
   live_annotations_unreadable: {
     kind: 'warning',
     sentence:

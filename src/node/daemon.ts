@@ -144,7 +144,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     log,
     onChange: () => attempts.run('following the mount table', () => devices.mountsChanged()),
   });
-  metrics.observe(media, devices);
+  metrics.observe(media, devices, live);
 
   const server = await startNodeServer(runDir, options.port, options.host, {
     notReady: () => problem,

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createProgramMetrics, type ProgramMetrics } from '../observability/program-metrics.ts';
 import type { DeviceController } from './devices/controller.ts';
+import type { LiveController } from './live/controller.ts';
 import type { MediaController } from './media/controller.ts';
 import { MEDIA_NOTES } from './media/notes.ts';
 import type { Space } from './media/space.ts';
@@ -13,7 +14,7 @@ export interface NodeMetrics extends ProgramMetrics {
   overflow(): void;
   csiCall(method: string, code: string): void;
   /** What is read off at each scrape. */
-  observe(media: MediaController, devices: DeviceController): void;
+  observe(media: MediaController, devices: DeviceController, live: LiveController): void;
 }
 
 function observeDevices(devices: DeviceController, registers: Registry[]): void {
@@ -80,6 +81,31 @@ function observeSpace(media: MediaController, registers: Registry[]): void {
   );
 }
 
+function observeLive(live: LiveController, registers: Registry[]): void {
+  new Gauge({
+    name: 'hotmount_live_classes',
+    help: 'Classes that live pods have been given, counted once for each pod; kind is media or devices.',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { classes } of live.states.values()) {
+        for (const place of classes.keys()) this.inc({ kind: place.split('/')[0] ?? '' });
+      }
+    },
+  });
+  new Gauge({
+    name: 'hotmount_live_not_given',
+    help: 'What live pods ask for and are not given, by reason.',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { refusals } of live.states.values()) for (const { reason } of refusals) this.inc({ reason });
+    },
+  });
+}
+
 export function createNodeMetrics(version: string): NodeMetrics {
   const program = createProgramMetrics(version);
   const registers = [program.registry];
@@ -115,8 +141,9 @@ export function createNodeMetrics(version: string): NodeMetrics {
     overflow: () => overflows.inc(),
     csiCall: (method, code) => csiCalls.inc({ method, code }),
     usable: (className, seconds) => deviceHotplug.observe({ class: className }, seconds),
-    observe(media, devices) {
+    observe(media, devices, live) {
       observeDevices(devices, registers);
+      observeLive(live, registers);
       new Gauge({
         name: 'hotmount_media_mounts',
         help: 'Disks mounted, by media class.',

@@ -99,7 +99,8 @@ describeOnNode('a pod that runs', (on) => {
 
   test('is given it while the daemon is killed, the kubelet restarted, and the DaemonSet updated', async () => {
     const { node, hotmount } = on();
-    await node.machine.sh('kill -9 $(pgrep -o -f "^[^ ]*node .*/cli.js node|hotmount node" ) || true');
+    const { pid } = (await hotmount.status()).daemon;
+    await node.machine.sh('kill -9 "$1"', String(pid));
     await annotate('web', 'hotmount.io/media=usb');
     await node.eventually(() => reads('web'), 90_000);
     await node.restart('kubelet', 'KILL');

@@ -85,7 +85,7 @@ export class LiveController {
 
   /** A volume of the pod has been unpublished: where it was this one, the directory goes. */
   release(podUid: string): void {
-    this.#ask(podUid);
+    if (livePods(this.#options.runDir).includes(podUid)) this.#ask(podUid);
   }
 
   /** Some mount has come or gone: the kubelet may have set up a pod's annotations. @throws Error of the system */
@@ -154,7 +154,10 @@ export class LiveController {
   #tell(podUid: string, state: LiveState): void {
     const before = new Set(this.#states.get(podUid)?.refusals.map(({ message }) => message));
     for (const { reason, message } of state.refusals) {
-      if (!before.has(message)) this.#options.log.warn({ podUid, pod: state.pod, reason }, message);
+      if (before.has(message)) continue;
+      // So it begins with every pod.
+      const level = reason === 'live_annotations_awaited' ? 'debug' : 'warn';
+      this.#options.log[level]({ podUid, pod: state.pod, reason }, message);
     }
     this.#states.set(podUid, state);
   }

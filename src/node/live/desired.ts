@@ -27,7 +27,7 @@ const NOTHING: ReadonlyMap<string, string> = new Map();
  * @param read undefined: the kubelet has not told them
  */
 export function desire(read: ReadAnnotations | undefined, account: Account, policy: Policy): Desired {
-  if (read === undefined) return { classes: NOTHING, refusals: [] };
+  if (read === undefined) return { classes: NOTHING, refusals: [finding('live_annotations_awaited', {})] };
   if ('problem' in read) {
     return { classes: NOTHING, refusals: [finding('live_annotations_unreadable', { problem: read.problem })] };
   }

@@ -267,7 +267,8 @@ describe('what the generators reach', () => {
     const outOfReach = (Object.keys(REASONS) as Reason[]).filter((reason) => !reached.has(reason));
     expect(outOfReach.filter((reason) => REASONS[reason].kind !== 'outcome').toSorted()).toEqual([
       'existing_job', // of workloads
-      'live_annotations_unreadable', // of pods that run, as the next ones: see judge-annotations.test.ts
+      'live_annotations_awaited', // of pods that run, as the next ones: see judge-annotations.test.ts
+      'live_annotations_unreadable',
       'live_failed',
       'live_for_one_container',
       'live_no_effect',

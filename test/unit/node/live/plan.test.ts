@@ -60,7 +60,9 @@ describe('what a live pod is to have', () => {
       refusals: [],
     });
     const account = { namespace: 'edge-1', serviceAccount: '' };
-    expect(desire(undefined, account, POLICY).classes.size).toBe(0);
+    expect(desire(undefined, account, POLICY).refusals.map(({ reason }) => reason)).toEqual([
+      'live_annotations_awaited',
+    ]);
     expect(desire({ problem: 'is a pipe' }, account, POLICY).refusals.map(({ reason }) => reason)).toEqual([
       'live_annotations_unreadable',
     ]);
