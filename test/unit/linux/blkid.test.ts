@@ -30,8 +30,13 @@ describe('readProbe', () => {
     ['several signatures', { ...result, code: 8 }, { outcome: 'ambiguous' }],
     [
       'a device that cannot be read',
-      { ...result, code: 2, stderr: 'blkid: error: EIO\n' },
-      { outcome: 'failed', detail: 'blkid: error: EIO' },
+      { ...result, code: 2, stderr: 'blkid: error: disk-3: Input/output error\n' },
+      { outcome: 'failed', detail: 'Input/output error' },
+    ],
+    [
+      'a drive without a medium',
+      { ...result, code: 2, stderr: 'blkid: error: disk-10: No medium found\n' },
+      { outcome: 'no-medium' },
     ],
     [
       'a device that does not answer',
