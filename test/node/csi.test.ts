@@ -182,7 +182,7 @@ describeOnNode('volumes of the CSI driver', (on) => {
   }, 600_000);
 
   const PODS = SOAK ? 100 : 5;
-  test(`are there for ${PODS} pods at once, seven views each`, async () => {
+  test(`are there for ${PODS} pods at once, seven views each, and go, while the daemon is replaced`, async () => {
     const { node, hotmount } = on();
     await hotmount.install();
     const before = (await hotmount.status()).csi.volumes;
@@ -192,11 +192,18 @@ describeOnNode('volumes of the CSI driver', (on) => {
       '-n',
       EDGE,
     );
+    const replace = () => node.kubectl('rollout', 'restart', 'daemonset/hotmount-node', '-n', NAMESPACE);
+    await replace();
     const all = names.map((name) => `pod/${name}`);
     await node.kubectl('wait', '--for=condition=Ready', ...all, '-n', EDGE, '--timeout=600s');
     for (const name of [names[0], names.at(-1)]) expect(await limit(name as string)).toMatch(/ 262144 kB$/);
+    const replaced = () =>
+      node.kubectl('rollout', 'status', 'daemonset/hotmount-node', '-n', NAMESPACE, '--timeout=180s');
+    await replaced();
     expect((await hotmount.status()).csi.volumes).toBe(before + PODS * 7);
+    await replace();
     await node.kubectl('delete', ...all, '-n', EDGE, '--timeout=600s');
+    await replaced();
     await node.eventually(async () => expect((await hotmount.status()).csi.volumes).toBe(before), 60_000);
   }, 1_500_000);
 });
