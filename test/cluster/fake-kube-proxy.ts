@@ -15,7 +15,8 @@ export class FakeKubeProxy {
   #next = 0;
 
   private constructor() {
-    this.#server = createServer((client) => this.#forward(client));
+    // kube-proxy passes packets on as they are: none waits here for the acknowledgement of another.
+    this.#server = createServer({ noDelay: true }, (client) => this.#forward(client));
   }
 
   static async listen(clusterIp: string, port: number): Promise<FakeKubeProxy> {
@@ -38,7 +39,7 @@ export class FakeKubeProxy {
     const tryNext = (): void => {
       const port = candidates.shift();
       if (port === undefined) return void client.destroy();
-      const upstream = connect(port, '127.0.0.1');
+      const upstream = connect({ port, host: '127.0.0.1', noDelay: true });
       this.#track(upstream);
       upstream.once('error', tryNext);
       upstream.once('connect', () => {
