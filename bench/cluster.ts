@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { JsonObject } from '../src/contract/json.ts';
+import { LXCFS_VIEWS } from '../src/contract/wants.ts';
 import { defaultPolicy } from '../src/policy/index.ts';
 import type { ApiClient } from '../test/cluster/api-client.ts';
 import { prepareBinaries } from '../test/cluster/binaries.ts';
@@ -15,16 +16,17 @@ const PODS = Number(process.argv[2] ?? 1_000);
 const NAMESPACES = 200;
 const NAMESPACE = 'bench';
 
-const views = defaultPolicy().lxcfs.views.filter((view) => view !== 'cpu');
+const { views } = defaultPolicy().lxcfs;
 
-/** The same volumes and mounts as hotmount's, as a policy of the API server's own. */
+/** The same mounts as hotmount's of an lxcfs of the node's own, by a policy of the API server's. */
 function inTreePolicy(apiVersion: string): JsonObject[] {
-  const volumes = views.map(
-    (view) =>
-      `Object.spec.volumes{name: "lxcfs-${view}", hostPath: Object.spec.volumes.hostPath{path: "/run/hotmount/lxcfs/proc/${view}", type: "File"}}`,
-  );
+  const volumes = views.map((view) => {
+    const hostPath = `path: "/var/lib/lxcfs${LXCFS_VIEWS[view]}", type: "${view === 'cpu' ? 'Directory' : 'File'}"`;
+    return `Object.spec.volumes{name: "lxcfs-${view}", hostPath: Object.spec.volumes.hostPath{${hostPath}}}`;
+  });
   const mounts = views.map(
-    (view) => `Object.spec.containers.volumeMounts{name: "lxcfs-${view}", mountPath: "/proc/${view}", readOnly: true}`,
+    (view) =>
+      `Object.spec.containers.volumeMounts{name: "lxcfs-${view}", mountPath: "${LXCFS_VIEWS[view]}", readOnly: true}`,
   );
   const expression = `Object{spec: Object.spec{volumes: [${volumes.join(', ')}], containers: object.spec.containers.map(c, Object.spec.containers{name: c.name, volumeMounts: [${mounts.join(', ')}]})}}`;
   return [
