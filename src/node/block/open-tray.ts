@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { runChild } from '../../linux/child.ts';
 import { errorCode } from '../../linux/errors.ts';
 
@@ -5,7 +6,6 @@ import { errorCode } from '../../linux/errors.ts';
 const DEADLINE = 15_000;
 /** The second number: CDROMEJECT in linux/cdrom.h. */
 const PERL = 'sysopen(my $drive, $ARGV[0], $ARGV[1]) && ioctl($drive, 0x5309, 0) or die "$!\\n"';
-const O_NONBLOCK = 0o4000;
 
 /**
  * Opens the tray of an optical drive. A drive locks it while a disc is mounted, and the button only asks.
@@ -14,7 +14,7 @@ const O_NONBLOCK = 0o4000;
  */
 export async function openTray(path: string): Promise<string | undefined> {
   try {
-    const { code, stderr, timedOut } = await runChild('perl', ['-e', PERL, path, String(O_NONBLOCK)], {
+    const { code, stderr, timedOut } = await runChild('perl', ['-e', PERL, path, String(constants.O_NONBLOCK)], {
       deadline: DEADLINE,
     });
     if (timedOut) return 'the drive does not answer';
