@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { KUBERNETES_VERSION, prepareKubernetes, prepareBinaries as prepareServers } from '../cluster/binaries.ts';
-import { prepareGoPrograms, type Say } from '../go-programs.ts';
+import { type GoPrograms, prepareGoPrograms, type Say } from '../go-programs.ts';
 
 /** Directories with programs, and the paths of the two that people use. */
 export interface NodeBinaries {
@@ -27,12 +27,19 @@ const containerdOf = (path: string): string[] =>
 const NODE_PROGRAMS = kubernetes('kubelet', 'kube-scheduler', 'kube-proxy');
 const SERVERS = kubernetes('kube-apiserver', 'kube-controller-manager');
 
-/** What a node can run, by its Kubernetes: the usual one, and the oldest that the chart claims, with the containerd of its time. */
-const RELEASES = {
-  '1.36': {
-    kubelet: { packages: NODE_PROGRAMS },
-    containerd: { version: 'v2.4.2', module: module('containerd'), packages: ['tool'] },
-  },
+interface Release {
+  readonly kubelet: Partial<Pick<GoPrograms, 'version' | 'module'>> & Pick<GoPrograms, 'packages'>;
+  readonly containerd: Pick<GoPrograms, 'version' | 'module' | 'packages'>;
+}
+
+/** With the Kubernetes of test/cluster. */
+const USUAL: Release = {
+  kubelet: { packages: NODE_PROGRAMS },
+  containerd: { version: 'v2.4.2', module: module('containerd'), packages: ['tool'] },
+};
+
+/** By the minor of Kubernetes: the oldest that the chart claims, with the containerd of its time. */
+const OLDER: Readonly<Record<string, Release>> = {
   '1.30': {
     kubelet: { version: 'v1.30.14', module: module('kubernetes-1.30'), packages: [...SERVERS, ...NODE_PROGRAMS] },
     containerd: {
@@ -41,14 +48,16 @@ const RELEASES = {
       packages: containerdOf('github.com/containerd/containerd'),
     },
   },
-} as const;
+};
 
-/** `HOTMOUNT_KUBERNETES`, the minor that is asked for. @throws where it is none of ours */
-function wanted(): (typeof RELEASES)[keyof typeof RELEASES] {
-  const usual = KUBERNETES_VERSION.replace(/^v(\d+\.\d+).*/, '$1');
-  const minor = process.env['HOTMOUNT_KUBERNETES'] || usual;
-  if (Object.hasOwn(RELEASES, minor)) return RELEASES[minor as keyof typeof RELEASES];
-  throw new Error(`HOTMOUNT_KUBERNETES=${minor}: there are ${Object.keys(RELEASES).join(' and ')}`);
+/** What `HOTMOUNT_KUBERNETES` asks for, a minor. @throws where it is none of ours */
+function wanted(): Release {
+  const minor = process.env['HOTMOUNT_KUBERNETES'];
+  const release = minor ? OLDER[minor] : USUAL;
+  if (release) return release;
+  throw new Error(
+    `HOTMOUNT_KUBERNETES=${minor}: there is ${Object.keys(OLDER).join()}, and ${KUBERNETES_VERSION} without it`,
+  );
 }
 
 /** All programs of a cluster with a node; built once, some ten minutes of processor time. Rejects with the remedy where they cannot be had. */
