@@ -1,10 +1,12 @@
 #!/usr/bin/env node
-/** `npm run chart`: writes what the chart derives from the program: values.schema.json, and the table of values in its README. */
+/** `npm run chart`: writes what the chart derives from the program: values.schema.json, the table of values in its README, and
+ * the dashboard. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { isObject, type JsonObject } from '../src/contract/json.ts';
+import { dashboard } from './dashboard.ts';
 import { valuesSchema } from './values-schema.ts';
 
 const CHART = join(import.meta.dirname, 'hotmount');
@@ -25,6 +27,7 @@ export function generated(): ReadonlyMap<string, string> {
   const table = ['| value | default | what it is |', '| --- | --- | --- |', ...rows].join('\n');
   return new Map([
     [join(CHART, 'values.schema.json'), `${JSON.stringify(schema, null, 2)}\n`],
+    [join(CHART, 'files/dashboard.json'), `${JSON.stringify(dashboard(), null, 2)}\n`],
     [join(CHART, 'README.md'), `${before}${BEGIN}\n\n${table}\n\n${END}${after}`],
   ]);
 }

@@ -48,11 +48,17 @@ const failurePolicy = z.enum(['Fail', 'Ignore']);
 
 const logLevel = z.enum(LOG_LEVELS).describe('how much to log');
 
+const tag = z.union([z.string(), z.int()]).describe("empty: the chart's appVersion");
+const digest = z
+  .string()
+  .meta({ pattern: '^(sha256:[0-9a-f]{64})?$' })
+  .describe('instead of the tag, such as sha256:…');
+
 export const valuesSchema = z.strictObject({
   image: z.strictObject({
     repository: z.string().describe('required: the image, without its tag'),
-    tag: z.union([z.string(), z.int()]).describe("empty: the chart's appVersion"),
-    digest: z.string().meta({ pattern: '^(sha256:[0-9a-f]{64})?$' }).describe('instead of the tag, such as sha256:…'),
+    tag,
+    digest,
     pullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).describe('when to pull it'),
     pullSecrets: z.array(z.strictObject({ name: z.string() })).describe('Secrets of the registry'),
     architectures: z.array(z.string()).min(1).describe('that the image is made for: pods go to no other nodes'),
@@ -86,6 +92,13 @@ export const valuesSchema = z.strictObject({
   }),
   webhook: z.strictObject({
     replicas: z.int().min(0).describe('with one, annotated pods wait while its node is drained'),
+    image: z
+      .strictObject({
+        repository: z.string().describe('of an image of its own (`docker build --target webhook`); empty: `image`'),
+        tag,
+        digest,
+      })
+      .optional(),
     logLevel,
     drainSeconds: z
       .int()

@@ -53,6 +53,13 @@ describeInCluster('the chart', (cluster) => {
     expect([code, stderr]).toEqual([0, '']);
   });
 
+  test('gives the webhook an image of its own, and the nodes theirs', async () => {
+    const all = await objects(MATRIX['an image for the webhook'] ?? {});
+    const imageOf = (kind: string, name: string) => find(all, kind, name).spec.template.spec.containers[0].image;
+    expect(imageOf('Deployment', 'hotmount-webhook')).toBe('registry.example/hotmount-webhook:1');
+    expect(imageOf('DaemonSet', 'hotmount-node')).toMatch(/^registry\.example\/hotmount:/);
+  });
+
   test('renders what operators take', async () => {
     const all = await objects(WITH_OPERATORS);
     expect(find(all, 'Certificate', 'hotmount-webhook').spec.dnsNames).toContain('hotmount-webhook.rendered.svc');

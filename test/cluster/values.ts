@@ -19,6 +19,7 @@ export const MATRIX: Readonly<Record<string, JsonObject>> = {
       pullSecrets: [{ name: 'registry' }],
     },
   },
+  'an image for the webhook': { webhook: { image: { repository: 'registry.example/hotmount-webhook', tag: 1 } } },
   'a tag that is a number': { image: { repository: 'registry.example/hotmount', tag: 20261129 } },
   'a registry of the parent chart': {
     global: { imageRegistry: 'mirror.example', imagePullSecrets: ['a', { name: 'b' }] },

@@ -26,11 +26,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* A tag such as 5 or 20261129 is a number to YAML, and a large one a float. */}}
 {{- define "hotmount.image" -}}
-{{- with .Values.image -}}
+{{- include "hotmount.imageOf" (dict "root" . "image" .Values.image) -}}
+{{- end -}}
+
+{{/* The webhook's own, where there is one. */}}
+{{- define "hotmount.webhookImage" -}}
+{{- $own := .Values.webhook.image | default dict -}}
+{{- include "hotmount.imageOf" (dict "root" . "image" (empty $own.repository | ternary .Values.image $own)) -}}
+{{- end -}}
+
+{{- define "hotmount.imageOf" -}}
+{{- $root := .root -}}
+{{- with .image -}}
 {{- $tag := .tag -}}
 {{- if kindIs "float64" $tag -}}{{- $tag = int64 $tag -}}{{- end -}}
-{{- with ($.Values.global | default dict).imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ $tag | default $.Chart.AppVersion }}{{ end }}
+{{- with ($root.Values.global | default dict).imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ $tag | default $root.Chart.AppVersion }}{{ end }}
 {{- end -}}
 {{- end -}}
 
