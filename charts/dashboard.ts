@@ -115,7 +115,7 @@ const SECTIONS: Readonly<Record<string, readonly Plot[]>> = {
   ],
 };
 
-const datasource = { type: 'prometheus', uid: '${datasource}' };
+const datasource = { type: 'prometheus', uid: '$datasource' };
 
 function panel(
   { title, description, unit = 'short', type = 'timeseries', queries }: Plot,

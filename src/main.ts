@@ -3,6 +3,7 @@ import { getSystemErrorMessage } from 'node:util';
 import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { setColorMode, takeColor } from './commands/color.ts';
+import { whatIsMissing } from './commands/missing.ts';
 import { flushLogs } from './observability/last-words.ts';
 import { FULL_VERSION } from './observability/version.ts';
 
@@ -95,6 +96,11 @@ process.on('uncaughtException', (error) => {
 try {
   await run(process.argv.slice(2));
 } catch (error) {
+  const missing = whatIsMissing(error);
+  if (missing !== undefined) {
+    process.stderr.write(`error: ${missing}\n`);
+    process.exit(1);
+  }
   if (!(error instanceof CommanderError)) {
     const text = error instanceof Error ? (process.env['HOTMOUNT_DEBUG'] ? error.stack : error.message) : String(error);
     flushLogs();

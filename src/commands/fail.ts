@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { flushLogs } from '../observability/last-words.ts';
 import type { PolicyError } from '../policy/index.ts';
 import { colorsFor } from './color.ts';
+import { whatIsMissing } from './missing.ts';
 
 /** Wrong flags; the message says which, and what is right. */
 export class UsageError extends Error {
@@ -25,7 +26,8 @@ const EXIT_CODES: Readonly<Record<string, 1 | 2>> = {
  */
 export async function fail(command: Command, error: unknown, otherwise?: 1): Promise<never> {
   flushLogs();
-  const { name, message } = error as Error;
+  const { name } = error as Error;
+  const message = whatIsMissing(error) ?? (error as Error).message;
   const exitCode = EXIT_CODES[name] ?? otherwise;
   if (exitCode === undefined) throw error;
   if (name === 'PolicyError') {

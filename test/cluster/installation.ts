@@ -44,6 +44,8 @@ export class Replica {
 
 export interface InstallOptions {
   readonly release?: string;
+  /** Its directory; that of the checkout, by default. */
+  readonly chart?: string;
   readonly namespace?: string;
   readonly values?: JsonObject;
   readonly replicas?: number;
@@ -87,7 +89,7 @@ export class Installation {
       kind: 'Namespace',
       metadata: { name: this.namespace, labels: PRIVILEGED },
     });
-    await this.helm('install', this.release, CHART);
+    await this.helm('install', this.release, this.#options.chart ?? CHART);
     const account = `${this.release}-webhook`;
     this.#kubeconfig = await cluster.kubeconfigOf(this.namespace, account);
     const service = await cluster.get('service', account, '-n', this.namespace);

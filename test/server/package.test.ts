@@ -1,5 +1,14 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -77,6 +86,31 @@ describe('the package', { timeout: 120_000 }, () => {
       stdout: '',
       stderr: expect.stringMatching(/^hotmount: this is Node 20\.\d+\.\d+, and Node 24 or newer is needed\n$/),
     });
+  });
+
+  it('says what an image without koffi lacks', () => {
+    const [koffi, away] = [join(app, 'node_modules/koffi'), join(app, 'koffi-away')];
+    renameSync(koffi, away);
+    for (const args of [['node'], ['lxcfs'], ['eject', 'sdb']]) {
+      const { status, stderr } = hotmount(args);
+      if (args[0] === 'eject') expect(status).toBe(1);
+      else
+        expect({ args, status, stderr }).toEqual({
+          args,
+          status: 1,
+          stderr: expect.stringMatching(/^error: this takes the package koffi/),
+        });
+    }
+    expect(hotmount(['inject', example('cronjob.yaml')])).toMatchObject({ status: 0, stderr: '' });
+    renameSync(away, koffi);
+  });
+
+  it('has kubectl find it as a plugin', () => {
+    const plugin = join(app, 'node_modules/.bin/kubectl-hotmount');
+    const env = { PATH: join(directory, 'bin'), HOME: directory, KUBECONFIG: '/nowhere' };
+    const status = spawnSync(plugin, ['status'], { env, encoding: 'utf8' });
+    expect(status).toMatchObject({ status: 2, stderr: expect.stringMatching(/^error: .*kubeconfig/) });
+    expect(spawnSync(plugin, ['--help'], { env, encoding: 'utf8' }).stdout).toMatch(/^Usage: kubectl hotmount /);
   });
 
   it('has the workers of the node, and the licenses of what is in it', () => {
