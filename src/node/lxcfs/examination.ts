@@ -54,7 +54,9 @@ interface Examined {
  * @throws Error where that cannot be found out here
  */
 async function examine(mountPoint: string, cgroups: Cgroups): Promise<Untrue[]> {
-  const cgroup = makeLimitedCgroup(cgroups, `${process.pid}-examination`, LIMIT, { isNested: true });
+  const cgroup = makeLimitedCgroup(cgroups, `${process.pid}-examination-${nextExamination++}`, LIMIT, {
+    isNested: true,
+  });
   try {
     const [program, ...args] = inNodeCgroups('sh', '-c', ENTER, mountPoint, READ, SUMMARIZE, ...cgroup.procs);
     const { code, stdout, stderr, timedOut } = await runChild(program, args, { deadline: DEADLINE });
@@ -64,6 +66,8 @@ async function examine(mountPoint: string, cgroups: Cgroups): Promise<Untrue[]> 
     cgroup.close();
   }
 }
+
+let nextExamination = 1;
 
 const ENTER =
   'read=$1 awk=$2; shift 2; for procs; do echo 0 > "$procs" || exit; done; exec unshare --mount --pid --fork --kill-child -- sh -c "$read" "$0" "$awk"';

@@ -65,7 +65,7 @@ const READ = `cd "$0" && awk=$1 && set -- && for f in ${FILES.map((file) => file
   [ -e "$f" ] || continue
   echo "serves /$f"
   case $f in proc/meminfo) cat $f || exit ;; sys/devices/system/cpu) set -- "$@" $f/online ;; proc/slabinfo | */cpu/online | proc/pressure/*) ;; *) set -- "$@" $f ;; esac
-done; awk "$awk" "$@"; true`;
+done; awk "$awk" "$@"; [ -e sys ] && echo answers; true`;
 
 /** What the reader's output means. */
 export function readProbe(
@@ -75,8 +75,9 @@ export function readProbe(
 ): ProbeResult {
   if (timedOut) return { outcome: 'hung' };
   const total = Number(/^MemTotal:\s+(\d+) kB$/m.exec(stdout)?.[1]) * 1024;
-  if (code === 0 && Number.isNaN(total)) return { outcome: 'unfit', detail: 'it shows a reader no /proc/meminfo' };
-  if (code !== 0) {
+  if (Number.isNaN(total) && /^answers$/m.test(stdout))
+    return { outcome: 'unfit', detail: 'it shows a reader no /proc/meminfo' };
+  if (code !== 0 || Number.isNaN(total)) {
     return { outcome: 'failed', detail: stderr.trim() || `the reader ended with code ${code}` };
   }
   if (total !== LIMIT) {

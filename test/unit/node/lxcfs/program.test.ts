@@ -90,6 +90,11 @@ describe('what a reader in a limited cgroup is told', () => {
     expect(readProbe({ ...result, code: undefined, stdout: '', timedOut: true })).toEqual({ outcome: 'hung' });
     const stderr = 'cat: proc/meminfo: Transport endpoint is not connected';
     expect(readProbe({ ...result, code: 1, stdout: '', stderr })).toEqual({ outcome: 'failed', detail: stderr });
-    expect(readProbe({ ...result, stdout: '' })).toMatchObject({ outcome: 'unfit' });
+    expect(readProbe({ ...result, stdout: '' })).toMatchObject({ outcome: 'failed' });
+  });
+
+  it('is nothing of what matters, though lxcfs answers, and then the instance is unfit', () => {
+    const answer = { outcome: 'unfit', detail: expect.stringContaining('shows a reader no /proc/meminfo') };
+    expect(readProbe({ ...result, stdout: 'cpus 0\nanswers\n' })).toMatchObject(answer);
   });
 });
