@@ -1,7 +1,8 @@
 // The only program in the test's containers: reads files over and over, and writes a line whenever what comes of it changes.
 //   reader PAUSE_US FILE…    ->   <µs, CLOCK_MONOTONIC> <file> <value or -errno>
 // The value is MemTotal in kB for a meminfo, the number of processors for a cpuinfo and for a stat, else 1 where anything was read, 0 where
-// not.
+// not. A read that takes 10 ms or more, and longer than those before, is noted:
+//   # slowest <µs>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,18 +37,29 @@ static long read_once(const char *path) {
   return length > 0;
 }
 
+static long long now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000000LL + time.tv_nsec / 1000;
+}
+
 int main(int argc, char **argv) {
   long last[argc];
   for (int i = 0; i < argc; i++) last[i] = -1000000;
+  long long slowest = 10000;
   setvbuf(stdout, NULL, _IOLBF, 0);
   for (;;) {
     for (int i = 2; i < argc; i++) {
+      long long start = now();
       long value = read_once(argv[i]);
+      long long end = now();
+      if (end - start > slowest) {
+        slowest = end - start;
+        printf("# slowest %lld\n", slowest);
+      }
       if (value == last[i]) continue;
       last[i] = value;
-      struct timespec now;
-      clock_gettime(CLOCK_MONOTONIC, &now);
-      printf("%lld %s %ld\n", now.tv_sec * 1000000LL + now.tv_nsec / 1000, argv[i], value);
+      printf("%lld %s %ld\n", end, argv[i], value);
     }
     int pause = atoi(argv[1]);
     if (pause > 0) usleep(pause);

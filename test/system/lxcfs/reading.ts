@@ -131,13 +131,22 @@ export class ReadingContainer {
   }
 
   observations(): Observation[] {
-    return readFileSync(this.#output, 'utf8')
-      .split('\n')
-      .slice(0, -1)
+    return this.#lines()
+      .filter((line) => !line.startsWith('#'))
       .map((line) => {
         const [at, file, value] = line.split(' ') as [string, string, string];
         return { at: Number(at) / 1000, file, value: Number(value) };
       });
+  }
+
+  /** ms that its slowest read took; 0 where none took 10. */
+  slowest(): number {
+    const notes = this.#lines().flatMap((line) => /^# slowest (\d+)$/.exec(line)?.[1] ?? []);
+    return Number(notes.at(-1) ?? 0) / 1000;
+  }
+
+  #lines(): string[] {
+    return readFileSync(this.#output, 'utf8').split('\n').slice(0, -1);
   }
 
   /** What each file gave the last time it was read. */
