@@ -21,8 +21,9 @@ export class Examinations {
   }
 
   /** What the first instance of its program has told wrong. What cannot be found out here is not known to be wrong. */
-  of({ record, mountPoint }: Examined, cgroups: Cgroups): Promise<readonly Untrue[]> {
+  async of({ record, mountPoint }: Examined, cgroups: Cgroups | undefined): Promise<readonly Untrue[]> {
     const { fingerprint, version } = record;
+    if (!cgroups) return [];
     const known = this.#found.get(fingerprint);
     if (known) return known;
     const found = this.#examine(mountPoint, cgroups, version);

@@ -281,8 +281,8 @@ export class Instances {
 
   /** Finds out the rest, while the instance serves. */
   async #examine(instance: Instance): Promise<void> {
-    const { cgroups } = this.installed;
-    const found = cgroups ? await this.#examinations.of(instance, cgroups) : [];
+    const all = await this.#examinations.of(instance, this.installed.cgroups);
+    const found = all.filter(({ view }) => !instance.untrue.some((known) => known.view === view));
     if (this.#isClosed || found.length === 0) return;
     instance.untrue = [...instance.untrue, ...found];
     this.installed.works(instance.record, instance.flaws);
