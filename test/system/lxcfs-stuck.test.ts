@@ -29,7 +29,7 @@ describeSystem('an lxcfs that leaves one container waiting', ['runc', 'lxcfs', '
     await until('it waits', () => syscall().includes('fuse'));
 
     await until('it is ended', async () => ((await lxcfs.status())?.restarts ?? 0) > 0);
-    expect(lxcfs.log).toMatch(/"cause":"hung".*"lxcfs hung"/);
+    await lxcfs.logged(/"cause":"hung".*"lxcfs hung"/);
     await lxcfs.healthy();
     await until('both read again', () =>
       [stuck, other].every((container) => [...container.last().values()].every((value) => value > 0)),

@@ -9,7 +9,7 @@ const PAUSE = 10;
 /** lxcfs 5.0 to 7.0 sort containers into 100 buckets by their cgroups' paths: of a hundred of these, 95 are met. */
 const READERS = 300;
 /** ms. It takes some 500. */
-const DEADLINE = 15_000;
+const DEADLINE = 8000;
 
 /**
  * Whether an instance leaves some readers waiting for ever, and answers others: in 5.0 a lock of one bucket of load averages can be kept, and
