@@ -1,4 +1,5 @@
 import { readBlockDevice } from '../linux/block.ts';
+import type { Mount } from '../linux/mountinfo.ts';
 import { findMounts, type NamespaceMounts, nodeNamespaces } from '../linux/namespaces.ts';
 import { type ContainerIdentity, containerOf } from './containers/identity.ts';
 import type { CsiStatus } from './csi/driver.ts';
@@ -180,6 +181,8 @@ function describe(
   const { className, directory, record } = mounted;
   const device = deviceOf(mounted);
   const { type: fsType, label, uuid } = record.fileSystem;
+  // A pod of ours has all of the run dir, and at its own path, where no other pod may mount anything.
+  const isOurs = (mount: Mount): boolean => mount.mountPoint.startsWith(`${runDir.path}/media`);
   const holders = seen.filter(({ mounts }) => mounts.some((mount) => mount.device === device));
   return {
     disk,
@@ -191,9 +194,19 @@ function describe(
     options: record.options,
     since: record.since,
     containers: holders.length,
-    pods: holders.map(({ namespace }) => containerOf(namespace.pid)).filter(({ podUid }) => podUid !== undefined),
+    pods: podsOf(holders.filter(({ mounts }) => !mounts.some(isOurs))),
     ...(notes.length > 0 ? { notes } : {}),
   };
+}
+
+/** The containers of pods, each once: one may have several mount namespaces. */
+function podsOf(holders: readonly NamespaceMounts[]): ContainerIdentity[] {
+  const containers = holders
+    .map(({ namespace }) => containerOf(namespace.pid))
+    .filter(({ podUid }) => podUid !== undefined);
+  return [
+    ...new Map(containers.map((container) => [`${container.podUid}/${container.containerId}`, container])).values(),
+  ];
 }
 
 /** The status with the names of pods, wherever it has their UIDs. */
