@@ -6,7 +6,7 @@ import { join } from 'node:path';
 const OLDEST = 24;
 
 if (Number.parseInt(process.versions.node, 10) < OLDEST) {
-  process.stderr.write(`hotmount: this is Node ${process.versions.node}, and Node ${OLDEST} or newer is needed\n`);
+  process.stderr.write(`error: this is Node ${process.versions.node}, and Node ${OLDEST} or newer is needed\n`);
   process.exit(2);
 }
 // Reading the program takes half of a short command's time, and need be done once. Beside the dependencies, as whoever could write there

@@ -43,7 +43,7 @@ export function demoCommand(): Command {
         process.exitCode = (await demo(write, { colors, width: Math.min(columns, 120) }, { nodeHalf })) ? 0 : 1;
       } catch (error) {
         if (!(error instanceof BadInput)) return fail(command, error);
-        command.error(`the demo plays the manifests in examples/, run it in a checkout: ${error.message}`, {
+        command.error(`error: the demo plays the manifests in examples/, run it in a checkout: ${error.message}`, {
           exitCode: 1,
         });
       }

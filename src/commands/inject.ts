@@ -83,7 +83,10 @@ export function injectCommand(): Command {
         'diff',
       ]),
     )
-    .option('--explain', 'say on stderr what each container gets, by which rule, and what was refused')
+    .option(
+      '--explain',
+      'say on stderr what each container gets, by which rule, and what was refused; with -o json, as JSON lines',
+    )
     .addHelpText('after', EXAMPLES)
     .action(async (files: readonly string[], flags: InjectFlags, command: Command) => {
       try {
@@ -111,6 +114,7 @@ export async function runInject(files: readonly string[], flags: InjectFlags, te
   const explained = flags.explain ?? false;
   const report = new Report({
     explained,
+    json: explained && flags.output === 'json',
     leavesOut: flags.output === 'json',
     paint: picocolors.createColors(stderr.isTTY),
   });

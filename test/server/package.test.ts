@@ -84,7 +84,7 @@ describe('the package', { timeout: 120_000 }, () => {
     expect(hotmount(['inject'], join(app, 'node_modules/node-20/bin/node'))).toMatchObject({
       status: 2,
       stdout: '',
-      stderr: expect.stringMatching(/^hotmount: this is Node 20\.\d+\.\d+, and Node 24 or newer is needed\n$/),
+      stderr: expect.stringMatching(/^error: this is Node 20\.\d+\.\d+, and Node 24 or newer is needed\n$/),
     });
   });
 

@@ -7,6 +7,8 @@ import { titleOf } from './output.ts';
 export interface ReportOptions {
   /** Also a table for each container of what it has through hotmount and by which rule. */
   readonly explained: boolean;
+  /** One JSON object a line, for programs, instead of text for people. */
+  readonly json?: boolean;
   /** What cannot be read is not in the output either. */
   readonly leavesOut: boolean;
   readonly paint: Paint;
@@ -34,22 +36,32 @@ export class Report {
   /** What there is to say of a document that cannot be read or converted. Each problem begins with its place. */
   problems(problems: readonly string[]): string {
     this.errors += problems.length;
+    if (this.#options.json) return problems.map((message) => jsonLine('InjectProblem', { message })).join('');
     return problems.map((problem) => `${printable(problem)}\n`).join('');
   }
 
   evaluated({ verdicts, problems }: Evaluated): string {
     this.errors += problems.length;
+    if (this.#options.json) {
+      for (const verdict of verdicts) this.#count(verdict);
+      const odd = problems.map(({ place, message }) => jsonLine('InjectProblem', { place, message }));
+      return [...odd, ...verdicts.map(explanationLine)].join('');
+    }
     const odd = problems.map((problem) => remarkLine(problem, undefined, this.#options.paint));
     return [...odd, ...verdicts.map((verdict) => this.#verdict(verdict))].join('');
   }
 
   #verdict(verdict: Verdict): string {
     const { explained, paint } = this.#options;
-    if (has(verdict, 'error')) this.errors += 1;
-    if (has(verdict, 'denied')) this.denied += 1;
+    this.#count(verdict);
     const told = explained ? verdict.remarks : verdict.remarks.filter((remark) => !this.#isForTheEnd(verdict, remark));
     const lines = told.map((remark) => remarkLine(remark, titleOf(verdict), paint)).join('');
     return explained && verdict.outcome !== undefined ? `${explanation(verdict, paint)}${lines}\n` : lines;
+  }
+
+  #count(verdict: Verdict): void {
+    if (has(verdict, 'error')) this.errors += 1;
+    if (has(verdict, 'denied')) this.denied += 1;
   }
 
   /** Where no level is known to be enforced, there is no end for it. */
@@ -65,7 +77,8 @@ export class Report {
   }
 
   end(): string {
-    const { paint } = this.#options;
+    const { paint, json } = this.#options;
+    if (json) return '';
     const rejected = [...this.#rejected.values()].map(({ first, remark, count }) => {
       const more = count > 1 ? ` and ${count - 1} more in its namespace` : '';
       return remarkLine(remark, titleOf(first) + more, paint);
@@ -98,6 +111,18 @@ function remarkLine({ severity, place, message }: Remark, title: string | undefi
   const color = { error: paint.red, denied: paint.red, warning: paint.yellow, note: paint.cyan }[severity];
   return `${printable(place)}: ${color(`${severity}:`)} ${title === undefined ? '' : `${title}: `}${printable(message)}\n`;
 }
+
+/** Fields may be added to a version; those that are there stay (docs/inject.md). */
+const jsonLine = (kind: string, value: object): string =>
+  `${JSON.stringify({ apiVersion: 'hotmount.io/v1alpha1', kind, ...value })}\n`;
+
+const explanationLine = ({ identity, outcome, entries, remarks }: Verdict): string =>
+  jsonLine('InjectExplanation', {
+    object: identity,
+    ...(outcome === undefined ? {} : { outcome }),
+    gives: entries.map(({ container, feature, item, rule }) => ({ container, feature, item, rule })),
+    remarks: remarks.map(({ severity, place, message }) => ({ severity, place, message })),
+  });
 
 function explanation(verdict: Verdict, paint: Paint): string {
   const { entries, outcome } = verdict;

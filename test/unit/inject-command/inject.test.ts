@@ -242,6 +242,36 @@ ${POD.replace(
 });
 
 describe('hotmount inject: what it says', () => {
+  it('explains as JSON lines beside JSON', async () => {
+    const { stderr, code } = await run(
+      [],
+      withFlags({ output: 'json', explain: true }),
+      `${POD}---\n${DENIED}---\n[]\n`,
+    );
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const version = { apiVersion: 'hotmount.io/v1alpha1' };
+    expect(lines).toMatchObject([
+      {
+        ...version,
+        kind: 'InjectExplanation',
+        object: { kind: 'Pod' },
+        gives: [{ feature: 'lxcfs', item: 'meminfo', rule: 'everyone' }],
+        remarks: [],
+      },
+      {
+        ...version,
+        kind: 'InjectExplanation',
+        gives: [],
+        remarks: [{ severity: 'denied', place: expect.stringMatching(/^stdin:\d+:\d+/) }],
+      },
+      { ...version, kind: 'InjectProblem', message: expect.any(String) },
+    ]);
+    expect(code).toBe(2);
+  });
+
   it('names file, line, kind and object of a denial, writes that one as it came, and exits with 1', async () => {
     const name = file('mixed.yaml', `${DENIED}---\n${POD}`);
     const { code, stdout, stderr } = await run([name], withFlags());
