@@ -8,7 +8,7 @@ import { findMounts, namespaceOf } from '../linux/namespaces.ts';
 import type { Logger } from '../observability/logger.ts';
 import { removeDriver } from './csi/driver.ts';
 import { publishedVolumes } from './csi/target.ts';
-import { removeResources } from './device-plugin/plugin.ts';
+import { removeResources } from './device-plugin/registry.ts';
 import { readNodes } from './devices/actual.ts';
 import { writeGrantTimes } from './devices/grant-times.ts';
 import { openGrants } from './devices/grants.ts';

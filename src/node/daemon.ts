@@ -12,6 +12,7 @@ import { ExclusiveOpener } from './block/exclusive-opener.ts';
 import type { CsiDriver } from './csi/driver.ts';
 import { type PodNames, withPodName } from './csi/pod-names.ts';
 import type { DevicePlugin } from './device-plugin/plugin.ts';
+import { removeResources } from './device-plugin/registry.ts';
 import { DeviceController } from './devices/controller.ts';
 import { openGrants } from './devices/grants.ts';
 import { devicesStatus } from './devices/status.ts';
@@ -247,6 +248,9 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   if (devicePluginDir !== undefined) {
     const { DevicePlugin } = await import('./device-plugin/plugin.ts');
     plugin = new DevicePlugin(devicePluginDir, classNames(policy.current), log);
+  } else if (options.kubeletDir !== undefined) {
+    const { kubeletDir } = options;
+    attempts.run('the device plugin', () => removeResources(kubeletDir));
   }
   tellPlugged();
   problem = propagation;

@@ -53,6 +53,7 @@ export const MATRIX: Readonly<Record<string, JsonObject>> = {
     ['webhook', 'node', 'lxcfs'].map((component) => [component, { serviceAccount: { create: false, name: 'mine' } }]),
   ),
   openshift: { openshift: { enabled: true } },
+  'the scheduler being told': { node: { nodeFeatureDiscovery: true, devicePlugin: true } },
   'a CA of clients': { webhook: { clientCa: { secret: 'clients', names: ['kube-apiserver'] } } },
   'an API server on another port': {
     networkPolicy: { enabled: true, apiServerPorts: [16443], apiServer: [{ ipBlock: { cidr: '10.0.0.1/32' } }] },

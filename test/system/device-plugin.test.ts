@@ -114,5 +114,10 @@ describeSystem('the device plugin', ['zram'], () => {
       'hotmount.io-devices-raw.sock',
       'hotmount.io-reg.sock',
     ]);
+
+    // Without it, the kubelet is not left with sockets that nobody serves.
+    await daemon.stop();
+    await new Daemon(rig, { kubeletDir: 'kubelet' }).start();
+    expect(readdirSync(`${kubelet.dir}/plugins_registry`)).toEqual(['hotmount.io-reg.sock']);
   });
 });

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { classKey } from '../../contract/annotations.ts';
 import type { Logger } from '../../observability/logger.ts';
+import { registryIn, removeSockets, socketName } from './registry.ts';
 import { CountedResource } from './resource.ts';
 
 /** What `hotmount status` says of the device plugin. */
@@ -87,22 +88,5 @@ export class DevicePlugin {
       this.#problems.set(className, `its socket cannot be had: ${error.message}`);
       this.#log.error({ resource: resource.name }, `the resource is not served: ${error.message}`);
     });
-  }
-}
-
-/** Takes all resources away from the kubelet for good. @throws Error of the system */
-export const removeResources = (kubeletDir: string): void => removeSockets(registryIn(kubeletDir), []);
-
-const registryIn = (kubeletDir: string): string => `${kubeletDir}/plugins_registry`;
-
-const PREFIX = 'hotmount.io-devices-';
-const SUFFIX = '.sock';
-const socketName = (className: string): string => `${PREFIX}${className}${SUFFIX}`;
-
-function removeSockets(registry: string, kept: readonly string[]): void {
-  if (!existsSync(registry)) return;
-  const names = new Set(kept.map(socketName));
-  for (const name of readdirSync(registry)) {
-    if (name.startsWith(PREFIX) && !names.has(name)) rmSync(`${registry}/${name}`, { force: true });
   }
 }
