@@ -7,7 +7,10 @@ import { EMPTY, readEmpty, writeEmpty } from '../grpc/wire.ts';
 import { readAllocation, writeAllocation, writeDevices } from './messages.ts';
 
 const API_VERSION = 'v1beta1';
-/** A kubelet that has let go of a resource by mistake takes it again when its socket is made again. ms, long enough for one that restarts. */
+/**
+ * A kubelet that registers a plugin anew while it is still letting go of the one before may drop both, and ask no more (devicemanager,
+ * plugin/v1beta1/handler.go, runClient). It looks again when the socket is made again. ms, longer than a kubelet takes to restart.
+ */
 const PATIENCE = 10_000;
 
 /**
