@@ -107,6 +107,7 @@ describeInCluster('the chart', (cluster) => {
       'set certificates.source=existingSecret, or leave it out',
     ],
     ['names of clients without a CA', { webhook: { clientCa: { names: ['a'] } } }, 'needs webhook.clientCa.secret'],
+    ['resources that nobody counts', { policy: { scheduleBy: 'resource' } }, 'set node.devicePlugin=true'],
     ['one port twice', { webhook: { ports: { health: 8443 } } }, 'needs a port of its own'],
     [
       'no account',

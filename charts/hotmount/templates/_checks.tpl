@@ -28,6 +28,9 @@ What an admin can set wrongly and values.schema.json cannot say in words: each w
 {{- if not (gt (len (values .Values.webhook.ports | uniq)) 2) -}}
 {{- $problems = append $problems "webhook.ports: each of https, metrics and health needs a port of its own" -}}
 {{- end -}}
+{{- if and (eq (default "label" .Values.policy.scheduleBy) "resource") (not .Values.node.devicePlugin) -}}
+{{- $problems = append $problems "policy.scheduleBy is resource, and no node has any: pods that ask to be scheduled would wait for ever; set node.devicePlugin=true" -}}
+{{- end -}}
 {{- range $component := list "webhook" "node" "lxcfs" -}}
 {{- $account := (index $.Values $component).serviceAccount -}}
 {{- if and (not $account.create) (not $account.name) -}}
