@@ -18,6 +18,8 @@ export interface LabOptions {
   init?: 'shell' | 'systemd';
   /** Default 2048. What the guest writes anywhere is kept in here too. */
   memoryMiB?: number;
+  /** Added to the kernel's command line. */
+  kernelOptions?: string;
   /** Default 1: on a busy host two emulated processors wait for each other, and booting costs twice the time. */
   cpus?: number;
   /** How long the boot may take. Default 120,000: it takes five seconds, on a busy machine many times that. */
@@ -145,8 +147,8 @@ export class Lab {
   }
 
   /** Plugs any other device in that qemu has, such as `usb-kbd`. */
-  plugUsb(driver: string): Promise<{ pull(): Promise<void> }> {
-    return this.#usb.plug(driver);
+  plugUsb(driver: string, properties: Readonly<Record<string, unknown>> = {}): Promise<{ pull(): Promise<void> }> {
+    return this.#usb.plug(driver, properties);
   }
 
   /** What the guest's kernel and the agent wrote to the serial console (warnings and worse; `dmesg` in the guest has all). */
@@ -176,7 +178,7 @@ export class Lab {
  * @throws Error when something is missing (with the packages to install), or the guest does not come up (with its console)
  */
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
-  const { init = 'shell', memoryMiB = 2048, cpus = 1, bootTimeoutMs = 120_000 } = options;
+  const { init = 'shell', memoryMiB = 2048, cpus = 1, bootTimeoutMs = 120_000, kernelOptions = '' } = options;
   const progress = options.progress ?? ((line: string) => process.stderr.write(`lab: ${line}\n`));
   const obstacle = whyLabCannotRun();
   if (obstacle) throw new Error(obstacle);
@@ -203,6 +205,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       initrd,
       memoryMiB,
       cpus,
+      kernelOptions,
     });
     return await connectLab(directory, machine, bootTimeoutMs);
   } catch (error) {

@@ -51,6 +51,9 @@ export interface UsbSerial {
 /** Runs a shell command in the guest and gives what it prints. */
 type Ask = (command: string) => Promise<string>;
 
+/** The audiodev of virtual-machine.ts, for `usb-audio`. */
+export const SILENCE = 'silence';
+
 /** As many as virtual-machine.ts gives the controller. */
 const PORTS = Array.from({ length: 15 }, (_, index) => index + 1);
 
@@ -186,12 +189,12 @@ export class UsbBus {
     };
   }
 
-  /** Any other device that qemu has, such as `usb-kbd`, with its driver's defaults. */
-  async plug(driver: string): Promise<{ pull(): Promise<void> }> {
+  /** Any other device that qemu has, such as `usb-kbd`; what is not among the properties is its driver's default. */
+  async plug(driver: string, properties: Readonly<Record<string, unknown>> = {}): Promise<{ pull(): Promise<void> }> {
     const { id } = this.#identify('usb', undefined);
     await using plugging = new AsyncDisposableStack();
     const port = this.#takePort(plugging);
-    await this.#qmp.execute('device_add', { driver, id, bus: 'xhci.0', port: `${port}` });
+    await this.#qmp.execute('device_add', { driver, id, bus: 'xhci.0', port: `${port}`, ...properties });
     plugging.defer(() => this.#qmp.deleteDevice(id));
     return { pull: this.#pullOf(plugging) };
   }

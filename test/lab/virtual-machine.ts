@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PORT_NAME } from './messages.ts';
 import { SEARCH_PATH } from './requirements.ts';
+import { SILENCE } from './usb.ts';
 
 /** What qemu emulates: no more differs between the guests than this. */
 export interface Hardware {
@@ -30,6 +31,7 @@ export interface MachineSettings {
   kernelImage: string;
   initrd: string;
   memoryMiB: number;
+  kernelOptions: string;
   cpus: number;
 }
 
@@ -113,14 +115,14 @@ export async function removeLeftovers(): Promise<void> {
 }
 
 function qemuArguments(settings: MachineSettings): string[] {
-  const { directory, hardware, root, checkout, kernelImage, initrd, memoryMiB, cpus } = settings;
+  const { directory, hardware, root, checkout, kernelImage, initrd, memoryMiB, cpus, kernelOptions } = settings;
   const socket = (id: string) => `socket,id=${id},path=${join(directory, id)},server=on,wait=off`;
   return [
     ...['-accel', 'tcg,thread=multi', ...hardware.arguments, '-smp', `${cpus}`, '-m', `${memoryMiB}`],
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ...['-kernel', kernelImage, '-initrd', initrd],
     // mitigations=off: they slow emulation down and protect nobody here.
-    ...['-append', `console=${hardware.console} quiet panic=-1 mitigations=off`],
+    ...['-append', `console=${hardware.console} quiet panic=-1 mitigations=off ${kernelOptions}`],
     ...['-serial', `file:${join(directory, 'console.log')}`],
     ...share('host', root),
     ...share('checkout', checkout),
@@ -128,6 +130,8 @@ function qemuArguments(settings: MachineSettings): string[] {
     ...['-device', 'virtio-serial-pci', '-chardev', socket('agent')],
     ...['-device', `virtserialport,chardev=agent,name=${PORT_NAME}`],
     ...['-device', 'qemu-xhci,id=xhci,p2=15,p3=15'],
+    // For usb-audio: nobody listens.
+    ...['-audiodev', `none,id=${SILENCE}`],
   ];
 }
 
