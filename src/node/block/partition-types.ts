@@ -1,5 +1,6 @@
 import { PROBE_DEADLINE } from '../../linux/blkid.ts';
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
+import { logicalTypes } from '../../linux/logical-partitions.ts';
 import { partitionType, TABLE_BYTES } from '../../linux/partition-table.ts';
 import { attribute } from '../../linux/sysfs.ts';
 import { ProbeRoom } from './probe-room.ts';
@@ -7,12 +8,15 @@ import { ProbeRoom } from './probe-room.ts';
 /** The partitions of a disk come all at once: its table is read once for them. ms. */
 const TABLE_HOLDS = 5000;
 
+/** Of an MBR. */
+const FIRST_LOGICAL = 5;
+
 /** Reads of which types partitions are, as an unprivileged user: blkid tells that to root alone, who may open the whole disk. */
 export class PartitionTypes {
   readonly #room = new ProbeRoom({ encoding: 'latin1' });
   readonly #tables = new Map<
     string,
-    { readonly disk: string; readonly until: number; readonly start: Promise<Buffer> }
+    { readonly disk: string; readonly until: number; readonly start: Promise<Buffer>; logical?: Promise<string[]> }
   >();
 
   /** Has one child wait for the next disk. To be called when there is nothing more urgent. */
@@ -26,17 +30,29 @@ export class PartitionTypes {
     if (!disk) return undefined;
     const number = Number(attribute(`/sys/class/block/${name}`, 'partition'));
     const sectorBytes = Number(attribute(`/sys/class/block/${diskName}`, 'queue/logical_block_size')) || 512;
-    return partitionType(await this.#startOf(disk), number, sectorBytes);
+    const table = this.#tableOf(disk);
+    const start = await table.start;
+    const type = partitionType(start, number, sectorBytes);
+    if (type !== undefined || number < FIRST_LOGICAL) return type;
+    table.logical ??= logicalTypes(start, (sector) => this.#readSector(disk, sector, sectorBytes));
+    return (await table.logical)[number - FIRST_LOGICAL];
   }
 
-  #startOf(disk: BlockDevice): Promise<Buffer> {
+  #tableOf(disk: BlockDevice): { readonly start: Promise<Buffer>; logical?: Promise<string[]> } {
     const id = `${disk.device} ${disk.diskSequence}`;
     const known = this.#tables.get(disk.name);
-    if (known?.disk === id && performance.now() < known.until) return known.start;
+    if (known?.disk === id && performance.now() < known.until) return known;
     const start = this.#read(disk);
-    this.#tables.set(disk.name, { disk: id, until: performance.now() + TABLE_HOLDS, start });
+    const table = { disk: id, until: performance.now() + TABLE_HOLDS, start };
+    this.#tables.set(disk.name, table);
     start.catch(() => this.#tables.delete(disk.name));
-    return start;
+    return table;
+  }
+
+  async #readSector(disk: BlockDevice, sector: number, bytes: number): Promise<Buffer> {
+    const args = (node: string): string[] => [`if=${node}`, `bs=${bytes}`, `skip=${sector}`, 'count=1', 'status=none'];
+    const { stdout } = await this.#room.run(disk, 'dd', args, PROBE_DEADLINE);
+    return Buffer.from(stdout, 'latin1');
   }
 
   async #read(disk: BlockDevice): Promise<Buffer> {

@@ -119,7 +119,7 @@ function tidy(dir: string): void {
   for (const line of attempt('losetup', '-l', '-n', '-O', 'NAME,BACK-FILE').split('\n')) {
     const [device, file] = line.trim().split(/\s+/, 2);
     if (!device || !file?.startsWith(`${dir}/`)) continue;
-    for (const number of ['1', '2']) attempt('delpart', device, number);
+    for (const number of ['1', '2', '5']) attempt('delpart', device, number);
     attempt('losetup', '-d', device);
   }
   for (const name of existsSync(dir) ? readdirSync(dir) : []) {
