@@ -1,7 +1,8 @@
 import { type FSWatcher, watch } from 'node:fs';
-import type { BlockDevice } from '../../linux/block.ts';
+import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { deviceNumber } from '../../linux/device-number.ts';
 import { attribute } from '../../linux/sysfs.ts';
+import { rereadPartitions } from '../block/reread-partitions.ts';
 import { devicePath } from './run-mount.ts';
 
 /** ms for which nothing must have been written. */
@@ -54,8 +55,14 @@ export class WriteWatch {
   #waitUntilSettled(name: string, before?: string): void {
     this.forget(name);
     const now = written(name);
-    if (now === before) this.#onWritten(name);
+    if (now === before) void this.#settled(name);
     else this.#timers.set(name, setTimeout(() => this.#waitUntilSettled(name, now), SETTLE).unref());
+  }
+
+  async #settled(name: string): Promise<void> {
+    const device = readBlockDevice(name);
+    if (device && !device.isPartition) await rereadPartitions(devicePath(device));
+    this.#onWritten(name);
   }
 }
 
