@@ -42,6 +42,12 @@ export class PodContainer {
     return this.#lab.sh(EXEC(this.id), { env: { SCRIPT: script }, timeoutMs: DEADLINE });
   }
 
+  /** The same as another user. @throws Error with its stderr */
+  shAs(uid: number, script: string): Promise<string> {
+    const command = `exec runc exec --user ${uid}:${uid} ${this.id} /bin/sh -c "$SCRIPT"`;
+    return this.#lab.sh(command, { env: { SCRIPT: script }, timeoutMs: DEADLINE });
+  }
+
   /** Starts a busybox script in it that goes on running. */
   spawn(script: string): GuestProcess {
     return this.#lab.spawn(EXEC(this.id), { env: { SCRIPT: script } });

@@ -135,11 +135,15 @@ export class UsbBus {
     const port = this.#takePort(plugging);
     let medium: string | undefined;
     const stick = { driver: 'usb-bot', id, bus: 'xhci.0', port: `${port}`, attached: false };
-    plugging.defer(async () => {
-      if (medium) await this.#closeImage(medium);
-    });
     await this.#qmp.execute('device_add', stick);
     plugging.defer(() => this.#qmp.deleteDevice(id));
+    // A drive that was empty at first keeps what is in it from being closed, also when it has gone.
+    plugging.defer(async () => {
+      if (!medium) return;
+      await this.#qmp.execute('blockdev-open-tray', { id: disk, force: true });
+      await this.#qmp.execute('blockdev-remove-medium', { id: disk });
+      await this.#closeImage(medium);
+    });
     await this.#qmp.execute('device_add', { driver: 'scsi-cd', id: disk, bus: `${id}.0` });
     await this.#qmp.execute('qom-set', { path: `/machine/peripheral/${id}`, property: 'attached', value: true });
     return {

@@ -141,6 +141,11 @@ export class Container {
     return this.#runc('exec', this.id, 'sh', '-c', script);
   }
 
+  /** The same as another user. @throws with its stderr */
+  shAs(uid: number, script: string): string {
+    return this.#runc('exec', '--user', `${uid}:${uid}`, this.id, 'sh', '-c', script);
+  }
+
   /** Starts a shell script in it that goes on running; what it has printed so far can be asked for. */
   start(script: string): () => string {
     const [program = '', ...rest] = [...this.#command, 'exec', this.id, 'sh', '-c', script];
