@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Random } from '../random.ts';
 import { SEED } from '../settings.ts';
+import { Faults } from './faults/faults.ts';
 import { CLI } from './support/cli-process.ts';
 import { Daemon } from './support/daemon.ts';
 import { ownSize } from './support/devices.ts';
@@ -20,7 +21,7 @@ const STICK = '/hotmount/media/test/STICK';
 const isRefusal = ({ reason }: { readonly reason: string }): boolean =>
   ['live_annotations_unreadable', 'annotation_invalid'].includes(reason);
 
-describeSystem('a live pod', ['runc', 'busybox', 'zram'], () => {
+describeSystem('a live pod', ['gcc', 'runc', 'busybox', 'zram'], () => {
   let rig: Rig;
   let kubelet: FakeKubelet;
   let daemon: Daemon;
@@ -242,5 +243,25 @@ describeSystem('a live pod', ['runc', 'busybox', 'zram'], () => {
     writeFileSync(rig.path('theirs', 'annotations'), 'hotmount.io/media="test"\n');
     symlinkSync(rig.path('theirs'), volume);
     await live.status(daemon, ({ media }) => media.length === 0);
+  });
+
+  it('is asked about by a timer where inotify has no watches left, and that is said', async () => {
+    const faults = new Faults(rig);
+    faults.arm('inotify_add_watch', 'each', 'ENOSPC');
+    await daemon.stop();
+    const blind = await new Daemon(rig, {
+      policy: livePolicy(rig, SIZE),
+      kubeletDir: 'kubelet',
+      env: faults.env,
+    }).start();
+    const live = await LivePod.start(rig, kubelet);
+    const problem = async () => (await blind.status())?.live?.problem;
+    expect(await until('status says so', problem)).toContain('max_user_watches');
+    live.annotate(MEDIA);
+    await until('it has the class', () => live.container.sees('/hotmount/media/test'));
+    faults.disarm();
+    await until('all is well again', async () => (await problem()) === undefined);
+    live.annotate({});
+    await until('it is gone', () => !live.container.sees('/hotmount/media/test'));
   });
 });

@@ -82,6 +82,7 @@ export function explainPod(pod: V1Pod, report: NodeReport | undefined): PodExpla
     problems: [
       ...(status?.warnings ?? []),
       ...nothing,
+      ...(livePod(report?.status, at)?.notGiven.map(({ message }) => message) ?? []),
       ...(report?.problem ? [`node ${node}: ${report.problem}`] : []),
     ],
   };
@@ -102,6 +103,7 @@ function stateOf(feature: string, item: string, at: PodAt): Pick<Had, 'now' | 'l
   if (feature === 'lxcfs') return lxcfsNow(name, status, at);
   if (feature === 'media') return mediaNow(name, status, at);
   if (feature === 'devices') return devicesNow(name, status, at);
+  if (feature === 'live') return liveNow(status, at);
   return { now: 'since the pod was created' };
 }
 
@@ -142,6 +144,16 @@ function devicesNow(name: string, status: NodeStatus, at: PodAt): Pick<Had, 'now
   });
   return { now: states.map(({ text }) => text).join('; '), live: states.every(({ live }) => live) };
 }
+
+/** What its annotations give it while it runs. */
+function liveNow(status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'live'> {
+  const own = livePod(status, at);
+  if (!own) return { now: 'its node does not know it as a live pod', live: false };
+  const given = [...own.media.map((name) => `media ${name}`), ...own.devices.map((name) => `devices ${name}`)];
+  return { now: given.join(', ') || 'nothing is asked for, or given', live: true };
+}
+
+const livePod = (status: NodeStatus | undefined, at: PodAt) => status?.live?.pods.find(isOf(at));
 
 interface StatusAnnotation {
   readonly containers?: Readonly<Record<string, Readonly<Record<string, string>>>>;

@@ -50,6 +50,23 @@ describe('kubectl hotmount explain', () => {
     ]);
   });
 
+  it('says what a live pod has been given while it runs, and why not more', () => {
+    const annotations = {
+      'hotmount.io/status': JSON.stringify({ containers: { app: { live: '/hotmount' } }, rules: [] }),
+    };
+    const explained = (pods: object[]) => {
+      const status = { ...idle(), live: { pods, taken: [] } } as never;
+      return explainPod(pod({ annotations }), { node: 'edge-1', status });
+    };
+    const own = { podUid: 'd', pod: 'edge/modem', media: ['usb:ro'], devices: ['serial'] };
+    const notGiven = [{ reason: 'class_unknown', message: 'there is no class "x"' }];
+    expect(explained([{ ...own, notGiven }])).toMatchObject({
+      has: [{ feature: 'live', now: 'media usb:ro, devices serial', live: true }],
+      problems: ['there is no class "x"'],
+    });
+    expect(explained([]).has[0]).toMatchObject({ now: 'its node does not know it as a live pod', live: false });
+  });
+
   it('says that nothing is plugged in, that the node does not answer, and that the pod does not run', () => {
     expect(explainPod(pod(), { node: 'edge-1', status: idle() }).has.at(-1)?.now).toBe('nothing is plugged in');
     const silent = explainPod(pod(), { node: 'edge-1', problem: 'no answer within 10 s' });
