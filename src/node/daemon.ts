@@ -141,7 +141,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     runDir,
     kubeletDir: options.kubeletDir,
     policy: () => policy.current,
-    isPublished: (podUid) => csi?.isLive(podUid) ?? false,
+    isPublished: (podUid) => csi?.isLive(podUid),
     log,
     onChange: () => attempts.run('following the mount table', () => devices.mountsChanged()),
   });

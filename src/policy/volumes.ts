@@ -3,9 +3,8 @@ import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import { type OwnVolume, volumeName } from '../contract/volumes.ts';
 import { DEFAULT_DEV_PATH, type Want } from '../contract/wants.ts';
 import { allowedBy, type MatchingRules, type Subject } from './evaluate.ts';
-import { whoMay } from './hints.ts';
 import type { Policy, Rule } from './policy.ts';
-import { rulesByAccount } from './wants.ts';
+import { notAllowed, rulesByAccount } from './wants.ts';
 
 /** What is asked about one of hotmount's volumes, wherever it came from. */
 export interface VolumeQuestion {
@@ -68,13 +67,8 @@ export function volumeRefusal(
   if (allowed(matching, question)) return undefined;
   if (allowed([...matching, ...undecided], question)) return 'undecided';
   const want = wantOf(volume, question.devPaths);
-  return finding(`${want.feature}_not_allowed`, {
-    annotation: name,
-    what: quote('class' in want ? want.class : 'path' in want ? want.path : 'access' in want ? want.access : ''),
-    namespace: subject.namespace,
-    serviceAccount: subject.serviceAccount || 'default',
-    hint: whoMay(policy, want, subject),
-  });
+  const what = 'path' in want ? want.path : 'access' in want ? want.access : '';
+  return notAllowed(policy, subject, { annotation: name, want, what });
 }
 
 /** The same where only the pod's namespace and service account are known, as on a node. */

@@ -32,22 +32,25 @@ export function judgeWant(
   policy: Policy,
   { matching, undecided }: MatchingRules,
   subject: Subject,
-  { annotation, want, what }: WantQuestion,
+  question: WantQuestion,
 ): WantVerdict {
+  const { want } = question;
   const rule = allowedBy(matching, want);
   if (rule) return { rule: rule.name };
   const perhaps = allowedBy(undecided, want);
   if (perhaps) return { perhaps: perhaps.name };
-  return {
-    refusal: finding(`${want.feature}_not_allowed`, {
-      annotation,
-      what: quote('class' in want ? want.class : what),
-      namespace: subject.namespace,
-      serviceAccount: subject.serviceAccount || 'default',
-      hint: whoMay(policy, want, subject),
-    }),
-  };
+  return { refusal: notAllowed(policy, subject, question) };
 }
+
+/** That no rule allows it, and which would. */
+export const notAllowed = (policy: Policy, subject: Subject, { annotation, want, what }: WantQuestion): Finding =>
+  finding(`${want.feature}_not_allowed`, {
+    annotation,
+    what: quote('class' in want ? want.class : what),
+    namespace: subject.namespace,
+    serviceAccount: subject.serviceAccount || 'default',
+    hint: whoMay(policy, want, subject),
+  });
 
 /**
  * The rules where only the pod's namespace and service account are known, as on a node: one that turns on anything else may match, and what

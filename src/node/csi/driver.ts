@@ -18,7 +18,7 @@ import {
   writePluginInfo,
   writeProbe,
 } from './messages.ts';
-import { podName, publishedVolumes, publishLink, unpublishLink } from './target.ts';
+import { isPublishedTo, podName, publishedVolumes, publishLink, unpublishLink } from './target.ts';
 import { type Account, decidePublication, requireTarget } from './volumes.ts';
 
 export interface CsiOptions {
@@ -55,8 +55,8 @@ export interface CsiStatus {
 /** The CSI driver of this node. */
 export interface CsiDriver {
   status(): CsiStatus;
-  /** Whether a pod has its live directory published. */
-  isLive(podUid: string): boolean;
+  /** Whether a pod has its live directory published; undefined without a kubelet. @throws Error of the system */
+  isLive(podUid: string): boolean | undefined;
   /** `namespace/name` of a pod that has a volume of ours; undefined for others. */
   podName(podUid: string): string | undefined;
   close(): void;
@@ -157,10 +157,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
       volumes: publishedVolumes(kubeletDir).length,
       ...problemOf(registration),
     }),
-    isLive: (podUid) => {
-      const source = livePath(podUid, runDir.path);
-      return publishedVolumes(kubeletDir, podUid).some((volume) => volume.source === source);
-    },
+    isLive: (podUid) => isPublishedTo(kubeletDir, podUid, livePath(podUid, runDir.path)),
     podName: (podUid) => podName(kubeletDir, podUid),
     close() {
       for (const server of servers) server.close();
@@ -185,7 +182,7 @@ function problemOf(registration: RegistrationStatus | undefined): { problem?: st
 
 const withoutKubelet = (kubeletDir: string, problem: string): CsiDriver => ({
   status: () => ({ kubeletDir, registered: false, volumes: 0, problem }),
-  isLive: () => false,
+  isLive: () => undefined,
   podName: () => undefined,
   close() {},
 });

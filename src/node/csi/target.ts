@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   lstatSync,
   openSync,
   readdirSync,
@@ -117,6 +118,20 @@ export function publishedVolumes(kubeletDir: string, podUid?: string): Published
         return pod === undefined || source === undefined ? [] : [{ podUid: uid, volume, pod, source }];
       });
     });
+}
+
+/**
+ * Whether some volume of a pod is a link to `source`; undefined where this is no directory of a kubelet.
+ * @throws Error of the system: what could not be read is not taken for an answer
+ */
+export function isPublishedTo(kubeletDir: string, podUid: string, source: string): boolean | undefined {
+  const directory = `${kubeletDir}/pods/${podUid}/${CSI_VOLUMES}`;
+  try {
+    return readdirSync(directory).some((volume) => readLink(`${directory}/${volume}/${LINK}`) === source);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    return existsSync(`${kubeletDir}/pods`) ? false : undefined;
+  }
 }
 
 /** `namespace/name` of a pod that has a volume of ours on this node. */

@@ -28,8 +28,8 @@ export interface LiveControllerOptions {
   readonly kubeletDir: string | undefined;
   /** In force now. */
   readonly policy: () => Policy;
-  /** Whether the pod's directory is published to it. */
-  readonly isPublished: (podUid: string) => boolean;
+  /** Whether the pod's directory is published to it; undefined where nobody knows. @throws Error of the system */
+  readonly isPublished: (podUid: string) => boolean | undefined;
   readonly log: Logger;
   /** A pod has got or lost a class. */
   readonly onChange: () => void;
@@ -127,7 +127,10 @@ export class LiveController {
   /** @returns whether nothing is left to be done */
   async #reconcile(podUid: string): Promise<boolean> {
     const { runDir, isPublished } = this.#options;
-    if (!isPublished(podUid)) return this.#remove(podUid);
+    const published = isPublished(podUid);
+    // Without a kubelet, what running pods have is left alone.
+    if (published === undefined) return true;
+    if (!published) return this.#remove(podUid);
     const record = readLiveRecord(runDir, podUid);
     return record === undefined || this.#serve(podUid, record);
   }
@@ -164,13 +167,14 @@ export class LiveController {
 
   /** @returns whether nothing of it is left */
   async #remove(podUid: string): Promise<boolean> {
-    const { runDir, onChange } = this.#options;
+    const { runDir, isPublished, onChange } = this.#options;
     this.#watch?.forget(podUid);
     this.#states.delete(podUid);
     const binds = readBinds(runDir).get(podUid) ?? [];
     for (const bind of binds) await unbindClass(runDir, podUid, bind);
     for (const place of placesIn(runDir, podUid)) await removePlace(runDir, podUid, place);
     if (binds.length > 0) onChange();
-    return removeLiveDirectory(runDir, podUid);
+    // It may have been published again meanwhile, and then it is asked for.
+    return isPublished(podUid) !== false || removeLiveDirectory(runDir, podUid);
   }
 }
