@@ -22,6 +22,7 @@ const PROMISES: Record<string, { gets: string[]; warnings?: string[]; denials?: 
   'denied.yaml': { gets: [], denials: ['privileged_not_allowed'] },
   'edge-copier.yaml': { gets: ['copier media=usb:/media'] },
   'legacy-java.yaml': { gets: ['app lxcfs=cpuinfo,meminfo,stat,loadavg,swaps,diskstats,cpu'] },
+  'live.yaml': { gets: ['web live=/hotmount'] },
   'namespace-default.yaml': { gets: ['app lxcfs=cpuinfo,meminfo'] },
   'node-agent.yaml': { gets: ['agent dev=/host-dev', 'agent propagation=srv=HostToContainer'] },
   'serial-rig.yaml': { gets: ['rig capabilities=SYS_NICE', 'rig devices=serial:/dev/hotmount/serial'] },

@@ -33,6 +33,12 @@ export const SCENES: readonly Scene[] = [
     outcome: 'injected',
   },
   {
+    file: 'live.yaml',
+    title: 'A disk for a pod that runs already',
+    sentence: 'From then on, annotating the running pod gives it disks and devices, and takes them away again.',
+    outcome: 'injected',
+  },
+  {
     file: 'sidecar.yaml',
     title: 'One container, not the other',
     sentence: 'The sidecar gets the disks, read-only; the database gets its own /proc/meminfo.',
