@@ -1,8 +1,8 @@
 import { closeSync } from 'node:fs';
 import { runChild } from '../../linux/child.ts';
-import { errorCode } from '../../linux/errors.ts';
+import { errorCode, isUnreadableProcess } from '../../linux/errors.ts';
 import { type Holder, holdersOfMounts } from '../../linux/holders.ts';
-import type { Mount } from '../../linux/mountinfo.ts';
+import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { attachMount, cloneMount, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
 import { detachIn } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
@@ -111,12 +111,19 @@ function copiesOf(mounts: readonly Mount[]): NamespaceMounts[] {
 async function detachLeft(copies: readonly NamespaceMounts[]): Promise<void> {
   // The kernel gives the id of a mount that has gone to the next one.
   const keyOf = ({ id, root }: Mount): string => `${id} ${root}`;
-  const known = new Map(copies.map(({ namespace, mounts }) => [namespace.id, new Set(mounts.map(keyOf))]));
-  const devices = new Set(copies.flatMap(({ mounts }) => mounts.map(({ device }) => device)));
-  if (devices.size === 0) return;
-  for (const { namespace, mounts } of findMounts(devices).namespaces) {
-    const left = mounts.filter((mount) => known.get(namespace.id)?.has(keyOf(mount)));
+  for (const { namespace, mounts } of copies) {
+    const known = new Set(mounts.map(keyOf));
+    const left = mountsOf(namespace.pid).filter((mount) => known.has(keyOf(mount)));
     if (left.length > 0) await detachIn(namespace, left);
+  }
+}
+
+function mountsOf(pid: number): Mount[] {
+  try {
+    return readMountinfo(pid);
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
+    return [];
   }
 }
 
