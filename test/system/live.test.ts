@@ -129,6 +129,20 @@ describeSystem('a live pod', ['gcc', 'runc', 'busybox', 'zram'], () => {
     await until('gone', () => !live.container.sees('/hotmount/media/test'));
   });
 
+  it('keeps nothing by a mount that a container made of it', async () => {
+    const disk = await plug();
+    const live = await LivePod.start(rig, kubelet, MEDIA, { privileged: true });
+    const { container } = live;
+    await until('it has the class', () => container.sees(STICK));
+    container.sh('mkdir /tmp/own && mount -o rbind /hotmount/media/test /tmp/own');
+    expect(container.sees('/tmp/own/STICK')).toBe(true);
+    live.annotate({});
+    await until('it is gone', () => container.sh('ls /tmp/own') === '');
+    await until('and what it was on', () => !container.sh('cat /proc/self/mountinfo').includes('/tmp/own'));
+    expect(daemon.mountPoints()).toEqual(['media-ro/test/STICK', 'media/test/STICK']);
+    disk.pull();
+  });
+
   it('is the only one that sees its directory, which goes with it', async () => {
     const live = await LivePod.start(rig, kubelet, MEDIA);
     await until('it has the class', () => live.container.sees('/hotmount/media/test'));
