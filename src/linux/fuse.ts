@@ -1,4 +1,4 @@
-import { closeSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, writeFileSync } from 'node:fs';
 import { errorCode } from './errors.ts';
 import { createFileSystem } from './mounts.ts';
 
@@ -10,29 +10,12 @@ import { createFileSystem } from './mounts.ts';
  * @throws SystemCallError
  */
 export function abortFuse(device: string): boolean {
-  const abort = (connection: string): true => {
-    writeFileSync(`${connection}/abort`, '1', { flag: 'r+' });
-    return true;
-  };
-  return atConnection(device, abort) ?? false;
-}
-
-/**
- * Requests of whoever uses a FUSE mount that its server has not answered yet.
- * @returns 0 where there is no such connection any more
- * @throws SystemCallError
- */
-export function waitingRequests(device: string): number {
-  return atConnection(device, (connection) => Number(readFileSync(`${connection}/waiting`, 'latin1'))) ?? 0;
-}
-
-/** @returns undefined where there is no such connection */
-function atConnection<T>(device: string, act: (path: string) => T): T | undefined {
   const connections = createFileSystem('fusectl', 'fusectl', {}, []);
   try {
-    return act(`/proc/self/fd/${connections}/${device.split(':')[1]}`);
+    writeFileSync(`/proc/self/fd/${connections}/${device.split(':')[1]}/abort`, '1', { flag: 'r+' });
+    return true;
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined;
+    if (errorCode(error) === 'ENOENT') return false;
     throw error;
   } finally {
     closeSync(connections);

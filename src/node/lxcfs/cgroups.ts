@@ -103,28 +103,6 @@ export function makeLimitedCgroup(
   }
 }
 
-/** Cgroups without limits, `0` to `count - 1` below `base`: by name lxcfs tells readers apart. @throws as mkdir(2) does */
-export function makeEmptyCgroups(
-  cgroups: Cgroups,
-  name: string,
-  count: number,
-): { readonly base: string; close(): void } {
-  for (const left of notRemoved) remove(left);
-  // That by which lxcfs keeps load averages.
-  const cpu = join(dirname(cgroups.memory), 'cpu');
-  const root = cgroups.version === 'v1' && existsSync(`${cpu}/cgroup.procs`) ? cpu : cgroups.memory;
-  const base = `${root}/${PREFIX}${name}`;
-  const paths = [base, ...Array.from({ length: count }, (_, i) => `${base}/${i}`)];
-  const close = (): void => paths.toReversed().forEach(remove);
-  try {
-    for (const path of paths) mkdirSync(path, { recursive: true });
-  } catch (error) {
-    close();
-    throw error;
-  }
-  return { base, close };
-}
-
 /** Each once, though one may have several names. */
 function hierarchiesBeside(memory: string): string[] {
   const found = V1_HIERARCHIES.map((name) => join(dirname(memory), name)).filter((root) => existsSync(`${root}/tasks`));

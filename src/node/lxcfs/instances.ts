@@ -18,7 +18,6 @@ import { type Program, placeOf, Unfit } from './program.ts';
 import { RestartBackOff } from './restart-back-off.ts';
 import { startProcess } from './start-process.ts';
 import type { Gap } from './status.ts';
-import { StuckReaders } from './stuck-readers.ts';
 
 export interface InstancesOptions {
   readonly runDir: RunDir;
@@ -47,7 +46,6 @@ export class Instances {
   #policy: LxcfsPolicy;
   #namespaces: (Namespaces & { readonly place: string }) | undefined;
   readonly #examinations: Examinations;
-  readonly #stuckReaders = new StuckReaders();
   #isClosed = false;
   /** At the last check none answered. */
   #wasSilent = false;
@@ -186,7 +184,7 @@ export class Instances {
   async check(): Promise<void> {
     await this.#refreshProgram();
     const ready = this.all.filter(({ phase }) => phase === 'ready');
-    const alive = await Promise.all(ready.map((instance) => this.#answers(instance)));
+    const alive = await Promise.all(ready.map(({ mountPoint }) => isAlive(mountPoint)));
     const silent = ready.filter((_, i) => !alive[i]);
     // That all hang at once is rather a node too busy to start the readers in time: then it takes two checks in a row.
     const isDoubtful = ready.length > 1 && silent.length === ready.length && !this.#wasSilent;
@@ -194,12 +192,6 @@ export class Instances {
     if (!isDoubtful) for (const { id } of silent) this.#lost(id, 'hung');
     for (const instance of ready) this.#checkMemory(instance);
     this.#options.onChange();
-  }
-
-  async #answers(instance: Instance): Promise<boolean> {
-    if (!(await isAlive(instance.mountPoint))) return false;
-    const { cgroups } = this.installed;
-    return !cgroups || !(await this.#stuckReaders.isStuck(instance, cgroups));
   }
 
   /** lxcfs before 6.0 keeps what parallel readers have once needed. One that has grown is replaced before the kernel ends it. */

@@ -74,40 +74,6 @@ export class Installation {
     this.#put('bin/lxcfs', `#!/bin/sh\ncase $1 in --version) echo 99.0 ;; --help) ;; *) exec ${real} "$@" ;; esac\n`);
   }
 
-  /**
-   * It can be told to keep the lock of one reader's load averages for ever, as 5.0 does by mistake.
-   * @returns tells whose: the process's number
-   */
-  makeLockable(): (pid: number) => void {
-    const whose = `${this.#root}/whose`;
-    const source = `${this.#root}/lock.c`;
-    writeFileSync(
-      source,
-      `#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <pthread.h>\n#include <stdio.h>\n#include <unistd.h>
-      struct context { void *fuse; int uid, gid, pid; };
-      static pthread_rwlock_t *kept;
-      int pthread_rwlock_rdlock(pthread_rwlock_t *lock) {
-        static int (*real)(pthread_rwlock_t *);
-        if (!real) real = dlsym(RTLD_NEXT, "pthread_rwlock_rdlock");
-        FILE *file = kept ? NULL : fopen("${whose}", "r");
-        if (file) {
-          struct context *(*get)(void) = dlsym(RTLD_DEFAULT, "fuse_get_context");
-          struct context *context = get ? get() : NULL;
-          int pid = 0;
-          if (fscanf(file, "%d", &pid) == 1 && context && context->pid == pid && !unlink("${whose}")) kept = lock;
-          fclose(file);
-        }
-        while (lock == kept) pause();
-        return real(lock);
-      }\n`,
-    );
-    this.#preload(source);
-    return (pid) => {
-      writeFileSync(`${whose}.new`, String(pid));
-      renameSync(`${whose}.new`, whose);
-    };
-  }
-
   /** The program is started with a library of its own. */
   #preload(source: string): void {
     const library = source.replace(/c$/, 'so');
