@@ -20,7 +20,7 @@ export const statusOf = (error: unknown): number | undefined => (error instanceo
 /** Why a request failed, in one line: the API server's own words where there are any. */
 export function problemOf(error: unknown): string {
   if (error instanceof ApiError) return `${error.message.split('\n')[0]} (${error.code})`;
-  const { message, cause } = error as { message?: string; cause?: unknown };
-  const { code, message: inner } = (cause ?? {}) as { code?: string; message?: string };
-  return [message ?? String(error), code ?? inner].filter(Boolean).join(': ');
+  // A host that refuses on all of its addresses has no message of its own (AggregateError).
+  if (error instanceof AggregateError && error.message === '') return problemOf(error.errors[0]);
+  return error instanceof Error ? error.message : String(error);
 }

@@ -13,12 +13,18 @@ export interface RestRequest {
   readonly signal: AbortSignal;
 }
 
-/** Asks for JSON with the rights of a kubeconfig. @throws ApiError where it is refused, Error where there is no answer */
+/** Asks for JSON with the rights of a kubeconfig. @throws ApiError where it is refused, the signal's reason, Error where there is no answer */
 export async function askApi<T>(config: KubeConfig, path: string, request: RestRequest): Promise<T> {
-  const answer = await text(await send(config, path, request));
-  // An answer that has been aborted ends as if it were whole.
-  request.signal.throwIfAborted();
-  return JSON.parse(answer) as T;
+  try {
+    const answer = await text(await send(config, path, request));
+    // One that has been cut off may end as if it were whole.
+    request.signal.throwIfAborted();
+    return JSON.parse(answer) as T;
+  } catch (error) {
+    // Node tells that it was aborted, and not why.
+    request.signal.throwIfAborted();
+    throw error;
+  }
 }
 
 /** What a watch tells (apimachinery pkg/watch). */
@@ -60,7 +66,7 @@ async function send(config: KubeConfig, path: string, options: RestRequest): Pro
   // Also after the answer has begun, when nobody waits for it here any more.
   asked.on('error', () => {});
   asked.end(body && JSON.stringify(body));
-  const [response] = (await once(asked, 'response', { signal })) as [IncomingMessage];
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
   const { statusCode = 0 } = response;
   if (statusCode >= 400) throw new ApiError(statusCode, messageOf(await text(response), statusCode));
   return response;

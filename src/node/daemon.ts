@@ -247,7 +247,10 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   isSynced = true;
   if (devicePluginDir !== undefined) {
     const { DevicePlugin } = await import('./device-plugin/plugin.ts');
-    plugin = new DevicePlugin(devicePluginDir, classNames(policy.current), log);
+    attempts.run('the start of the device plugin', () => {
+      plugin = new DevicePlugin(devicePluginDir, classNames(policy.current), log);
+      tellPlugged();
+    });
   } else if (options.kubeletDir !== undefined) {
     const { kubeletDir } = options;
     attempts.run('the device plugin', () => removeResources(kubeletDir));

@@ -4,6 +4,7 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { type CurrentPolicy, selfSigned, startWebhook } from '../../src/admission/index.ts';
 import { keepCertificates, openNamespaceLabels, openPolicyConfigMap } from '../../src/kubernetes/index.ts';
+import { askApi } from '../../src/kubernetes/rest.ts';
 import { keepWatching } from '../../src/kubernetes/watch.ts';
 import { defaultPolicy, type Policy } from '../../src/policy/index.ts';
 import { type Asked, fakeApiServer } from './fake-api-server.ts';
@@ -29,6 +30,18 @@ describe('a watch', () => {
     // Half of 200, 400, 800 and 1,600 at least; timers may be a little early.
     expect((lists[4] ?? 0) - (lists[0] ?? 0)).toBeGreaterThan(1_450);
     expect(lines.map(({ msg }) => msg)).toEqual(['lost sight of it, trying again: watching is forbidden (403)']);
+  });
+});
+
+describe('a request', () => {
+  it('that is not answered in time fails with that, also in the midst of its answer', async () => {
+    const kubernetes = await fakeApiServer(({ path, watch }) => {
+      if (path === '/half') watch();
+    });
+    for (const path of ['/none', '/half']) {
+      const asked = askApi(kubernetes.config, path, { signal: AbortSignal.timeout(100) });
+      await expect(asked).rejects.toThrow('due to timeout');
+    }
   });
 });
 

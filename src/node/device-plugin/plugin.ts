@@ -29,7 +29,6 @@ export class DevicePlugin {
   readonly #registry: string | undefined;
   readonly #log: Logger;
   readonly #resources = new Map<string, CountedResource>();
-  readonly #problems = new Map<string, string>();
 
   /** Takes away what is left of classes that an earlier daemon had. @param classes those of the policy @throws Error of the system */
   constructor(kubeletDir: string, classes: readonly string[], log: Logger) {
@@ -48,7 +47,6 @@ export class DevicePlugin {
       if (classes.includes(className)) continue;
       resource.remove();
       this.#resources.delete(className);
-      this.#problems.delete(className);
     }
     for (const className of classes) {
       if (!this.#resources.has(className)) this.#add(className, this.#registry);
@@ -63,11 +61,12 @@ export class DevicePlugin {
   status(): DevicePluginStatus {
     return {
       kubeletDir: this.#kubeletDir,
-      resources: [...this.#resources].map(([className, resource]) => {
-        const { name, count, isWatched, refusal } = resource;
-        const problem = this.#problems.get(className) ?? refusal;
-        return { name, count, registered: isWatched, ...(problem === undefined ? {} : { problem }) };
-      }),
+      resources: [...this.#resources.values()].map(({ name, count, isWatched, problem }) => ({
+        name,
+        count,
+        registered: isWatched,
+        ...(problem === undefined ? {} : { problem }),
+      })),
       ...(this.#registry === undefined ? { problem: this.#absence } : {}),
     };
   }
@@ -84,9 +83,6 @@ export class DevicePlugin {
   #add(className: string, registry: string): void {
     const resource = new CountedResource(classKey(className), `${registry}/${socketName(className)}`, this.#log);
     this.#resources.set(className, resource);
-    resource.serve().catch((error: Error) => {
-      this.#problems.set(className, `its socket cannot be had: ${error.message}`);
-      this.#log.error({ resource: resource.name }, `the resource is not served: ${error.message}`);
-    });
+    void resource.serve();
   }
 }

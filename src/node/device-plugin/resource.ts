@@ -26,6 +26,8 @@ export class CountedResource {
   #server: Listening | undefined;
   #again: NodeJS.Timeout | undefined;
   #isClosed = false;
+  #isRemoved = false;
+  #problem: string | undefined;
   readonly #watchers = new Set<Listener<number>>();
 
   constructor(name: string, socket: string, log: Logger) {
@@ -43,18 +45,28 @@ export class CountedResource {
     return this.#count;
   }
 
-  /** Why the kubelet does not take it. */
-  get refusal(): string | undefined {
-    return this.#registration?.registered === false ? this.#registration.error : undefined;
+  /** Why it is not counted. */
+  get problem(): string | undefined {
+    return this.#problem ?? (this.#registration?.registered === false ? this.#registration.error : undefined);
   }
 
-  /** @throws Error where the socket cannot be had */
+  /** Serves it, and tries again until it can. */
   async serve(): Promise<void> {
     this.#server?.close();
     this.#server = undefined;
-    const server = await serveOnSocket(this.#socket, this.#services());
-    if (this.#isClosed) server.close();
-    else this.#server = server;
+    try {
+      const server = await serveOnSocket(this.#socket, this.#services());
+      this.#problem = undefined;
+      if (this.#isClosed) server.close();
+      else this.#server = server;
+      if (this.#isRemoved) rmSync(this.#socket, { force: true });
+    } catch (error) {
+      if (this.#problem === undefined) {
+        this.#log.error({ resource: this.name, err: error }, 'its socket cannot be had: the resource is not counted');
+      }
+      this.#problem = `its socket cannot be had: ${(error as Error).message}; it is tried again`;
+      this.#serveLater();
+    }
   }
 
   setCount(count: number): void {
@@ -74,6 +86,7 @@ export class CountedResource {
   /** The kubelet counts none any more, and forgets the resource after a while. */
   remove(): void {
     this.close();
+    this.#isRemoved = true;
     rmSync(this.#socket, { force: true });
   }
 
@@ -105,15 +118,16 @@ export class CountedResource {
     listener.send(this.#count);
     return () => {
       this.#watchers.delete(listener);
-      if (!this.#isClosed && !this.isWatched) this.#again = setTimeout(() => this.#serveAgain(), PATIENCE).unref();
+      if (!this.isWatched) this.#serveLater();
     };
   }
 
-  #serveAgain(): void {
-    if (this.isWatched) return;
-    this.serve().catch((error: Error) =>
-      this.#log.error({ resource: this.name }, `not served again: ${error.message}`),
-    );
+  #serveLater(): void {
+    clearTimeout(this.#again);
+    if (this.#isClosed) return;
+    this.#again = setTimeout(() => {
+      if (!this.isWatched) void this.serve();
+    }, PATIENCE).unref();
   }
 
   #onRegistration(status: RegistrationStatus): void {

@@ -69,6 +69,7 @@ export async function runMount(
     // ntfs-3g has mounted a hibernated one read-only by itself.
     if (!first.finding) return first;
     const second = await run(readOnlyOptions);
+    if (second.stuck) return second;
     return second.finding ? first : { ...second, dirty: first.dirty };
   } catch (error) {
     return { finding: finding('mount_failed', { detail: (error as Error).message }) };

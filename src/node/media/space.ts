@@ -1,4 +1,5 @@
 import { runChild } from '../../linux/child.ts';
+import type { Mount } from '../../linux/mountinfo.ts';
 import { dirtyBytes } from '../../linux/writeback.ts';
 import type { Mounted } from './actual.ts';
 
@@ -21,6 +22,8 @@ export class SpaceReader {
   readonly #known = new Map<string, { readonly id: number; readonly until: number; readonly space: Space }>();
   /** Disks that a child hangs on. */
   readonly #stuck = new Set<string>();
+  /** Disks that are being asked: whoever wants to know meanwhile gets the same answer. */
+  readonly #asked = new Map<string, Promise<Space | undefined>>();
 
   /** By disk; without those that do not answer. */
   async read(mounted: readonly Mounted[]): Promise<ReadonlyMap<string, Space>> {
@@ -40,6 +43,12 @@ export class SpaceReader {
     if (!mount || this.#stuck.has(name)) return undefined;
     const known = this.#known.get(name);
     if (known?.id === mount.id && performance.now() < known.until) return known.space;
+    const asked = this.#asked.get(name) ?? this.#ask(name, mount).finally(() => this.#asked.delete(name));
+    this.#asked.set(name, asked);
+    return asked;
+  }
+
+  async #ask(name: string, mount: Mount): Promise<Space | undefined> {
     const args = ['-f', '-c', '%S %b %a', '--', mount.mountPoint];
     const { code, stdout, stuck } = await runChild('stat', args, { deadline: DEADLINE });
     if (stuck) {

@@ -13,3 +13,10 @@ test('a refusal is told in the words of the API server', () => {
   expect(statusOf(error)).toBe(403);
   expect(problemOf(error)).toBe('secrets is forbidden (403)');
 });
+
+test('a host that refuses on all of its addresses is told with one of them', () => {
+  const refused = new Error('connect ECONNREFUSED ::1:6443');
+  expect(problemOf(new AggregateError([refused, new Error('connect ECONNREFUSED 127.0.0.1:6443')]))).toBe(
+    'connect ECONNREFUSED ::1:6443',
+  );
+});
