@@ -72,7 +72,7 @@ let nextExamination = 1;
 
 const ENTER =
   'read=$1 awk=$2; shift 2; for procs; do echo 0 > "$procs" || exit; done; exec unshare --mount --pid --fork --kill-child -- sh -c "$read" "$0" "$awk"';
-const READ = `cd "$0" && mount -t tmpfs -o size=32m hotmount /mnt && head -c ${FILLED} /dev/zero > /mnt/filled && echo filled
+const READ = `cd "$0" || exit; mount -t tmpfs -o size=32m hotmount /mnt && head -c ${FILLED} /dev/zero > /mnt/filled && echo filled
 cat proc/meminfo || exit; awk "$1" proc/cpuinfo proc/stat sys/devices/system/cpu/online 2> /dev/null; true`;
 
 /** What the reader's output means. @param maxCpus undefined where the node does not limit processors */

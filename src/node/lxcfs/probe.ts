@@ -61,7 +61,7 @@ export async function isAlive(mountPoint: string): Promise<boolean> {
 /** `--fork`: only a child is in the new PID namespace. */
 const ENTER =
   'read=$1 awk=$2; shift 2; echo 0 > "$1" || exit; shift; for procs; do echo 0 > "$procs"; done; exec unshare --pid --fork --kill-child -- sh -c "$read" "$0" "$awk"';
-const READ = `cd "$0" && awk=$1 && set -- && for f in ${FILES.map((file) => file.slice(1)).join(' ')}; do
+const READ = `cd "$0" || exit; awk=$1; set --; for f in ${FILES.map((file) => file.slice(1)).join(' ')}; do
   [ -e "$f" ] || continue
   echo "serves /$f"
   case $f in proc/meminfo) cat $f || exit ;; sys/devices/system/cpu) set -- "$@" $f/online ;; proc/slabinfo | */cpu/online | proc/pressure/*) ;; *) set -- "$@" $f ;; esac
