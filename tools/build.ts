@@ -3,6 +3,7 @@ import { chmodSync, copyFileSync, globSync, readFileSync, rmSync, writeFileSync 
 import { basename, join } from 'node:path';
 import { build, type Metafile, type Plugin } from 'esbuild';
 import packageJson from '../package.json' with { type: 'json' };
+import { loadCommands, manPage } from './man.ts';
 
 /**
  * `npm run build`: plain JavaScript in `dist/`, for Node reads no types below `node_modules`. Every dependency but those with native code
@@ -81,6 +82,7 @@ const { metafile } = await build({
   plugins: [paths, kubernetes],
 });
 copyFileSync(join(ROOT, 'src/policy/default.yaml'), join(DIST, 'default.yaml'));
+writeFileSync(join(DIST, 'hotmount.1'), manPage(await loadCommands()));
 const packages = packagesIn(metafile);
 writeFileSync(join(DIST, 'THIRD-PARTY-LICENSES.txt'), licensesOf(packages));
 writeFileSync(join(DIST, 'sbom.cdx.json'), `${JSON.stringify(billOfMaterials(packages), null, 2)}\n`);

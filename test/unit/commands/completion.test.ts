@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { completionScript } from '../../../src/commands/completion.ts';
+import { loadCommands } from '../../../tools/man.ts';
 import { REQUIRED } from '../../settings.ts';
-import { loadCommands } from './commands.ts';
 
 const commands = await loadCommands();
 const directory = mkdtempSync(join(tmpdir(), 'hotmount-completion-'));

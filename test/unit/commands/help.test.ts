@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { takeColor } from '../../../src/commands/color.ts';
-import { loadCommands } from './commands.ts';
+import { helpOf, loadCommands, manPage } from '../../../tools/man.ts';
 
 const commands = await loadCommands();
 const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
@@ -9,19 +9,6 @@ const everyCommand = commands.flatMap(all).map((command) => [fullName(command), 
 
 function fullName(command: Command): string {
   return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
-}
-
-function helpOf(command: Command): string {
-  let text = '';
-  command.configureOutput({
-    writeOut: (part) => {
-      text += part;
-    },
-    getOutHelpWidth: () => 80,
-    getOutHasColors: () => false,
-  });
-  command.outputHelp();
-  return text;
 }
 
 describe('the help of every command', () => {
@@ -51,5 +38,15 @@ describe('--color', () => {
 
   it('says what it may be', () => {
     expect(takeColor(['--color=sometimes'])).toEqual({ problem: '--color=sometimes: expected auto, always, never' });
+  });
+});
+
+describe('the man page', () => {
+  it('has the help of every command, and is what troff reads', async () => {
+    const page = manPage(await loadCommands());
+    for (const [name] of everyCommand) expect(page).toContain(`.SS hotmount ${name}`.replaceAll('-', '\\-'));
+    expect(page).toContain('Exit codes:');
+    const requests = page.split('\n').filter((line) => /^[.']/.test(line));
+    expect(requests.filter((line) => !/^\.(?:TH|SH|SS|nf|fi)\b/.test(line))).toEqual([]);
   });
 });
