@@ -38,7 +38,9 @@ export async function execInPod(config: KubeConfig, wanted: ExecRequest): Promis
   // By itself, the library tells the HTTP status alone.
   socket.on('unexpected-response', async (_request, response) => {
     const code = response.statusCode ?? 0;
-    ended.reject(new ApiError(code, messageOf(await text(response), code)));
+    // It may break off, and does where the signal ends it: the HTTP status is known all the same.
+    const body = await text(response).catch(() => '');
+    ended.reject(new ApiError(code, messageOf(body, code)));
     socket.terminate();
   });
   socket.on('error', ended.reject);
