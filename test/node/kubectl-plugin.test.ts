@@ -54,13 +54,13 @@ describeOnNode('kubectl hotmount', (on) => {
     expect(table.stdout).toMatch(new RegExp(`${NODE_NAME} +${disk.name} +usb +PLUGIN +\\d+s +${EDGE}/reader\\n`));
   });
 
-  test('explains what the pod has, and that it is live', async () => {
+  test('explains what the pod has, and that it works', async () => {
     const { pods, underPolicy } = await json<Explanation>('explain', 'reader', '-n', EDGE);
     expect(underPolicy?.denied).toEqual([]);
     expect(pods[0]).toMatchObject({ pod: `${EDGE}/reader`, node: NODE_NAME, phase: 'Running', problems: [] });
-    expect(pods[0]?.has).toContainEqual(expect.objectContaining({ feature: 'lxcfs', item: 'meminfo', live: true }));
+    expect(pods[0]?.has).toContainEqual(expect.objectContaining({ feature: 'lxcfs', item: 'meminfo', works: true }));
     expect(pods[0]?.has).toContainEqual(
-      expect.objectContaining({ feature: 'media', now: `${disk.name} (PLUGIN)`, live: true }),
+      expect.objectContaining({ feature: 'media', now: `${disk.name} (PLUGIN)`, works: true }),
     );
   });
 

@@ -42,7 +42,25 @@ export function formatClusterStatus(cluster: ClusterStatus, look: Look): string 
     ['NODE', 'DEVICE', 'CLASS', 'NAME', 'SINCE', ...(look.wide ? ['PATH'] : []), 'SEEN BY'],
     answered.flatMap((report) => pluggedRows(report, look)),
   );
+  section(
+    'TO BE KNOWN',
+    ['NODE', 'DISK', 'REASON', 'WHAT'],
+    answered.flatMap(({ node, status }) =>
+      status.mounted.flatMap(({ disk, notes = [] }) =>
+        notes.map(({ reason, message }) => [node, disk, reason, message]),
+      ),
+    ),
+  );
   section('NO ACCESS', ['NODE', 'DEVICE', 'POD', 'REASON', 'WHY'], answered.flatMap(refusedRows));
+  section(
+    'NOT GIVEN TO LIVE PODS',
+    ['NODE', 'POD', 'REASON', 'WHY'],
+    answered.flatMap(({ node, status }) =>
+      (status.live?.pods ?? []).flatMap(({ pod, notGiven }) =>
+        notGiven.map(({ reason, message }) => [node, pod, reason, message]),
+      ),
+    ),
+  );
   section(
     'FAILED',
     ['NODE', 'DEVICE', 'REASON', 'WHY'],
@@ -72,7 +90,13 @@ function nodeRows({ nodes, policy }: ClusterStatus, { wide, now }: Look): Row[] 
       policyState(status, policy?.digest),
       daemon.version,
       ...(wide
-        ? [ago(daemon.startedAt, now), String(csi?.volumes ?? 0), daemon.kernel, daemon.cgroups, report.pod ?? '']
+        ? [
+            ago(daemon.startedAt, now),
+            String(csi?.volumes ?? 0),
+            daemon.kernel ?? '',
+            daemon.cgroups ?? '',
+            report.pod ?? '',
+          ]
         : []),
     ];
   });
@@ -95,7 +119,7 @@ function policyState({ policy }: NodeStatus, wanted: string | undefined): string
 
 function problemRows({ node, status, problem }: NodeReport): Row[] {
   if (!status) return [[node, problem ?? 'no answer']];
-  const { daemon, policy, csi, lxcfs, devicesProblem } = status;
+  const { daemon, policy, csi, lxcfs, devicesProblem, live, devicePlugin } = status;
   const problems = [
     daemon.problem,
     ...(daemon.failing ?? []).map((failing) => `tried again: ${failing}`),
@@ -103,6 +127,9 @@ function problemRows({ node, status, problem }: NodeReport): Row[] {
     csi?.problem,
     csi && !csi.registered ? 'the CSI driver is not registered with the kubelet' : undefined,
     devicesProblem,
+    live?.problem && `live pods: ${live.problem}`,
+    devicePlugin?.problem && `device plugin: ${devicePlugin.problem}`,
+    ...uncounted(status),
     lxcfs?.problem && `lxcfs: ${lxcfs.problem}`,
     ...(lxcfs && 'untrueViews' in lxcfs
       ? lxcfs.untrueViews.map(({ view, why }) => `lxcfs: ${view} tells the node’s values: ${why}`)
@@ -118,6 +145,12 @@ function problemRows({ node, status, problem }: NodeReport): Row[] {
   ];
   return problems.flatMap((text) => (text ? [[node, text]] : []));
 }
+
+/** Resources of the device plugin whose count the kubelet does not have: pods that request them wait. */
+export const uncounted = ({ devicePlugin }: NodeStatus): string[] =>
+  (devicePlugin?.resources ?? [])
+    .filter(({ registered, problem }) => !registered || problem !== undefined)
+    .map(({ name, problem }) => `device plugin: ${name}: ${problem ?? 'the kubelet has not asked for its count'}`);
 
 /** Disks and devices that pods have, or can have. */
 function pluggedRows({ node, status }: Answered, look: Look): Row[] {

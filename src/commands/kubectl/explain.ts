@@ -51,7 +51,7 @@ export interface Had {
   readonly item: string;
   readonly now: string;
   /** False: it does not have it after all; undefined: that cannot be known. */
-  readonly live?: boolean;
+  readonly works?: boolean;
 }
 
 /** Explains one pod by what the webhook has written on it and what the daemon of its node says. */
@@ -60,7 +60,7 @@ export function explainPod(pod: V1Pod, report: NodeReport | undefined): PodExpla
   const status = readStatus(annotations[STATUS]);
   const node = pod.spec?.nodeName;
   const asks = Object.entries(annotations).filter(([key]) => key.startsWith(PREFIX) && key !== STATUS);
-  const at = { pod: `${namespace}/${name}`, uid, report, running: pod.status?.phase === 'Running' };
+  const at = { pod: `${namespace}/${name}`, uid, node, report, running: pod.status?.phase === 'Running' };
   const has = Object.entries(status?.containers ?? {}).flatMap(([container, features]) =>
     Object.entries(features).flatMap(([feature, items]) =>
       items.split(',').map((item) => ({ container, feature, item, ...stateOf(feature, item, at) })),
@@ -69,7 +69,7 @@ export function explainPod(pod: V1Pod, report: NodeReport | undefined): PodExpla
   const nothing =
     status === undefined && asks.length > 0
       ? [
-          `it asks, and has nothing: hotmount was not asked when it was created (kubectl hotmount check), and a pod is never changed later`,
+          'it asks, and has nothing: hotmount was not asked when it was created (kubectl hotmount check). Delete it, so that it is created anew',
         ]
       : [];
   return {
@@ -91,14 +91,19 @@ export function explainPod(pod: V1Pod, report: NodeReport | undefined): PodExpla
 interface PodAt {
   readonly pod: string;
   readonly uid: string | undefined;
+  readonly node: string | undefined;
   readonly report: NodeReport | undefined;
   readonly running: boolean;
 }
 
-function stateOf(feature: string, item: string, at: PodAt): Pick<Had, 'now' | 'live'> {
-  const status = at.report?.status;
-  if (!status) return { now: at.report?.problem ? 'not known: its node does not answer' : 'on no node yet' };
+function stateOf(feature: string, item: string, at: PodAt): Pick<Had, 'now' | 'works'> {
+  if (at.node === undefined) return { now: 'on no node yet' };
   if (!at.running) return { now: 'the pod does not run' };
+  const status = at.report?.status;
+  if (!status) {
+    const isThere = at.report?.pod !== undefined;
+    return { now: `not known: ${isThere ? 'its node does not answer' : 'no hotmount node runs on its node'}` };
+  }
   const [name = ''] = item.split(':');
   if (feature === 'lxcfs') return lxcfsNow(name, status, at);
   if (feature === 'media') return mediaNow(name, status, at);
@@ -112,45 +117,49 @@ const isOf =
   (by: { readonly pod?: string; readonly podUid?: string }): boolean =>
     by.podUid === undefined ? by.pod === pod : by.podUid === uid;
 
-function lxcfsNow(view: string, status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'live'> {
+function lxcfsNow(view: string, status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'works'> {
   const { lxcfs } = status;
   if (!lxcfs || !('instances' in lxcfs))
-    return { now: `the node’s values: ${lxcfs?.problem ?? 'no lxcfs'}`, live: false };
+    return { now: `the node’s values: ${lxcfs?.problem ?? 'no lxcfs'}`, works: false };
   const unhealed = lxcfs.unhealed.find((failure) => isOf(at)(failure) && failure.path.includes(`/${view}`));
-  if (unhealed) return { now: `not attached: ${unhealed.reason}`, live: false };
+  if (unhealed) return { now: `not attached: ${unhealed.reason}`, works: false };
   const untrue = lxcfs.untrueViews.find((one) => one.view === view);
-  if (untrue) return { now: `the node’s values: ${untrue.why}`, live: false };
-  if (!lxcfs.views.includes(view)) return { now: 'the node’s values: this lxcfs does not serve it', live: false };
-  return { now: `served by lxcfs ${lxcfsState(status)}`, live: lxcfs.ready };
+  if (untrue) return { now: `the node’s values: ${untrue.why}`, works: false };
+  if (!lxcfs.views.includes(view)) return { now: 'the node’s values: this lxcfs does not serve it', works: false };
+  return { now: `served by lxcfs ${lxcfsState(status)}`, works: lxcfs.ready };
 }
 
-function mediaNow(name: string, status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'live'> {
+function mediaNow(name: string, status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'works'> {
   const mounted = status.mounted.filter((mount) => mount.class === name);
   const seen = mounted.filter(({ pods = [] }) => pods.some(isOf(at)));
-  if (seen.length === 0 && mounted.length === 0) return { now: 'nothing is plugged in', live: true };
+  if (seen.length === 0 && mounted.length === 0) return { now: 'nothing is plugged in', works: true };
   const unseen = mounted.filter((mount) => !seen.includes(mount)).map(({ disk }) => disk);
-  if (unseen.length > 0) return { now: `does not see ${unseen.join(', ')}: recreate the pod`, live: false };
-  return { now: seen.map(({ disk, label }) => (label ? `${disk} (${label})` : disk)).join(', '), live: true };
+  if (unseen.length > 0) return { now: `does not see ${unseen.join(', ')}: recreate the pod`, works: false };
+  return { now: seen.map(({ disk, label }) => (label ? `${disk} (${label})` : disk)).join(', '), works: true };
 }
 
-function devicesNow(name: string, status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'live'> {
+function devicesNow(name: string, status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'works'> {
   const devices = status.devices.filter((device) => device.class === name);
-  if (devices.length === 0) return { now: 'nothing is plugged in', live: true };
+  if (devices.length === 0) return { now: 'nothing is plugged in', works: true };
   const states = devices.map(({ device, containers }) => {
     const own = containers.find(isOf(at));
-    if (!own) return { text: `${device}: no access yet`, live: false };
+    if (!own) return { text: `${device}: no access yet`, works: false };
     const refused = own.state === 'refused' || own.state === 'waiting';
-    return { text: refused ? `${device}: ${own.message ?? own.reason ?? own.state}` : device, live: !refused };
+    return { text: refused ? `${device}: ${own.message ?? own.reason ?? own.state}` : device, works: !refused };
   });
-  return { now: states.map(({ text }) => text).join('; '), live: states.every(({ live }) => live) };
+  return { now: states.map(({ text }) => text).join('; '), works: states.every(({ works }) => works) };
 }
 
-/** What its annotations give it while it runs. */
-function liveNow(status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'live'> {
+/** What is in its live directory now. */
+function liveNow(status: NodeStatus, at: PodAt): Pick<Had, 'now' | 'works'> {
+  const { live } = status;
+  if (!live) return { now: 'follows no change: its node has no CSI driver', works: false };
   const own = livePod(status, at);
-  if (!own) return { now: 'its node does not know it as a live pod', live: false };
+  if (!own)
+    return { now: `follows no change: ${live.problem ?? 'its node does not know it as a live pod'}`, works: false };
   const given = [...own.media.map((name) => `media ${name}`), ...own.devices.map((name) => `devices ${name}`)];
-  return { now: given.join(', ') || 'nothing is asked for, or given', live: true };
+  const late = live.problem === undefined ? '' : `; ${live.problem}`;
+  return { now: `${given.join(', ') || 'nothing is asked for, or given'}${late}`, works: true };
 }
 
 const livePod = (status: NodeStatus | undefined, at: PodAt) => status?.live?.pods.find(isOf(at));
@@ -189,6 +198,7 @@ export interface ExplainLook {
   readonly colors: Colors;
 }
 
+/** The explanation for people. Without a width, nothing is folded. */
 export function formatExplanation({ object, underPolicy, pods }: Explanation, { width, colors }: ExplainLook): string {
   const lines = [colors.bold(printable(object))];
   const say = (text: string, paint: (text: string) => string = String): void => {
@@ -221,11 +231,11 @@ export function formatExplanation({ object, underPolicy, pods }: Explanation, { 
     lines.push('', colors.bold(printable(`Pod ${pod.pod}, ${where}, ${pod.phase}`)));
     for (const [key, value] of Object.entries(pod.asks)) say(`asks ${key}=${value}`);
     if (pod.has.length > 0) {
-      const rows = pod.has.map(({ container, feature, item, now, live }) => [
+      const rows = pod.has.map(({ container, feature, item, now, works }) => [
         container || 'pod',
         feature,
         item,
-        live === false ? `NO: ${now}` : now,
+        works === false ? `NO: ${now}` : now,
       ]);
       rowsOf([['CONTAINER', 'FEATURE', 'ITEM', 'NOW'], ...rows]);
       say(`by the rules: ${pod.rules.join(', ') || 'none'}`);

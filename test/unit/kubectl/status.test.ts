@@ -2,7 +2,7 @@ import picocolors from 'picocolors';
 import stringWidth from 'string-width';
 import { describe, expect, it } from 'vitest';
 import { formatClusterStatus, type Look } from '../../../src/commands/kubectl/cluster-status.ts';
-import { CLUSTER, NOW } from './cluster.ts';
+import { busy, CLUSTER, NOW } from './cluster.ts';
 
 const colors = picocolors.createColors(false);
 const show = (look: Partial<Look> = {}) =>
@@ -35,6 +35,58 @@ describe('kubectl hotmount status', () => {
     expect(shown).toMatch(/sdb1 .* shop\/reader\n/);
     expect(shown).not.toContain('edge/copier');
     expect(shown).not.toMatch(/ttyUSB0 +serial/);
+  });
+
+  it('shows what is to be known of disks, live pods and the device plugin', () => {
+    const [mount] = busy().mounted;
+    const status = busy();
+    const nodes = [
+      {
+        node: 'n',
+        status: {
+          ...status,
+          mounted: [
+            { ...(mount as NonNullable<typeof mount>), notes: [{ reason: 'dirty' as const, message: 'check it' }] },
+          ],
+          live: {
+            pods: [
+              {
+                podUid: 'a',
+                pod: 'shop/reader',
+                media: [],
+                devices: [],
+                notGiven: [{ reason: 'class_not_allowed', message: 'no rule allows it' }],
+              },
+            ],
+            taken: [],
+            problem: 'annotations are seen late',
+          },
+          devicePlugin: {
+            kubeletDir: '/var/lib/kubelet',
+            resources: [
+              { name: 'hotmount.io/serial', count: 1, registered: false, problem: 'refused' },
+              { name: 'hotmount.io/cam', count: 1, registered: false },
+              { name: 'hotmount.io/usb', count: 1, registered: true },
+            ],
+            problem: 'there is no directory',
+          },
+        },
+      },
+    ];
+    const shown = formatClusterStatus(
+      { ...CLUSTER, nodes },
+      { now: NOW, width: undefined, colors, wide: false, namespace: undefined },
+    );
+    expect(shown).toMatch(/\nTO BE KNOWN\nNODE .*\nn +sdb1 +dirty +check it\n/);
+    expect(shown).toMatch(/\nNOT GIVEN TO LIVE PODS\nNODE .*\nn +shop\/reader +class_not_allowed +no rule allows it\n/);
+    const problems = [
+      'live pods: annotations are seen late',
+      'device plugin: there is no directory',
+      'device plugin: hotmount.io/serial: refused',
+      'device plugin: hotmount.io/cam: the kubelet has not asked for its count',
+    ];
+    for (const problem of problems) expect(shown).toMatch(new RegExp(`\\nn +${problem}\\n`));
+    expect(shown).not.toContain('hotmount.io/usb');
   });
 
   it('shows nothing that a terminal would obey', () => {
