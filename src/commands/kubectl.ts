@@ -13,6 +13,7 @@ import { type Connection, type ConnectionFlags, connect, withConnectionFlags } f
 import { askDaemons, execOnNode, podByNode, podsOf, whyNot } from './kubectl/daemons.ts';
 import { type Explanation, explainPod, formatExplanation, type UnderPolicy } from './kubectl/explain.ts';
 import { findPolicy, gather } from './kubectl/facts.ts';
+import { findSystemNamespace } from './kubectl/system-namespace.ts';
 import { findTarget } from './kubectl/targets.ts';
 import { asData, progress, widthOf } from './kubectl/terminal.ts';
 
@@ -30,7 +31,7 @@ Examples:
   kubectl hotmount eject node-1/sdb             so that the disk can be pulled
 
 It asks the daemons as kubectl exec does, with your own rights: list pods and
-nodes, and create pods/exec in hotmount's namespace (docs/kubectl.md).
+create pods/exec in hotmount's namespace, and list nodes (docs/kubectl.md).
 
 Exit codes: 0 all is well; 1 a node is not, or does not answer, or something was
 refused; 2 wrong usage.
@@ -92,8 +93,8 @@ const look = () => ({ width: widthOf(process.stdout), colors: colorsFor(process.
 
 async function status(connection: Connection, flags: OutputFlags): Promise<number> {
   const { namespace } = flags;
-  const nodes = await withProgress((onAnswer) => askDaemons(connection, onAnswer));
-  const systemNamespace = nodes.find(({ pod }) => pod !== undefined)?.pod?.split('/')[0] ?? '';
+  const systemNamespace = await findSystemNamespace(connection);
+  const nodes = await withProgress((onAnswer) => askDaemons(connection, systemNamespace, onAnswer));
   const policy = await findPolicy(connection, systemNamespace);
   const cluster: ClusterStatus = {
     apiVersion: API_VERSION,
@@ -116,13 +117,12 @@ const PODS_SHOWN = 10;
 async function explain(connection: Connection, flags: OutputFlags, text: string): Promise<number> {
   const target = await findTarget(connection, text);
   const shown = target.pods.slice(0, PODS_SHOWN);
-  const daemons = podByNode(await podsOf(connection, 'node'));
-  const systemNamespace = [...daemons.values()][0]?.metadata?.namespace ?? '';
+  const systemNamespace = await findSystemNamespace(connection);
   const [underPolicy, pods] = await Promise.all([
     explainUnderPolicy(connection, systemNamespace, target.object),
     withProgress(async (onAnswer) => {
       const nodes = new Set(shown.flatMap(({ spec }) => spec?.nodeName ?? []));
-      const reports = nodes.size > 0 ? await askDaemons(connection, onAnswer, nodes) : [];
+      const reports = nodes.size > 0 ? await askDaemons(connection, systemNamespace, onAnswer, nodes) : [];
       return shown.map((pod) =>
         explainPod(
           pod,
@@ -189,10 +189,13 @@ async function eject(connection: Connection, _flags: OutputFlags, text: string):
   const [node, disk] = [text.slice(0, slash), text.slice(slash + 1).replace(/^dev\//, '')];
   if (slash < 1 || !/^[\w.-]+$/.test(disk))
     throw new UsageError(`${text}: expected NODE/DISK, as in kubectl hotmount status`);
-  const daemons = podByNode(await podsOf(connection, 'node'));
+  const systemNamespace = await findSystemNamespace(connection);
+  const daemons = podByNode(await podsOf(connection, systemNamespace, 'node'));
   const pod: V1Pod | undefined = daemons.get(node);
   if (!pod)
-    throw new UsageError(`no hotmount node runs on ${node}; it runs on ${[...daemons.keys()].join(', ') || 'no node'}`);
+    throw new UsageError(
+      `no hotmount node of ${systemNamespace} runs on ${node}; it runs on ${[...daemons.keys()].join(', ') || 'no node'}`,
+    );
   const { code, stdout, stderr } = await execOnNode(connection, pod, ['hotmount', 'eject', disk], EJECT_DEADLINE);
   process.stderr.write(
     `${[stdout, stderr]

@@ -11,6 +11,8 @@ import { deployment, namespace } from './objects.ts';
 
 const PLUGIN = join(import.meta.dirname, '../../src/kubectl-hotmount.ts');
 const SHOP = 'shop-plugin';
+/** A tenant's, who labels pods as hotmount's are. It sorts before all others. */
+const TENANT = 'aaa-plugin';
 
 describeInCluster('kubectl hotmount', (cluster) => {
   let hotmount: Installation;
@@ -28,6 +30,10 @@ describeInCluster('kubectl hotmount', (cluster) => {
     await addNode('hung', hung.port);
     await addNode('refusing', nobody);
     await addNode('bare', undefined);
+    await cluster().apply(namespace(TENANT));
+    await cluster().eventually(() => cluster().kubectl('get', 'serviceaccount', 'default', '-n', TENANT));
+    for (const node of ['hung', 'bare']) await addPod(`tenant-${node}`, node, 'node', TENANT);
+    await addPod('tenant-webhook', 'bare', 'webhook', TENANT);
     await cluster().kubectl('create', 'serviceaccount', 'clerk', '-n', SHOP);
     await cluster().kubectl('create', 'clusterrole', 'clerk', '--verb=list', '--resource=pods,nodes');
     await cluster().kubectl(
@@ -43,7 +49,7 @@ describeInCluster('kubectl hotmount', (cluster) => {
     hung?.close();
     await cluster().kubectl('delete', 'node', 'hung', 'refusing', 'bare');
     await cluster().kubectl('delete', 'clusterrole,clusterrolebinding', 'clerk');
-    await cluster().kubectl('delete', 'namespace', SHOP, '--wait=false');
+    await cluster().kubectl('delete', 'namespace', SHOP, TENANT, '--wait=false');
     await hotmount?.stop();
   });
 
@@ -66,28 +72,26 @@ describeInCluster('kubectl hotmount', (cluster) => {
       '-p',
       JSON.stringify({ status }),
     );
-    const daemon = await cluster().get('daemonset', 'hotmount-node', '-n', hotmount.namespace);
-    const { metadata, spec } = daemon.spec.template;
+    await addPod(`daemon-${name}`, name, 'node', hotmount.namespace);
+  }
+
+  /** A ready pod, labelled as the chart labels those of the component. In hotmount's namespace, it is its DaemonSet's. */
+  async function addPod(name: string, nodeName: string, component: 'node' | 'webhook', where: string): Promise<void> {
+    const kind = component === 'node' ? 'DaemonSet' : 'Deployment';
+    const workload = await cluster().get(kind, `hotmount-${component}`, '-n', hotmount.namespace);
+    const { metadata, spec } = workload.spec.template;
+    const { uid } = workload.metadata;
+    const ownerReferences = [{ apiVersion: 'apps/v1', kind, name: workload.metadata.name, uid, controller: true }];
     const pod: JsonObject = {
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { name: `daemon-${name}`, labels: metadata.labels },
-      spec: { containers: [{ name: 'node', image: spec.containers[0].image }], nodeName: name },
+      metadata: { name, labels: metadata.labels, ...(where === hotmount.namespace ? { ownerReferences } : {}) },
+      spec: { containers: [{ name: component, image: spec.containers[0].image }], nodeName },
     };
-    await cluster().apply(pod, '-n', hotmount.namespace);
-    const containerStatuses = [{ name: 'node', ready: true, restartCount: 0, image: '', imageID: '' }];
+    await cluster().apply(pod, '-n', where);
+    const containerStatuses = [{ name: component, ready: true, restartCount: 0, image: '', imageID: '' }];
     const running = JSON.stringify({ status: { phase: 'Running', containerStatuses } });
-    await cluster().kubectl(
-      'patch',
-      'pod',
-      `daemon-${name}`,
-      '-n',
-      hotmount.namespace,
-      '--subresource=status',
-      '--type=merge',
-      '-p',
-      running,
-    );
+    await cluster().kubectl('patch', 'pod', name, '-n', where, '--subresource=status', '--type=merge', '-p', running);
   }
 
   const plugin = (args: readonly string[], kubeconfig = cluster().kubeconfig) =>
@@ -113,6 +117,16 @@ describeInCluster('kubectl hotmount', (cluster) => {
     ]);
   });
 
+  test('asks no pod of a tenant who labels it as hotmount’s', async () => {
+    const ejected = await plugin(['eject', 'bare/sdb', '--timeout=2']);
+    expect(ejected).toMatchObject({ code: 2, stdout: '' });
+    expect(ejected.stderr).toMatch(/^error: no hotmount node of .* runs on bare; it runs on (?:hung|refusing), /);
+    const { stdout } = await plugin(['check', '-n', SHOP, '--timeout=2']);
+    expect(stdout).toContain(`Pod Security: ${hotmount.namespace} may have`);
+    expect(stdout).not.toContain(TENANT);
+    expect(stdout).toContain('webhook runs: 0 of ');
+  });
+
   test('shows the same as a table', async () => {
     const { code, stdout } = await plugin(['status', '--timeout=2']);
     expect(code).toBe(1);
@@ -121,12 +135,18 @@ describeInCluster('kubectl hotmount', (cluster) => {
   });
 
   test('names the right that its user lacks', async () => {
-    const { code, stdout } = await plugin(['status', '--timeout=5'], clerk);
+    const blind = await plugin(['status', '--timeout=5'], clerk);
+    expect(blind).toMatchObject({ code: 2, stdout: '' });
+    expect(blind.stderr).toMatch(/the right to list mutatingwebhookconfigurations.*--system-namespace/);
+    const { code, stdout } = await plugin(['status', '--timeout=5', '--system-namespace', hotmount.namespace], clerk);
     expect(code).toBe(1);
     expect(stdout).toMatch(
       /hung +pods "daemon-hung" is forbidden: .*cannot (?:create|get) resource "pods\/exec".*it takes the right to create pods\/exec there/,
     );
-    const nothing = await plugin(['status'], await cluster().kubeconfigOf(SHOP, 'default'));
+    const nothing = await plugin(
+      ['status', '--system-namespace', hotmount.namespace],
+      await cluster().kubeconfigOf(SHOP, 'default'),
+    );
     expect(nothing).toMatchObject({ code: 1, stdout: '' });
     expect(nothing.stderr).toMatch(/^error: pods is forbidden: .* cannot list resource "pods"/);
   });
@@ -166,7 +186,7 @@ describeInCluster('kubectl hotmount', (cluster) => {
       stderr: expect.stringContaining('expected NODE/DISK'),
     });
     expect((await plugin(['eject', 'nosuch/sdb'])).stderr).toMatch(
-      /^error: no hotmount node runs on nosuch; it runs on /,
+      /^error: no hotmount node of .* runs on nosuch; it runs on /,
     );
     expect((await plugin(['eject', 'hung/sdb; reboot'])).code).toBe(2);
   });

@@ -13,12 +13,13 @@ export interface ConnectionFlags {
   readonly timeout: string;
 }
 
+/** Adds the flags by which `connect` finds the cluster. */
 export const withConnectionFlags = (command: Command): Command =>
   command
     .option('-n, --namespace <name>', 'the namespace (default: that of the context)')
     .option('--context <name>', 'the context of the kubeconfig')
     .option('--kubeconfig <file>', 'the kubeconfig (default: KUBECONFIG, or ~/.kube/config)')
-    .option('--system-namespace <name>', 'where hotmount is installed (default: looked for)')
+    .option('--system-namespace <name>', 'where hotmount is installed (default: as its webhook configuration says)')
     .addOption(new Option('--timeout <seconds>', 'how long each node may take to answer').default('10'));
 
 /** A way to a cluster, with the rights of its user. */
@@ -26,6 +27,7 @@ export interface Connection {
   readonly config: KubeConfig;
   /** Of the flag, or else of the context. */
   readonly namespace: string;
+  /** Of the flag; findSystemNamespace has it where there is none. */
   readonly systemNamespace: string | undefined;
   /** ms. For each request, and for each node. */
   readonly timeout: number;

@@ -3,6 +3,8 @@ import { problemOf, statusOf } from '../../kubernetes/errors.ts';
 import { type ExecResult, execInPod } from '../../kubernetes/exec.ts';
 import type { NodeStatus } from '../../node/status.ts';
 import type { Connection } from './connection.ts';
+import { readStatus } from './read-status.ts';
+import { isOfChart } from './system-namespace.ts';
 
 /** What is known of one node. */
 export interface NodeReport {
@@ -15,8 +17,6 @@ export interface NodeReport {
   readonly problem?: string;
 }
 
-/** Where the chart installs by docs/install.md: looked at where one may not look at all namespaces. */
-const USUAL_NAMESPACE = 'hotmount-system';
 const CONTAINER = 'node';
 
 /** Nodes that are asked at the same time: each is a connection of its own. */
@@ -26,21 +26,24 @@ interface List<T> {
   readonly items: readonly T[];
 }
 
-/** The pods of a component of hotmount's in all of the cluster. @throws Error that says what right is missing */
+/** Each component's pods, and what makes them (charts/hotmount). */
+const OWNERS = { node: 'DaemonSet', webhook: 'ReplicaSet' } as const;
+
+/**
+ * The pods of a component in hotmount's own namespace: labels alone prove nothing.
+ * @param systemNamespace of findSystemNamespace
+ * @throws ApiError where they may not be listed, Error where there is no answer
+ */
 export async function podsOf(
-  { ask, systemNamespace }: Connection,
-  component: 'node' | 'lxcfs' | 'webhook',
+  { ask }: Connection,
+  systemNamespace: string,
+  component: keyof typeof OWNERS,
 ): Promise<readonly V1Pod[]> {
   const query = { labelSelector: `app.kubernetes.io/component=${component}` };
-  const list = (path: string) => ask<List<V1Pod>>(path, { query });
-  const inNamespace = (name: string) => list(`/api/v1/namespaces/${name}/pods`);
-  const { items } = await (systemNamespace === undefined
-    ? list('/api/v1/pods').catch((error: unknown) => {
-        if (statusOf(error) === 403) return inNamespace(USUAL_NAMESPACE);
-        throw error;
-      })
-    : inNamespace(systemNamespace));
-  return items.filter(({ metadata }) => metadata?.labels?.['helm.sh/chart']?.startsWith('hotmount-'));
+  const { items } = await ask<List<V1Pod>>(`/api/v1/namespaces/${systemNamespace}/pods`, { query });
+  const isOwned = ({ metadata }: V1Pod): boolean =>
+    metadata?.ownerReferences?.some(({ kind, controller }) => controller && kind === OWNERS[component]) === true;
+  return items.filter((pod) => isOfChart(pod.metadata) && isOwned(pod));
 }
 
 /** All nodes that run Linux; undefined where one may not see them. */
@@ -64,19 +67,24 @@ export function podByNode(pods: readonly V1Pod[]): ReadonlyMap<string, V1Pod> {
 
 /**
  * Asks the daemons of all nodes at the same time. What is wrong with one is said of that one.
+ * @param systemNamespace of findSystemNamespace
  * @param onAnswer for the progress: how many have been asked, of how many
  * @param only these nodes
  */
 export async function askDaemons(
   connection: Connection,
+  systemNamespace: string,
   onAnswer: (done: number, all: number) => void,
   only?: ReadonlySet<string>,
 ): Promise<NodeReport[]> {
-  const [pods, nodes] = await Promise.all([podsOf(connection, 'node'), linuxNodes(connection)]);
+  const [pods, nodes] = await Promise.all([
+    podsOf(connection, systemNamespace, 'node'),
+    only ? undefined : linuxNodes(connection),
+  ]);
   const byNode = podByNode(pods);
-  if (byNode.size === 0) throw new Error(notInstalled(connection, pods.length));
-  const all = new Set([...(nodes ?? []).map(({ metadata }) => metadata?.name ?? ''), ...byNode.keys()]);
-  const names = [...all].filter((name) => only?.has(name) ?? true).sort();
+  if (byNode.size === 0) throw new Error(notInstalled(systemNamespace, pods.length));
+  const all = only ?? new Set([...(nodes ?? []).map(({ metadata }) => metadata?.name ?? ''), ...byNode.keys()]);
+  const names = [...all].sort();
   let done = 0;
   return inTurns(names, async (node): Promise<NodeReport> => {
     const pod = byNode.get(node);
@@ -87,10 +95,12 @@ export async function askDaemons(
   });
 }
 
-const notInstalled = ({ systemNamespace }: Connection, pending: number): string =>
+const notInstalled = (systemNamespace: string, pending: number): string =>
   pending > 0
     ? 'no pod of hotmount node is on a node yet: kubectl describe says why it is not scheduled'
-    : `hotmount node runs on no node${systemNamespace ? ` by ${systemNamespace}` : ''}: is the chart installed (helm list -A), and with node.enabled?`;
+    : `hotmount node runs on no node by ${systemNamespace}: is the chart installed (helm list -A), and with node.enabled?`;
+
+const NO_STATUS = 'hotmount status has printed nothing there: kubectl logs of its pod may say why';
 
 async function askDaemon(connection: Connection, node: string, pod: V1Pod): Promise<NodeReport> {
   const { namespace = '', name = '' } = pod.metadata ?? {};
@@ -98,14 +108,19 @@ async function askDaemon(connection: Connection, node: string, pod: V1Pod): Prom
   try {
     const { stdout, stderr } = await execOnNode(connection, pod, ['hotmount', 'status', '-o', 'json']);
     const status = readStatus(stdout);
-    return status ? { ...report, status } : { ...report, problem: stderr.trim().replace(/^error: /, '') };
+    if (status) return { ...report, status };
+    return { ...report, problem: stderr.trim().replace(/^error: /, '') || NO_STATUS };
   } catch (error) {
-    return { ...report, problem: whyNot(error, connection.timeout) };
+    return { ...report, problem: problemOf(error) };
   }
 }
 
-/** Runs a command beside the daemon of a node. @throws as execInPod does */
-export function execOnNode(
+/**
+ * Runs a command beside the daemon of a node.
+ * @param longer ms that it may take beyond --timeout
+ * @throws Error that says why there is no answer, and what to do where that can be known
+ */
+export async function execOnNode(
   { config, timeout }: Connection,
   pod: V1Pod,
   command: readonly string[],
@@ -113,24 +128,19 @@ export function execOnNode(
 ): Promise<ExecResult> {
   const { namespace = '', name = '' } = pod.metadata ?? {};
   const signal = AbortSignal.timeout(timeout + longer);
-  return execInPod(config, { namespace, pod: name, container: CONTAINER, command, signal });
-}
-
-/** Also where it exits with 1, as a daemon that is not ready does; undefined where no daemon has answered. */
-function readStatus(stdout: string): NodeStatus | undefined {
   try {
-    const status = JSON.parse(stdout) as NodeStatus | { daemon: null };
-    return status.daemon === null ? undefined : status;
-  } catch {
-    return undefined;
+    return await execInPod(config, { namespace, pod: name, container: CONTAINER, command, signal });
+  } catch (error) {
+    const problem = whyNot(error, timeout, longer);
+    throw new Error(statusOf(error) === 403 ? `${problem}: it takes the right to create pods/exec there` : problem);
   }
 }
 
-/** Why there is no answer, and what to do where that can be known. */
-export function whyNot(error: unknown, timeout: number): string {
-  if ((error as Error).name === 'TimeoutError') return `no answer within ${timeout / 1000} s (--timeout)`;
-  const problem = problemOf(error);
-  return statusOf(error) === 403 ? `${problem}: it takes the right to create pods/exec there` : problem;
+/** Why there is no answer. @param timeout ms of --timeout @param longer ms that were given beyond it */
+export function whyNot(error: unknown, timeout: number, longer = 0): string {
+  if ((error as Error).name !== 'TimeoutError') return problemOf(error);
+  const beyond = longer > 0 ? ` and ${longer / 1000} s more` : '';
+  return `no answer within ${(timeout + longer) / 1000} s (--timeout${beyond})`;
 }
 
 /** `work` for each, so many at the same time; the results in their order. */

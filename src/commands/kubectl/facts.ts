@@ -7,6 +7,7 @@ import { POLICY_KEY } from '../../policy/index.ts';
 import type { Facts } from './check.ts';
 import type { Connection } from './connection.ts';
 import { askDaemons, podsOf } from './daemons.ts';
+import { findSystemNamespace, isOfChart } from './system-namespace.ts';
 
 export interface PolicyFound {
   readonly configMap: string;
@@ -20,25 +21,20 @@ export async function findPolicy({ ask }: Connection, systemNamespace: string): 
   const found = await orUndefined(
     ask<{ items: V1ConfigMap[] }>(`/api/v1/namespaces/${systemNamespace}/configmaps`, { query }),
   );
-  const configMap = found?.items.find(({ metadata, data }) => isOurs(metadata) && data?.[POLICY_KEY] !== undefined);
+  const configMap = found?.items.find(({ metadata, data }) => isOfChart(metadata) && data?.[POLICY_KEY] !== undefined);
   const text = configMap?.data?.[POLICY_KEY];
   if (configMap === undefined || text === undefined) return undefined;
   return { configMap: `${systemNamespace}/${configMap.metadata?.name}`, digest: digestOf(text), text };
 }
 
-const isOurs = (metadata: { labels?: Record<string, string> } | undefined): boolean =>
-  metadata?.labels?.['helm.sh/chart']?.startsWith('hotmount-') === true;
-
-/** Where hotmount is installed, as its pods tell. */
-export const systemNamespaceOf = (pods: readonly { metadata?: { namespace?: string } }[]): string | undefined =>
-  pods.find(({ metadata }) => metadata?.namespace !== undefined)?.metadata?.namespace;
-
 /** Gathers what a check goes by. @throws Error where nothing of hotmount's is found, or the API server does not answer */
 export async function gather(connection: Connection, onAnswer: (done: number, all: number) => void): Promise<Facts> {
   const { ask } = connection;
-  const [webhookPods, reports] = await Promise.all([podsOf(connection, 'webhook'), askDaemons(connection, onAnswer)]);
-  const daemonPod = reports.find(({ pod }) => pod !== undefined)?.pod;
-  const systemNamespace = systemNamespaceOf(webhookPods) ?? daemonPod?.split('/')[0] ?? 'hotmount-system';
+  const systemNamespace = await findSystemNamespace(connection);
+  const [webhookPods, reports] = await Promise.all([
+    podsOf(connection, systemNamespace, 'webhook'),
+    askDaemons(connection, systemNamespace, onAnswer),
+  ]);
   const [caBundles, dryRun, driver, csiNodes, namespaces, policy] = await Promise.all([
     findCaBundles(connection),
     tryPod(connection),
@@ -75,7 +71,7 @@ async function findCaBundles({ ask }: Connection): Promise<Facts['caBundles']> {
     const path = `/apis/admissionregistration.k8s.io/v1/${kind.toLowerCase()}s`;
     const found = await orUndefined(ask<{ items: WebhookConfiguration[] }>(path));
     if (!found) return undefined;
-    const own = found.items.filter(({ metadata }) => isOurs(metadata)).flatMap(({ webhooks = [] }) => webhooks);
+    const own = found.items.filter(({ metadata }) => isOfChart(metadata)).flatMap(({ webhooks = [] }) => webhooks);
     bundles.set(
       kind,
       own.map(({ clientConfig }) => clientConfig.caBundle),
