@@ -207,7 +207,7 @@ describeInCluster('kubectl hotmount', (cluster) => {
     const other = await plugin(['status', '--system-namespace', 'default']);
     expect(other).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('hotmount node runs on no node by default'),
+      stderr: expect.stringContaining('no pod of hotmount node is in the namespace default'),
     });
   });
 });

@@ -98,7 +98,7 @@ export async function askDaemons(
 const notInstalled = (systemNamespace: string, pending: number): string =>
   pending > 0
     ? 'no pod of hotmount node is on a node yet: kubectl describe says why it is not scheduled'
-    : `hotmount node runs on no node by ${systemNamespace}: is the chart installed (helm list -A), and with node.enabled?`;
+    : `no pod of hotmount node is in the namespace ${systemNamespace}: is the chart installed (helm list -A), and with node.enabled?`;
 
 const NO_STATUS = 'hotmount status has printed nothing there: kubectl logs of its pod may say why';
 

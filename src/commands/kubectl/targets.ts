@@ -1,4 +1,4 @@
-import type { V1LabelSelector, V1Pod } from '@kubernetes/client-node';
+import type { V1Job, V1LabelSelector, V1Pod } from '@kubernetes/client-node';
 import type { JsonObject } from '../../contract/json.ts';
 import { UsageError } from '../fail.ts';
 import type { Connection } from './connection.ts';
@@ -33,12 +33,29 @@ export async function findTarget({ ask, namespace }: Connection, text: string): 
   const object = await ask<JsonObject>(`/${api}/namespaces/${namespace}/${plural}/${encodeURIComponent(name)}`);
   const title = `${kind} ${namespace}/${name}`;
   if (kind === 'Pod') return { title, object, pods: [object as unknown as V1Pod] };
-  const selector = (object['spec'] as { selector?: V1LabelSelector } | undefined)?.selector;
-  if (!selector) return { title, object, pods: [] };
-  const { items } = await ask<{ items: V1Pod[] }>(`/api/v1/namespaces/${namespace}/pods`, {
-    query: { labelSelector: selectorText(selector) },
-  });
+  const labelSelector = await (kind === 'CronJob' ? jobsSelector(ask, namespace, object) : selectorOf(object));
+  if (labelSelector === undefined) return { title, object, pods: [] };
+  const query = { labelSelector };
+  const { items } = await ask<{ items: V1Pod[] }>(`/api/v1/namespaces/${namespace}/pods`, { query });
   return { title, object, pods: items };
+}
+
+function selectorOf(object: JsonObject): string | undefined {
+  const selector = (object['spec'] as { selector?: V1LabelSelector } | undefined)?.selector;
+  return selector && selectorText(selector);
+}
+
+/** A CronJob has no selector, but Jobs, whose controller labels their pods (Kubernetes 1.27). */
+async function jobsSelector(
+  ask: Connection['ask'],
+  namespace: string,
+  cronJob: JsonObject,
+): Promise<string | undefined> {
+  const { uid } = cronJob['metadata'] as { uid?: string };
+  const { items } = await ask<{ items: V1Job[] }>(`/apis/batch/v1/namespaces/${namespace}/jobs`);
+  const own = items.filter(({ metadata }) => metadata?.ownerReferences?.some((owner) => owner.uid === uid));
+  const uids = own.flatMap(({ metadata }) => metadata?.uid ?? []);
+  return uids.length > 0 ? `batch.kubernetes.io/controller-uid in (${uids.join(',')})` : undefined;
 }
 
 /** As apimachinery's labels.Parse reads it. */
