@@ -129,7 +129,7 @@ function problemRows({ node, status, problem }: NodeReport): Row[] {
     devicesProblem,
     live?.problem && `live pods: ${live.problem}`,
     devicePlugin?.problem && `device plugin: ${devicePlugin.problem}`,
-    ...uncounted(status),
+    ...uncounted(status).map((text) => `device plugin: ${text}`),
     lxcfs?.problem && `lxcfs: ${lxcfs.problem}`,
     ...(lxcfs && 'untrueViews' in lxcfs
       ? lxcfs.untrueViews.map(({ view, why }) => `lxcfs: ${view} tells the node’s values: ${why}`)
@@ -150,7 +150,7 @@ function problemRows({ node, status, problem }: NodeReport): Row[] {
 export const uncounted = ({ devicePlugin }: NodeStatus): string[] =>
   (devicePlugin?.resources ?? [])
     .filter(({ registered, problem }) => !registered || problem !== undefined)
-    .map(({ name, problem }) => `device plugin: ${name}: ${problem ?? 'the kubelet has not asked for its count'}`);
+    .map(({ name, problem }) => `${name}: ${problem ?? 'the kubelet has not asked for its count'}`);
 
 /** Disks and devices that pods have, or can have. */
 function pluggedRows({ node, status }: Answered, look: Look): Row[] {

@@ -4,7 +4,7 @@ import { DRIVER } from '../../contract/volumes.ts';
 import { problemOf, statusOf } from '../../kubernetes/errors.ts';
 import { digestOf } from '../../policy/digest.ts';
 import { POLICY_KEY } from '../../policy/index.ts';
-import type { Facts } from './check.ts';
+import type { Facts } from './checks/finding.ts';
 import type { Connection } from './connection.ts';
 import { askDaemons, podsOf } from './daemons.ts';
 import { findSystemNamespace, isOfChart } from './system-namespace.ts';

@@ -3,8 +3,9 @@ import type { V1Pod } from '@kubernetes/client-node';
 import picocolors from 'picocolors';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { selfSigned } from '../../../src/admission/certificates/self-signed.ts';
-import { type Facts, formatCheck, judge } from '../../../src/commands/kubectl/check.ts';
-import { idle, POLICY } from './cluster.ts';
+import { formatCheck, judge } from '../../../src/commands/kubectl/check.ts';
+import type { Facts } from '../../../src/commands/kubectl/checks/finding.ts';
+import { busy, idle, POLICY } from './cluster.ts';
 
 let facts: Facts;
 beforeAll(async () => {
@@ -91,6 +92,45 @@ describe('kubectl hotmount check', () => {
       'error',
       /older one/,
     ],
+    [
+      'a resource that is not counted',
+      () => {
+        const resources = [{ name: 'hotmount.io/serial', count: 1, registered: false, problem: 'refused' }];
+        return node({ devicePlugin: { kubeletDir: '/var/lib/kubelet', resources } });
+      },
+      'error',
+      /^n: hotmount\.io\/serial: refused/,
+    ],
+    [
+      'a device plugin without a kubelet',
+      () => node({ devicePlugin: { kubeletDir: '/k', resources: [], problem: 'there is no kubelet directory /k' } }),
+      'error',
+      /n: there is no kubelet directory/,
+    ],
+    [
+      'annotations that are seen late',
+      () => node({ live: { pods: [], taken: [], problem: 'no inotify' } }),
+      'warning',
+      /n: no inotify/,
+    ],
+    [
+      'a live pod that is not given what it asks for',
+      () => {
+        const notGiven = [{ reason: 'class_unknown', message: 'there is no class "x"' }];
+        return node({ live: { pods: [{ podUid: 'a', pod: 'a/b', media: [], devices: [], notGiven }], taken: [] } });
+      },
+      'warning',
+      /n: a\/b is not given what it asks for: there is no class "x"/,
+    ],
+    [
+      'a disk that is not sound',
+      () => {
+        const notes = (['turned_read_only', 'owner_not_shown'] as const).map((reason) => ({ reason, message: 'why' }));
+        return node({ mounted: busy().mounted.map((mount) => ({ ...mount, notes })) });
+      },
+      'warning',
+      /^n\/sdb1: turned_read_only: why$/,
+    ],
     ['lxcfs without a supervisor', () => node({ lxcfs: { problem: 'nobody' } }), 'error', /n: nobody/],
     ['a kernel that is too old', () => node({ daemon: { ...idle().daemon, kernel: '5.4.0-1' } }), 'error', /5\.12/],
     [
@@ -124,6 +164,18 @@ describe('kubectl hotmount check', () => {
       namespaces: undefined,
     });
     expect(blind.map(({ severity }) => severity)).toEqual(Array(5).fill('unknown'));
+  });
+
+  it('says how a broken policy is mended for good, and where', () => {
+    const [finding] = found(node({ policy: { ...idle().policy, problem: 'policy.yaml:1: no' } }));
+    expect(finding?.remedy).toMatch(/helm upgrade; .* kubectl edit configmap hotmount-policy -n hotmount-system /);
+  });
+
+  it('shows nothing that a terminal would obey', () => {
+    const findings = judge({ ...facts, reports: [{ node: 'n', problem: 'evil \u001b[2J\u202e text' }] });
+    const report = { apiVersion: 'hotmount.io/v1alpha1', kind: 'CheckReport', findings } as const;
+    const shown = formatCheck(report, { width: 80, colors: picocolors.createColors(false) });
+    for (const obeyed of ['\u001b', '\u202e']) expect(shown).not.toContain(obeyed);
   });
 
   it('fits a terminal', () => {
