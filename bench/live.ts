@@ -15,6 +15,10 @@ import { requireRoot } from './node/rig.ts';
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 50);
 const EVERY = 5;
 const NS = 'edge-bench';
+/** When the container sees what the kubelet has written, and when it reads the stick; in s, by a clock of 10 ms. */
+const WATCH = `
+until grep -q ^hotmount.io/media= /hotmount/.annotations/annotations; do usleep 1000; done; cut -d ' ' -f 1 /proc/uptime
+until cat /hotmount/media/usb/STICK/hello >/dev/null 2>&1; do usleep 1000; done; cut -d ' ' -f 1 /proc/uptime`;
 requireRoot();
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -29,11 +33,12 @@ try {
   disk.plug();
   await create('live', { 'hotmount.io/live': 'true' });
   await create('anew', {});
-  const times = { annotated: [] as number[], anew: [] as number[] };
+  const times = { annotated: [] as number[], own: [] as number[], anew: [] as number[] };
   for (let round = 0; round <= ROUNDS; round++) {
     const annotated = await timed(async () => {
       await node.kubectl('annotate', 'pod', 'live', 'hotmount.io/media=usb', '-n', NS);
-      await untilReads('live', '/hotmount/media/usb/STICK/hello');
+      const [told = 0, read = 0] = (await node.exec(NS, 'live', 'sh', '-c', WATCH)).split('\n').map(Number);
+      if (round > 0) times.own.push((read - told) * 1000);
     });
     // The first is not counted: it is everybody's first.
     if (round > 0) times.annotated.push(annotated);
@@ -51,6 +56,7 @@ try {
   disk.pull();
   const base = median(times.annotated);
   tell('a running pod annotated until it reads the stick', times.annotated, base);
+  tell('of that, from when the kubelet has written the annotation', times.own, base);
   tell('a pod deleted and created anew until it does', times.anew, base);
 } finally {
   await node.stop();
