@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
-import { podsOf } from '../../../src/commands/kubectl/daemons.ts';
+import { podsOf, whyNot } from '../../../src/commands/kubectl/daemons.ts';
 import { findSystemNamespace } from '../../../src/commands/kubectl/system-namespace.ts';
 import { fakeConnection } from './fake-connection.ts';
 
@@ -78,5 +78,14 @@ describe('the pods of hotmount', () => {
     const found = await podsOf(connection, 'own', 'node');
     expect(found.map(({ metadata }) => metadata?.name)).toEqual(['own']);
     expect(connection.asked).toEqual(['/api/v1/namespaces/own/pods?app.kubernetes.io/component=node']);
+  });
+});
+
+describe('why a node gives no answer', () => {
+  const late = new DOMException('The operation was aborted due to timeout', 'TimeoutError');
+
+  it('names the time that it had', () => {
+    expect(whyNot(late, 10_000)).toBe('no answer within 10 s (--timeout)');
+    expect(whyNot(late, 10_000, 60_000)).toBe('no answer within 70 s (--timeout and 60 s more)');
   });
 });
