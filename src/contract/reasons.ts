@@ -234,19 +234,26 @@ export const REASONS = {
   },
   live_path: {
     kind: 'warning',
-    sentence: '{annotation} names the path {path}, and a running pod has the class in its live directory, as {place}',
+    sentence:
+      '{annotation}: the path {path} is ignored while the pod runs; the class is at {place} in its live directory',
   },
   live_annotations_awaited: {
     kind: 'warning',
     sentence: 'the kubelet has not told the node the annotations of the pod, which is starting or ending',
     remedy:
-      'a pod that stays so has not the volume hotmount-live-annotations, by which it is told: have hotmount.io/live give it',
+      'if this lasts, the pod lacks the volume hotmount-live-annotations: create it anew with hotmount.io/live, which adds it',
   },
   live_annotations_unreadable: {
     kind: 'warning',
     sentence:
       'the file by which the kubelet tells the node the annotations of the pod {problem}, so that it is given nothing',
     remedy: 'the volume hotmount-live-annotations must be as hotmount writes it: delete the pod',
+  },
+  live_rule_by_labels: {
+    kind: 'warning',
+    sentence:
+      '{annotation} asks for {what}, which rule {rule} allows by {conditions}; a node knows neither, and does not give it to a pod that runs',
+    remedy: 'delete the pod, and have it created anew, or have an admin allow it by namespaces or serviceAccounts',
   },
   live_for_one_container: {
     kind: 'warning',
@@ -257,7 +264,8 @@ export const REASONS = {
   live_failed: {
     kind: 'warning',
     sentence: '{what} could not be given to, or taken away from, the running pod ({detail})',
-    remedy: 'it is tried again within a minute',
+    remedy:
+      'it is tried again within a minute; if it lasts, hotmount status and the log of hotmount node on that node say why, and a new pod starts afresh',
   },
   pod_security: {
     kind: 'warning',

@@ -6,6 +6,7 @@ import { quote } from '../contract/suggest.ts';
 import { DRIVER, readVolumeAttributes } from '../contract/volumes.ts';
 import { parseValue, type Want } from '../contract/wants.ts';
 import {
+  judgeLiveWant,
   judgeWant,
   type MatchingRules,
   matchingRules,
@@ -36,7 +37,9 @@ export function judgeAnnotations(
   const [now, then] = [annotationsOf(pod), annotationsOf(before ?? {})];
   const asked = effectiveAnnotations(now);
   const earlier = effectiveAnnotations(then);
-  const changed = Object.keys({ ...earlier, ...asked }).filter((key) => asked[key] !== earlier[key]);
+  // Nothing was asked for while `inject` was "false": all of it is news.
+  const isAwakened = !readRequest(then).inject && readRequest(now).inject;
+  const changed = Object.keys({ ...earlier, ...asked }).filter((key) => isAwakened || asked[key] !== earlier[key]);
   const request = readRequest(Object.fromEntries(changed.flatMap((key) => (key in asked ? [[key, asked[key]]] : []))));
   const settings = [
     ...request.features.values(),
@@ -78,13 +81,16 @@ const isLive = (spec: JsonObject): boolean =>
     return 'volume' in read && read.volume.gives === 'live';
   });
 
-function refusalsOf({ annotation, wants }: Setting, { policy, rules, subject }: Judge): readonly Finding[] {
+function refusalsOf({ annotation, wants }: Setting, { policy, rules, subject, isLive }: Judge): readonly Finding[] {
   return wants.flatMap((want) => {
     const unknown = unknownClass(policy, { annotation, want });
     if (unknown) return unknown;
     const verdict = judgeWant(policy, rules, subject, { annotation, want, what: describeWant(want) });
     if ('perhaps' in verdict) throw new NamespaceLabelsUnknownError(subject.namespace, verdict.perhaps);
-    return 'refusal' in verdict ? verdict.refusal : [];
+    if ('refusal' in verdict) return verdict.refusal;
+    if (!isLive || !LIVE_KEYS.includes(annotation)) return [];
+    const onNode = judgeLiveWant(policy, subject, { annotation, want, what: describeWant(want) });
+    return 'refusal' in onNode ? onNode.refusal : [];
   });
 }
 

@@ -32,4 +32,4 @@ export { explainPolicyError } from './report.ts';
 export { type PolicyInput, policySchema } from './schema.ts';
 export { openPolicyFile, type PolicyFile, type PolicyListener, type PolicySource, readPolicyText } from './source.ts';
 export { type VolumeQuestion, volumeRefusal, volumeRefusalByAccount } from './volumes.ts';
-export { judgeWant, rulesByAccount, unknownClass, type WantVerdict } from './wants.ts';
+export { type Account, judgeLiveWant, judgeWant, rulesByAccount, unknownClass, type WantVerdict } from './wants.ts';

@@ -1,9 +1,9 @@
 import { type Finding, finding } from '../contract/reasons.ts';
 import { didYouMeanOr, quote } from '../contract/suggest.ts';
 import type { Want } from '../contract/wants.ts';
-import { allowedBy, type MatchingRules, type Subject, unmetConditions } from './evaluate.ts';
+import { allowedBy, type Condition, type MatchingRules, type Subject, unmetConditions } from './evaluate.ts';
 import { whoMay } from './hints.ts';
-import type { Policy } from './policy.ts';
+import type { Policy, Rule } from './policy.ts';
 
 /** One thing that an annotation asks for. */
 export interface WantQuestion {
@@ -52,15 +52,55 @@ export const notAllowed = (policy: Policy, subject: Subject, { annotation, want,
     hint: whoMay(policy, want, subject),
   });
 
+/** By what a node knows a pod. */
+export type Account = Pick<Subject, 'namespace' | 'serviceAccount'>;
+
+/**
+ * Whether a node gives a running pod what its annotations ask for. Whoever wrote them may have done so past the webhook: a rule counts only
+ * where the namespace and the service account meet it. Labels of pods are no boundary (docs/security.md), and count as met.
+ */
+export function judgeLiveWant(
+  policy: Policy,
+  account: Account,
+  question: WantQuestion,
+): { readonly rule: string } | { readonly refusal: Finding } {
+  const { want, annotation, what } = question;
+  const subject = subjectOf(account);
+  const unmet = (rule: Rule): readonly Condition[] =>
+    unmetConditions(rule, subject).filter((condition) => condition !== 'podLabels');
+  const rule = allowedBy(
+    policy.rules.filter((each) => unmet(each).length === 0),
+    want,
+  );
+  if (rule) return { rule: rule.name };
+  const perhaps = allowedBy(rulesByAccount(policy, account).rules.matching, want);
+  if (!perhaps) return { refusal: notAllowed(policy, subject, question) };
+  return {
+    refusal: finding('live_rule_by_labels', {
+      annotation,
+      what: quote('class' in want ? want.class : what),
+      rule: quote(perhaps.name),
+      conditions: unmet(perhaps).join(' and '),
+    }),
+  };
+}
+
+const subjectOf = (account: Account): Subject => ({
+  ...account,
+  namespaceLabels: undefined,
+  podLabels: {},
+  runtimeClass: '',
+});
+
 /**
  * The rules where only the pod's namespace and service account are known, as on a node: one that turns on anything else may match, and what
  * it allows is not refused.
  */
 export function rulesByAccount(
   policy: Policy,
-  account: Pick<Subject, 'namespace' | 'serviceAccount'>,
+  account: Account,
 ): { readonly rules: MatchingRules; readonly subject: Subject } {
-  const subject: Subject = { ...account, namespaceLabels: undefined, podLabels: {}, runtimeClass: '' };
+  const subject = subjectOf(account);
   const perhaps = policy.rules.filter((rule) =>
     unmetConditions(rule, subject).every((condition) => !['namespaces', 'serviceAccounts'].includes(condition)),
   );

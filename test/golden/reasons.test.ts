@@ -18,6 +18,7 @@ const OF_RUNNING_PODS: readonly Reason[] = [
   'pod_not_live',
   'live_no_effect',
   'live_path',
+  'live_rule_by_labels',
   'live_annotations_awaited',
   'live_annotations_unreadable',
   'live_for_one_container',

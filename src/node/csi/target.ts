@@ -127,10 +127,20 @@ export function publishedVolumes(kubeletDir: string, podUid?: string): Published
 export function isPublishedTo(kubeletDir: string, podUid: string, source: string): boolean | undefined {
   const directory = `${kubeletDir}/pods/${podUid}/${CSI_VOLUMES}`;
   try {
-    return readdirSync(directory).some((volume) => readLink(`${directory}/${volume}/${LINK}`) === source);
+    return readdirSync(directory).some((volume) => isLinkTo(`${directory}/${volume}/${LINK}`, source));
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error;
     return existsSync(`${kubeletDir}/pods`) ? false : undefined;
+  }
+}
+
+/** @throws Error of the system, save where there is no link */
+function isLinkTo(path: string, source: string): boolean {
+  try {
+    return readlinkSync(path) === source;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(errorCode(error) ?? '')) return false;
+    throw error;
   }
 }
 

@@ -45,13 +45,23 @@ export function readAnnotations(kubeletDir: string, podUid: string): ReadAnnotat
   } catch (error) {
     const code = errorCode(error) ?? '';
     if (code === 'ENOENT') return undefined;
-    // The way out of the volume, or something else than links and directories on it.
-    if (['ELOOP', 'EXDEV', 'ENOTDIR', 'EISDIR', 'ENXIO', 'EACCES'].includes(code)) return { problem: `is ${code}` };
+    const problem = PROBLEMS[code];
+    if (problem !== undefined) return { problem: `${problem} (${code})` };
     throw error;
   } finally {
     closeSync(volume);
   }
 }
+
+/** What somebody may have put where the file should be. */
+const PROBLEMS: Readonly<Record<string, string>> = {
+  ELOOP: 'leads out of its volume',
+  EXDEV: 'leads out of its volume',
+  ENOTDIR: 'is not where it should be',
+  EISDIR: 'is a directory',
+  ENXIO: 'is a socket or a pipe',
+  EACCES: 'may not be read',
+};
 
 const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
 

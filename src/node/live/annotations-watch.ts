@@ -54,8 +54,9 @@ export class AnnotationsWatch {
       const { dev, ino } = fstatSync(directory, { bigint: true });
       const identity = `${dev} ${ino}`;
       if (this.#watched.get(podUid)?.identity === identity) return false;
-      this.forget(podUid);
+      this.#drop(podUid);
       this.#watch(podUid, directory, identity);
+      this.#seeProblem();
       return true;
     } finally {
       closeSync(directory);
@@ -64,10 +65,8 @@ export class AnnotationsWatch {
 
   /** @returns whether it was watched */
   forget(podUid: string): boolean {
-    this.#watched.get(podUid)?.watcher.close();
-    const was = this.#watched.delete(podUid);
-    this.#blind.delete(podUid);
-    if (this.#blind.size === 0) this.#problem = undefined;
+    const was = this.#drop(podUid);
+    this.#seeProblem();
     return was;
   }
 
@@ -76,13 +75,28 @@ export class AnnotationsWatch {
     this.#timers.clear();
   }
 
+  #drop(podUid: string): boolean {
+    this.#watched.get(podUid)?.watcher.close();
+    this.#blind.delete(podUid);
+    return this.#watched.delete(podUid);
+  }
+
+  /** None is left, where every pod is watched. */
+  #seeProblem(): void {
+    if (this.#blind.size === 0) this.#problem = undefined;
+  }
+
   #watch(podUid: string, directory: number, identity: string): void {
     try {
       const watcher = watch(`/proc/self/fd/${directory}`, { persistent: false }, (_, name) => {
         // All else in it is on the way to that.
         if (name === '..data' || !name?.startsWith('..')) this.#onChange(podUid);
       });
-      watcher.on('error', () => this.forget(podUid));
+      watcher.on('error', (error) => {
+        this.#drop(podUid);
+        this.#blind.add(podUid);
+        this.#pollMeanwhile(error);
+      });
       this.#watched.set(podUid, { watcher, identity });
     } catch (error) {
       if (!['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM'].includes(errorCode(error) ?? '')) throw error;

@@ -1,5 +1,5 @@
 import type { Logger } from '../../observability/logger.ts';
-import type { Policy } from '../../policy/index.ts';
+import type { Account, Policy } from '../../policy/index.ts';
 import { HeldReports } from '../containers/held-reports.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import { Retry } from '../reconcile/retry.ts';
@@ -9,7 +9,7 @@ import { readAnnotations } from './annotations-file.ts';
 import { AnnotationsWatch } from './annotations-watch.ts';
 import { apply, type TakenReport } from './apply.ts';
 import { removePlace, unbindClass } from './bind.ts';
-import { type Account, desire } from './desired.ts';
+import { desire } from './desired.ts';
 import {
   type LiveRecord,
   livePods,

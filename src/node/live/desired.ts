@@ -2,14 +2,15 @@ import { PREFIX } from '../../contract/annotations.ts';
 import { type Finding, finding } from '../../contract/reasons.ts';
 import { readRequest } from '../../contract/request.ts';
 import { DEFAULT_LIVE_PATH, type Want } from '../../contract/wants.ts';
-import { judgeWant, type Policy, rulesByAccount, unknownClass } from '../../policy/index.ts';
+import {
+  type Account,
+  judgeLiveWant,
+  judgeWant,
+  type Policy,
+  rulesByAccount,
+  unknownClass,
+} from '../../policy/index.ts';
 import type { ReadAnnotations } from './annotations.ts';
-
-/** By what the policy on a node knows a pod. */
-export interface Account {
-  readonly namespace: string;
-  readonly serviceAccount: string;
-}
 
 /** What should be in a pod's live directory. */
 export interface Desired {
@@ -18,6 +19,9 @@ export interface Desired {
   /** What is not given, and why. */
   readonly refusals: readonly Finding[];
 }
+
+/** More are not told: the directory's room in the run dir is everybody's, and annotations may have thousands. */
+const MAX_REFUSALS = 50;
 
 const NOTHING: ReadonlyMap<string, string> = new Map();
 
@@ -36,20 +40,13 @@ export function desire(read: ReadAnnotations | undefined, account: Account, poli
   const asks = [...request.features.values()].flatMap(({ annotation, wants }) =>
     wants.filter(isForLive).map((want) => ({ annotation, want })),
   );
-  const { rules, subject } = rulesByAccount(policy, account);
-  const refusalOf = (annotation: string, want: Want): Finding | undefined => {
-    const unknown = unknownClass(policy, { annotation, want });
-    if (unknown) return unknown;
-    const verdict = judgeWant(policy, rules, subject, { annotation, want, what: DEFAULT_LIVE_PATH });
-    return 'refusal' in verdict ? verdict.refusal : undefined;
-  };
-  const notLive = refusalOf(`${PREFIX}live`, { feature: 'live', path: DEFAULT_LIVE_PATH });
+  const notLive = refusalOfLive(account, policy);
   if (notLive && asks.length > 0) return { classes: NOTHING, refusals: [notLive] };
 
   const classes = new Map<string, string>();
   const refusals: Finding[] = [...request.findings];
   for (const { annotation, want } of asks) {
-    const refusal = refusalOf(annotation, want);
+    const refusal = refusalOfClass(annotation, want, account, policy);
     if (refusal) refusals.push(refusal);
     else place(classes, want);
   }
@@ -58,7 +55,22 @@ export function desire(read: ReadAnnotations | undefined, account: Account, poli
       if (wants.some(isForLive)) refusals.push(finding('live_for_one_container', { annotation }));
     }
   }
-  return { classes, refusals };
+  return { classes, refusals: refusals.slice(0, MAX_REFUSALS) };
+}
+
+/** Its volume has been judged at admission, labels and all: a rule that may match has matched. */
+function refusalOfLive(account: Account, policy: Policy): Finding | undefined {
+  const { rules, subject } = rulesByAccount(policy, account);
+  const want: Want = { feature: 'live', path: DEFAULT_LIVE_PATH };
+  const verdict = judgeWant(policy, rules, subject, { annotation: `${PREFIX}live`, want, what: DEFAULT_LIVE_PATH });
+  return 'refusal' in verdict ? verdict.refusal : undefined;
+}
+
+function refusalOfClass(annotation: string, want: LiveWant, account: Account, policy: Policy): Finding | undefined {
+  const unknown = unknownClass(policy, { annotation, want });
+  if (unknown) return unknown;
+  const verdict = judgeLiveWant(policy, account, { annotation, want, what: want.class });
+  return 'refusal' in verdict ? verdict.refusal : undefined;
 }
 
 type LiveWant = Extract<Want, { feature: 'media' | 'devices' }>;

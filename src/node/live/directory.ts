@@ -2,8 +2,8 @@ import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync }
 import { LIVE_ANNOTATIONS_DIRECTORY } from '../../contract/volumes.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
+import type { Account } from '../../policy/index.ts';
 import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
-import type { Account } from './desired.ts';
 
 /** Where the pods have their directories, relative to the run dir. */
 export const LIVE = 'live';

@@ -44,6 +44,23 @@ describe('a change of the annotations of a running pod', () => {
     expect(codes(undefined, media('card'), [])).toEqual(['media_not_allowed', 'pod_not_live']);
   });
 
+  it('is refused also where it was written while inject was "false"', () => {
+    const asleep = { ...media('card'), 'hotmount.io/inject': 'false' };
+    expect(codes(asleep, { ...asleep, 'hotmount.io/inject': 'true' })).toEqual(['media_not_allowed']);
+    expect(codes(asleep, media('card'))).toEqual(['media_not_allowed']);
+    expect(codes(asleep, { ...asleep, note: 'x' })).toEqual([]);
+  });
+
+  it('says where a rule allows it by labels, which the node does not know', () => {
+    const findings = judgeAnnotations(
+      podOf(media('card'), [LIVE]),
+      podOf(undefined, [LIVE]),
+      { namespace: 'edge-1', namespaceLabels: { cards: 'yes' } },
+      POLICY,
+    );
+    expect(findings.map(({ reason }) => reason)).toEqual(['live_rule_by_labels']);
+  });
+
   it('says where it does nothing, as the pod is not live', () => {
     expect(codes(undefined, media('usb'), [])).toEqual(['pod_not_live']);
     expect(codes(media('usb'), undefined, [])).toEqual(['pod_not_live']);
@@ -67,7 +84,7 @@ describe('a change of the annotations of a running pod', () => {
   it('says what a running pod cannot be given as it is written', () => {
     expect(codes(undefined, { 'hotmount.io/media.app': 'usb' })).toEqual(['live_for_one_container']);
     expect(judge(undefined, media('usb:/data'))).toEqual([
-      'live_path: hotmount.io/media names the path "/data", and a running pod has the class in its live directory, as media/usb',
+      'live_path: hotmount.io/media: the path "/data" is ignored while the pod runs; the class is at media/usb in its live directory',
     ]);
   });
 

@@ -273,6 +273,7 @@ describe('what the generators reach', () => {
       'live_for_one_container',
       'live_no_effect',
       'live_path',
+      'live_rule_by_labels',
       'namespace_labels_unknown', // of workloads
       'pod_not_live', // of pods that run
       'pod_security_forbids', // inside default_skipped

@@ -45,8 +45,16 @@ describe('what a live pod is to have', () => {
     expect(desired({ 'hotmount.io/media.app': 'usb' }).refusals).toEqual(['live_for_one_container']);
   });
 
-  it('is what a rule by labels may give, which the webhook has judged', () => {
-    expect(desired({ 'hotmount.io/media': 'card' }, 'lab-1').classes).toEqual({ 'media/card': 'media/card' });
+  it('has not more reasons than a file has room for', () => {
+    const overrides = Array.from({ length: 5_000 }, (_, i) => [`hotmount.io/media.c${i}`, 'usb']);
+    expect(desired(Object.fromEntries(overrides)).refusals.length).toBeLessThanOrEqual(50);
+  });
+
+  it('is not what only the labels of its namespace allow, which a node does not know', () => {
+    expect(desired({ 'hotmount.io/media': 'card' }, 'lab-1')).toEqual({
+      classes: {},
+      refusals: ['live_rule_by_labels'],
+    });
   });
 
   it('comes from the workload, too, and the pod’s own counts', () => {
