@@ -75,7 +75,9 @@ export class LxcfsProcess {
   /** Bytes that it has in memory, 0 where it has ended. */
   get memory(): number {
     try {
-      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.record.pid}/status`, 'latin1'))?.[1]) * 1024;
+      const status = readFileSync(`/proc/${this.record.pid}/status`, 'latin1');
+      // One that has ended and is not waited for yet has no such line.
+      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
     } catch {
       return 0;
     }
