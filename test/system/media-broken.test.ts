@@ -1,0 +1,42 @@
+import { statSync } from 'node:fs';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Daemon } from './support/daemon.ts';
+import { LoopDisk } from './support/disks.ts';
+import { Rig, run, until } from './support/rig.ts';
+import { describeSystem } from './support/suite.ts';
+
+describeSystem('a file system with an error on it', ['debugfs'], () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig();
+  });
+  afterEach(() => rig.close());
+
+  it('turns read-only when the kernel meets the error, and status, metrics and log say so', async () => {
+    const daemon = await new Daemon(rig).start();
+    const disk = new LoopDisk(rig, { label: 'BROKEN', files: { broken: 'text', whole: 'text' } });
+    run('debugfs', '-w', '-R', 'set_inode_field /broken checksum 0x1234', disk.image);
+    const path = await daemon.mounted(disk.plug());
+    run('touch', `${path}/whole`);
+    expect((await daemon.status())?.mounted[0]).not.toHaveProperty('notes');
+
+    expect(() => statSync(`${path}/broken`)).toThrow();
+    expect(() => run('touch', `${path}/whole`)).toThrow('Read-only file system');
+    const notes = await until('it is noted', async () => (await daemon.status())?.mounted[0]?.notes);
+    expect(notes.map(({ reason }) => reason)).toEqual(['turned_read_only']);
+    const metrics = await (await fetch(`http://127.0.0.1:${daemon.metricsPort}/metrics`)).text();
+    expect(metrics).toMatch(/^hotmount_media_noted{reason="turned_read_only"} 1$/m);
+    await daemon.status();
+    expect(daemon.log.split('"reason":"turned_read_only"').length).toBe(2);
+  });
+
+  it('is told as dirty when it is mounted, where it was not unmounted', async () => {
+    const disk = new LoopDisk(rig, { label: 'ERRORS' });
+    run('debugfs', '-w', '-R', 'set_super_value state 2', disk.image);
+    const daemon = await new Daemon(rig).start();
+    await daemon.mounted(disk.plug());
+    const [note] = (await daemon.status())?.mounted[0]?.notes ?? [];
+    expect(note?.reason).toBe('dirty');
+    expect(note?.message).toContain('mounting unchecked fs');
+  });
+});
