@@ -40,7 +40,7 @@ const PROGRAMS: readonly { readonly name: string; readonly needs: string; readon
   {
     name: 'nginx, worker_processes auto',
     needs: 'nginx',
-    script: `printf 'worker_processes auto; pid /tmp/n.pid; error_log /dev/null; events {} ' > /tmp/n.conf; nginx -e /dev/null -c /tmp/n.conf; sleep 1; echo $(($(pgrep -xc nginx) - 1)); nginx -e /dev/null -c /tmp/n.conf -s stop`,
+    script: `printf 'user root; worker_processes auto; pid /tmp/n.pid; error_log /dev/null; events {} ' > /tmp/n.conf; nginx -e /dev/null -c /tmp/n.conf; sleep 1; echo $(($(pgrep -xc nginx) - 1)); nginx -e /dev/null -c /tmp/n.conf -s stop`,
   },
   {
     name: 'node_exporter',
