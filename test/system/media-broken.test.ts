@@ -30,13 +30,13 @@ describeSystem('a file system with an error on it', ['debugfs'], () => {
     expect(daemon.log.split('"reason":"turned_read_only"').length).toBe(2);
   });
 
-  it('is told as dirty when it is mounted, where it was not unmounted', async () => {
+  it('is told as dirty when it is mounted, where the kernel has met an error on it before', async () => {
     const disk = new LoopDisk(rig, { label: 'ERRORS' });
-    run('debugfs', '-w', '-R', 'set_super_value state 2', disk.image);
+    run('debugfs', '-w', '-R', 'set_super_value state 3', disk.image);
     const daemon = await new Daemon(rig).start();
     await daemon.mounted(disk.plug());
     const [note] = (await daemon.status())?.mounted[0]?.notes ?? [];
     expect(note?.reason).toBe('dirty');
-    expect(note?.message).toContain('mounting unchecked fs');
+    expect(note?.message).toContain('mounting fs with errors');
   });
 });

@@ -32,6 +32,9 @@ export interface MountTools {
 
 /** The kernel's drivers for a file system, then the FUSE programs. */
 const DRIVERS: Readonly<Record<string, { kernel: string; fuse: readonly string[] }>> = {
+  // As ext4 they have idmapped mounts; as ext2 and ext3, which the same driver serves, they have none (fs/ext4/super.c).
+  ext2: { kernel: 'ext4', fuse: [] },
+  ext3: { kernel: 'ext4', fuse: [] },
   ntfs: { kernel: 'ntfs3', fuse: ['ntfs-3g'] },
   exfat: { kernel: 'exfat', fuse: ['mount.exfat-fuse'] },
 };
@@ -114,7 +117,7 @@ async function runDriver(
       if (errorCode(error) !== 'ENOENT') throw error;
     }
   }
-  const helpers = drivers?.fuse.join(' or ') ?? 'one that the image has';
+  const helpers = drivers?.fuse.join(' or ') || 'one that the image has';
   return { finding: finding('driver_missing', { type, helpers }) };
 }
 
