@@ -56,7 +56,9 @@ COPY package.json LICENSE ./
 COPY --from=build /hotmount/node_modules node_modules
 COPY --from=build /hotmount/dist dist
 COPY examples examples
-RUN ln -s /hotmount/dist/cli.js /usr/local/bin/hotmount
+# Without the file, mount(8) takes SELinux for switched off and leaves labels out (libselinux, is_selinux_enabled).
+RUN ln -s /hotmount/dist/cli.js /usr/local/bin/hotmount \
+  && mkdir -p /etc/selinux && touch /etc/selinux/config
 ENV NODE_ENV=production PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 USER 1000:1000
 EXPOSE 8443 8080

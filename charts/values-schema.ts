@@ -71,6 +71,12 @@ export const valuesSchema = z.strictObject({
     .string()
     .meta({ pattern: '^(/[^/:]+)+$' })
     .describe("the kubelet's --root-dir, where it finds the CSI driver: other on k0s, microk8s and the like"),
+  selinuxContext: z
+    .string()
+    .min(1)
+    .describe(
+      'the label of what containers open on nodes with SELinux; `auto`: that of container-selinux, `off`: none',
+    ),
   editedPolicy: z
     .enum(['auto', 'keep', 'overwrite'])
     .describe(

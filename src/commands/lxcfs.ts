@@ -12,6 +12,7 @@ import { firstSignal } from './signals.ts';
 interface Flags {
   policy?: string;
   runDir: string;
+  selinuxContext: string;
   checkEvery: string;
   logLevel: string;
   detached?: true;
@@ -35,6 +36,11 @@ export function lxcfsCommand(): Command {
     .description('keep lxcfs running, and running containers attached to it')
     .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
+    .option(
+      '--selinux-context <context>',
+      'what containers open is labelled with; auto: as container-selinux has it, off: not at all',
+      'auto',
+    )
     .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
     .option('--check', 'end with 0 where the supervisor of this container has settled, else 1: for a readiness probe')
@@ -85,6 +91,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   const started = await Promise.race([
     startLxcfsService({
       runDir: flags.runDir,
+      selinux: flags.selinuxContext,
       policy: initial.lxcfs,
       version: VERSION,
       log,

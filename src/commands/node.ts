@@ -13,6 +13,7 @@ import { firstSignal } from './signals.ts';
 interface Flags {
   policy?: string;
   runDir: string;
+  selinuxContext: string;
   host: string;
   lxcfs: string;
   featureFile?: string;
@@ -42,6 +43,11 @@ export function nodeCommand(): Command {
     .description('mount hot-plugged disks into the running pods of this node')
     .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
+    .option(
+      '--selinux-context <context>',
+      'what containers open is labelled with; auto: as container-selinux has it, off: not at all',
+      'auto',
+    )
     .option(
       '--lxcfs <mode>',
       `${LXCFS_MODES.join(', ')}: start hotmount lxcfs, leave it to another pod, do without`,
@@ -139,7 +145,7 @@ async function run(
   const last = () => (policyFile === undefined ? undefined : readLastPolicy(flags.runDir, policyFile));
   const source = openPolicy(flags.policy, log, listener, last);
   const turn = await Promise.race([
-    acquireLeaderLock({ runDir: flags.runDir, host: flags.host, port, log }),
+    acquireLeaderLock({ runDir: flags.runDir, selinux: flags.selinuxContext, host: flags.host, port, log }),
     signalled,
   ]);
   if (typeof turn === 'string') {
@@ -151,6 +157,7 @@ async function run(
   const started = await Promise.race([
     startNode({
       runDir: flags.runDir,
+      selinux: flags.selinuxContext,
       policy: initial,
       policyText: source.text(),
       policySource: flags.policy ?? 'built-in',

@@ -44,7 +44,7 @@ export type DetachedMount = number;
  * @throws SystemCallError
  */
 export function createFileSystem(
-  type: 'tmpfs' | 'proc' | 'sysfs' | 'fusectl' | 'debugfs',
+  type: 'tmpfs' | 'proc' | 'sysfs' | 'fusectl' | 'debugfs' | 'selinuxfs',
   source: string,
   options: Readonly<Record<string, string>>,
   attributes: readonly MountAttribute[],

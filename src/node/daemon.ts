@@ -4,6 +4,7 @@ import type { LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { findHierarchies } from '../linux/device-cgroup/index.ts';
 import { watchMountTable, watchSwaps } from '../linux/readiness.ts';
 import { prepareRenameMounted } from '../linux/rename-mounted.ts';
+import { isSelinuxOn } from '../linux/selinux.ts';
 import type { UeventBatch } from '../linux/uevents.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
@@ -33,6 +34,8 @@ import { mediaStatus, type NodeStatus, unclaimedStatus, withPodNames } from './s
 
 export interface NodeOptions extends PolicySource {
   readonly runDir: string;
+  /** As openRunDir has it. */
+  readonly selinux: string;
   readonly host: string;
   readonly lxcfs: LxcfsMode;
   /** Where the kubelet keeps its pods and finds CSI drivers; undefined: no driver is wanted. */
@@ -74,7 +77,12 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   let plugin: DevicePlugin | undefined;
   const podName: PodNames = (podUid) => csi?.podName(podUid);
   const log = options.log.child({}, { formatters: { log: (fields) => withPodName(fields, podName) } });
-  const runDir = openRunDir(options.runDir);
+  const runDir = openRunDir(options.runDir, options.selinux);
+  if (runDir.context === undefined && options.selinux === 'auto' && isSelinuxOn()) {
+    log.warn(
+      'the SELinux policy of this node has no container_file_t: containers may be denied what is mounted for them (--selinux-context)',
+    );
+  }
   prepareRenameMounted();
   const metrics = createNodeMetrics(version);
   const attempts = new Attempts(log);

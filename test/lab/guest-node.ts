@@ -45,11 +45,12 @@ export async function startGuestNode(
   lab: Lab,
   mediaClasses: readonly object[],
   deviceClasses: readonly object[] = [],
+  flags: readonly string[] = [],
 ): Promise<GuestNode> {
   const policy = { apiVersion: 'hotmount.io/v1alpha1', kind: 'Policy', rules: [], mediaClasses, deviceClasses };
   await lab.writeFile('/tmp/policy.yaml', JSON.stringify(policy));
   const command = `${CLI} node --policy /tmp/policy.yaml --run-dir ${RUN_DIR} --metrics-port 0 --host 127.0.0.1 --lxcfs off`;
-  const process = lab.spawn(`exec ${command} --log-level debug`);
+  const process = lab.spawn(`exec ${command} --log-level debug ${flags.join(' ')}`);
   onTestFinished(async () => {
     if (!lab.running) return;
     process.kill('SIGTERM');

@@ -20,6 +20,12 @@ const DEFAULT_CAPABILITIES = [
   'CAP_SYS_CHROOT',
 ];
 
+/** SELinux contexts. */
+interface Labels {
+  readonly process: string;
+  readonly files: string;
+}
+
 const ROOTFS = '/tmp/pods/rootfs';
 const DEADLINE = 120_000;
 
@@ -60,13 +66,13 @@ const EXEC = (id: string): string => `exec runc exec ${id} /bin/sh -c "$SCRIPT"`
  * Starts a container that has a class directory, as the webhook's volumeMount asks for: `HostToContainer`, `readOnly`. It is removed when
  * the test has finished.
  * @param source the class directory
- * @param options `withPrograms`: it sees the guest's own programs and /sys, read-only, to run them as Debian ships them
+ * @param options `labels`: of SELinux, as container-selinux has them; `withPrograms`: it sees the guest's own programs and /sys, read-only, to run them as Debian ships them
  */
 export async function startPodContainer(
   lab: Lab,
   source: string,
   target = '/media',
-  { withPrograms = false } = {},
+  { withPrograms = false, labels }: { withPrograms?: boolean; labels?: Labels } = {},
 ): Promise<PodContainer> {
   const container = new PodContainer(lab);
   const bundle = `/tmp/pods/${container.id}`;
@@ -75,7 +81,7 @@ export async function startPodContainer(
   });
   await lab.writeFile(
     `${bundle}/config.json`,
-    JSON.stringify(specOf(container, source, target, withPrograms ? PROGRAMS : [])),
+    JSON.stringify(specOf(container, source, target, withPrograms ? PROGRAMS : [], labels)),
   );
   await lab.sh(
     `[ -d ${ROOTFS} ] || { mkdir -p ${ROOTFS}/{bin,proc,dev,tmp,media,usr,lib,lib64,sys} && cp /bin/busybox ${ROOTFS}/bin/ && chroot ${ROOTFS} /bin/busybox --install -s /bin; }
@@ -93,7 +99,13 @@ const PROGRAMS = [
   { destination: '/sys', source: '/sys' },
 ].map((mount) => ({ ...mount, type: 'bind', options: ['rbind', 'rslave', 'ro'] }));
 
-const specOf = ({ id, cgroup }: PodContainer, source: string, target: string, more: readonly object[]): object => ({
+const specOf = (
+  { id, cgroup }: PodContainer,
+  source: string,
+  target: string,
+  more: readonly object[],
+  labels: Labels | undefined,
+): object => ({
   ociVersion: '1.0.2',
   process: {
     user: { uid: 0, gid: 0 },
@@ -106,6 +118,7 @@ const specOf = ({ id, cgroup }: PodContainer, source: string, target: string, mo
       permitted: DEFAULT_CAPABILITIES,
     },
     noNewPrivileges: true,
+    ...(labels && { selinuxLabel: labels.process }),
   },
   root: { path: ROOTFS, readonly: true },
   hostname: id.slice(0, 12),
@@ -120,5 +133,6 @@ const specOf = ({ id, cgroup }: PodContainer, source: string, target: string, mo
     namespaces: ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'].map((type) => ({ type })),
     resources: { devices: [{ allow: false, access: 'rwm' }] },
     cgroupsPath: cgroup,
+    ...(labels && { mountLabel: labels.files }),
   },
 });

@@ -23,6 +23,7 @@ const PROGRAMS: Record<string, string> = {
   mkntfs: 'ntfs-3g',
   runc: 'runc',
   crun: 'crun',
+  secilc: 'secilc',
   'dpkg-deb': 'dpkg',
   'apt-get': 'apt',
   setpriv: 'util-linux',

@@ -12,6 +12,8 @@ import { Supervisor } from './supervisor.ts';
 
 export interface LxcfsServiceOptions {
   readonly runDir: string;
+  /** As openRunDir has it. */
+  readonly selinux: string;
   readonly policy: LxcfsPolicy;
   readonly version: string;
   readonly log: Logger;
@@ -44,7 +46,7 @@ const POLL = 20;
  */
 export async function startLxcfsService(options: LxcfsServiceOptions): Promise<LxcfsService> {
   const { log } = options;
-  const runDir = openRunDir(options.runDir);
+  const runDir = openRunDir(options.runDir, options.selinux);
   const attempts = new Attempts(log);
   prepareDirectories(runDir);
   let unlock = await takeOver(runDir, log);

@@ -6,6 +6,7 @@ import { deviceNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { KernelLog, linesAbout } from '../../linux/kernel-log.ts';
 import { makeNode } from '../../linux/mounts.ts';
+import { contextOption } from '../../linux/selinux.ts';
 import type { SpareChild } from '../../linux/spare-child.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -90,7 +91,7 @@ interface Where {
 }
 
 async function runDriver(
-  { mount, peers }: MountTools,
+  { runDir, mount, peers }: MountTools,
   type: string,
   given: readonly string[],
   { path, node, target }: Where,
@@ -98,7 +99,8 @@ async function runDriver(
   const drivers = Object.hasOwn(DRIVERS, type) ? DRIVERS[type] : undefined;
   // These paths lead straight to the open descriptors, without another lookup, while this process lives.
   const opened = (fd: number): string => `/proc/${readlinkSync('/proc/self')}/fd/${fd}`;
-  const options = [...given, ...peers.map((peer) => `device=${peer}`)].join();
+  const label = runDir.context === undefined ? [] : [contextOption(runDir.context)];
+  const options = [...given, ...label, ...peers.map((peer) => `device=${peer}`)].join();
   const words = [node === undefined ? path : opened(node), opened(target)];
   const result = await mount.run(
     'mount',

@@ -13,6 +13,8 @@ const POLL = 50;
 
 export interface LeaderLockOptions {
   readonly runDir: string;
+  /** As openRunDir has it. */
+  readonly selinux: string;
   readonly host: string;
   /** Of health and metrics; undefined: none. */
   readonly port: number | undefined;
@@ -27,8 +29,14 @@ export interface LeaderLockOptions {
  * @returns releases the lock
  * @throws Error that says what to do
  */
-export async function acquireLeaderLock({ runDir: path, host, port, log }: LeaderLockOptions): Promise<() => void> {
-  const runDir = openRunDir(path);
+export async function acquireLeaderLock({
+  runDir: path,
+  selinux,
+  host,
+  port,
+  log,
+}: LeaderLockOptions): Promise<() => void> {
+  const runDir = openRunDir(path, selinux);
   try {
     const free = tryLeaderLock(runDir);
     if (free) return free;

@@ -5,6 +5,7 @@ import { errorCode } from '../../linux/errors.ts';
 import { lockWithin } from '../../linux/file-lock.ts';
 import { type Mount, readMountinfo, topMount } from '../../linux/mountinfo.ts';
 import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAttributes } from '../../linux/mounts.ts';
+import { selinuxContext } from '../../linux/selinux.ts';
 
 /** What mountinfo shows as the source of the run dir: how a later daemon knows it. */
 const SOURCE = 'hotmount';
@@ -24,34 +25,37 @@ export interface RunDir {
   readonly published: number;
   /** The same tree, writable, as a path that only this process can use. */
   readonly work: string;
+  /** The SELinux context of all that containers are to open. */
+  readonly context: string | undefined;
   close(): void;
 }
 
 /** ms that another process may take to mount it. */
 const MOUNT_DEADLINE = 10_000;
 
-/** @throws Error that says what to do */
-export function openRunDir(path: string): RunDir {
+/** @param selinux a context, `auto` or `off`: see selinux.ts @throws Error that says what to do */
+export function openRunDir(path: string, selinux = 'auto'): RunDir {
   requireMountApi();
+  const context = selinuxContext(selinux);
   mkdirSync(path, { recursive: true, mode: 0o755 });
   const real = realpathSync(path);
-  if (!isOwn(real)) mountRunDir(real);
+  if (!isOwn(real)) mountRunDir(real, context);
   const published = openSync(real, O_PATH | O_DIRECTORY);
   setMountAttributes(published, { set: ['readOnly'], propagation: 'shared' });
-  return handle(real, published);
+  return handle(real, published, context);
 }
 
 /**
  * When a node boots, the daemon and the supervisor of lxcfs start at once, each in a container. The lock is on the directory beneath, which
  * both have from the node: the second one finds the run dir mounted.
  */
-function mountRunDir(path: string): void {
+function mountRunDir(path: string, context: string | undefined): void {
   const unlock = lockWithin(path, MOUNT_DEADLINE);
   try {
     if (isOwn(path)) return;
     // Read-only and no other flag: runc 1.1 fails to bind it read-only into a container with a user namespace, where other flags would
     // have to be kept and are not. And never nodev: the nodes of device classes are here.
-    const fresh = createFileSystem('tmpfs', SOURCE, TMPFS, ['readOnly']);
+    const fresh = createFileSystem('tmpfs', SOURCE, { ...TMPFS, ...(context && { context }) }, ['readOnly']);
     try {
       setMountAttributes(fresh, { propagation: 'shared' });
       attachMount(fresh, path);
@@ -66,10 +70,10 @@ function mountRunDir(path: string): void {
 /** The run dir that a daemon has made, whether or not one is running; undefined where there is none. Changes nothing. */
 export function findRunDir(path: string): RunDir | undefined {
   const real = existsSync(path) && realpathSync(path);
-  return real && isOwn(real) ? handle(real, openSync(real, O_PATH | O_DIRECTORY)) : undefined;
+  return real && isOwn(real) ? handle(real, openSync(real, O_PATH | O_DIRECTORY), undefined) : undefined;
 }
 
-function handle(real: string, published: number): RunDir {
+function handle(real: string, published: number, context: string | undefined): RunDir {
   const working = cloneMount(real);
   setMountAttributes(working, { clear: ['readOnly'], propagation: 'private' });
   return {
@@ -77,6 +81,7 @@ function handle(real: string, published: number): RunDir {
     device: splitNumber(statSync(real, { bigint: true }).dev),
     published,
     work: `/proc/self/fd/${working}`,
+    context,
     close() {
       closeSync(published);
       closeSync(working);
