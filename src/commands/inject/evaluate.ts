@@ -6,7 +6,8 @@ import type { VolumeKind } from '../../contract/volumes.ts';
 import { type Entry, injectManifest, isPodSecurityEnforced, ObjectError, templatePath } from '../../injection/index.ts';
 import { NamespaceLabelsUnknownError, type Policy } from '../../policy/index.ts';
 import type { Manifest } from './manifests.ts';
-import { annotationKeys, type Identity, identify, locate, mapObjects, type Path } from './objects.ts';
+import { misplacedIn } from './misplaced.ts';
+import { annotationKeys, type Identity, identify, locate, locateKey, mapObjects, type Path } from './objects.ts';
 
 export interface Evaluated {
   readonly manifest: Manifest;
@@ -58,13 +59,22 @@ export function evaluate(manifest: Manifest, options: EvaluateOptions): Evaluate
   const verdicts: Verdict[] = [];
   const problems: Remark[] = [];
   const placeAt = (path: Path) => (message: string) => locate(manifest, path, message);
+  const misplaced = (object: JsonObject, path: Path): Remark[] => {
+    const template = podPath(object);
+    if (!template) return [];
+    return misplacedIn(object, template).map(({ path: key, message }) => ({
+      severity: 'warning',
+      place: locateKey(manifest, path, key),
+      message,
+    }));
+  };
   const value =
     manifest.value &&
     mapObjects(
       manifest.value,
       (object, path) => {
         const verdict = evaluateObject(object, placeAt(path), options);
-        verdicts.push(verdict);
+        verdicts.push({ ...verdict, remarks: [...verdict.remarks, ...misplaced(object, path)] });
         return verdict.after;
       },
       (odd, path) => {
@@ -136,8 +146,7 @@ const sentenceOf = (outcome: Reason): string | undefined =>
  * none, or something else than a list of them is there, for the core to find.
  */
 function partOf(object: JsonObject): string | undefined {
-  const isPod = object['kind'] === 'Pod' && object['apiVersion'] === 'v1';
-  const template = isPod ? [] : templatePath(object);
+  const template = podPath(object);
   if (!template) return undefined;
   const path = [...template, 'spec', 'containers'];
   let value: Json = object;
@@ -151,6 +160,10 @@ function partOf(object: JsonObject): string | undefined {
   return undefined;
 }
 
+/** Where in a pod or a workload the pod is. Undefined: the object is neither. */
+const podPath = (object: JsonObject): Path | undefined =>
+  object['kind'] === 'Pod' && object['apiVersion'] === 'v1' ? [] : templatePath(object);
+
 const isOurs = (key: string): boolean => key.startsWith(PREFIX);
 
 /** The API server gives each namespace its name as a label (apiserver, NamespaceDefaultLabelName). */
@@ -160,7 +173,7 @@ function labelsFor(namespace: string, known: Labels | undefined, given: Labels |
 
 /** What people should know about an object that we leave alone: annotations under our prefix on it have no effect. What a controller has made copies them from elsewhere. */
 function notCovered(object: JsonObject, { apiVersion, kind }: Identity): string[] {
-  const isCovered = templatePath(object) !== undefined || (apiVersion === 'v1' && kind === 'Pod');
+  const isCovered = podPath(object) !== undefined;
   if (typeof object['kind'] !== 'string' || typeof object['apiVersion'] !== 'string') {
     return ['without apiVersion and kind it is no Kubernetes object, and goes through as it is'];
   }

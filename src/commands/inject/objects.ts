@@ -133,6 +133,16 @@ export function locate(manifest: Manifest, path: Path, message: string): string 
   return placeOf(manifest.source, manifest.offset + (start === undefined ? 0 : start - base));
 }
 
+/** `FILE:LINE:COLUMN` of a key in an object. */
+export function locateKey(manifest: Manifest, object: Path, key: Path): string {
+  const { root, base } = manifest.tree();
+  const map = descend(root, [...object, ...key.slice(0, -1)]);
+  const pair = isMap(map) && map.items.find((item) => isScalar(item.key) && item.key.value === key.at(-1));
+  const start = pair && isScalar(pair.key) ? pair.key.range?.[0] : undefined;
+  if (start === undefined) return locate(manifest, object, '');
+  return placeOf(manifest.source, manifest.offset + start - base);
+}
+
 function descend(node: Node | null, path: Path): Node | null {
   return path.reduce<Node | null>((at, key) => {
     const child = at && 'get' in at && typeof at.get === 'function' ? (at.get(key, true) as unknown) : null;

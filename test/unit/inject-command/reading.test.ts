@@ -95,6 +95,59 @@ describe('hotmount inject: what kubectl takes and a parser does not', () => {
   });
 });
 
+describe('hotmount inject: annotations at a wrong place', () => {
+  const inWords = async (value: object) => {
+    const { code, stdout, stderr } = await run([], flags, JSON.stringify(value));
+    expect({ code, stdout }).toEqual({ code: 0, stdout: JSON.stringify(value) });
+    return stderr.trim().split('\n');
+  };
+  const key = { 'hotmount.io/lxcfs': 'true' };
+  const spec = { containers: [{ name: 'web', image: 'web' }] };
+  const pod = (object: object) => ({ apiVersion: 'v1', kind: 'Pod', ...object });
+  const metadata = { name: 'web' };
+
+  it.each([
+    ['metadata.labels', { metadata: { ...metadata, labels: key }, spec }],
+    ['metadata', { metadata: { ...metadata, ...key }, spec }],
+    ['metadata.anotations', { metadata: { ...metadata, anotations: key }, spec }],
+    ['spec', { metadata, spec: { ...spec, ...key } }],
+    ['spec.annotations', { metadata, spec: { ...spec, annotations: key } }],
+    ['annotations', { metadata, annotations: key, spec }],
+  ])('warns of one at %s', async (place, object) => {
+    expect(await inWords(pod(object))).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `^stdin:1:\\d+: warning: Pod default/web: hotmount.io/lxcfs at ${place} is no annotation, and does nothing: move it to metadata.annotations$`,
+        ),
+      ),
+    ]);
+  });
+
+  it('names the line of the key, and the annotations of the pod template it belongs to', async () => {
+    const template =
+      'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  template:\n    metadata:\n      labels:\n';
+    const rest = '    spec: {containers: [{name: web, image: web}]}\n';
+    const { stderr } = await run([], flags, `${template}        hotmount.io/dev.web: "true"\n${rest}`);
+    expect(stderr).toBe(
+      'stdin:8:9: warning: Deployment default/web: hotmount.io/dev.web at spec.template.metadata.labels is no annotation, ' +
+        'and does nothing: move it to spec.template.metadata.annotations\n',
+    );
+  });
+
+  it('says nothing of labels, selectors and resources of hotmount', async () => {
+    const label = { 'hotmount.io/defaults': 'enabled', 'hotmount.io/usb': '' };
+    const object = pod({
+      metadata: { ...metadata, labels: label },
+      spec: {
+        containers: [{ ...spec.containers[0], resources: { limits: { 'hotmount.io/media': '1' } } }],
+        nodeSelector: { 'hotmount.io/media': '' },
+      },
+    });
+    expect(await inWords(object)).toEqual(['']);
+    expect(await inWords({ apiVersion: 'v1', kind: 'Node', metadata: { ...metadata, labels: key } })).toEqual(['']);
+  });
+});
+
 describe('hotmount inject: encodings and line ends', () => {
   it.each([
     ['UTF-16, little endian', Buffer.from(`\uFEFF${POD}`, 'utf16le')],
