@@ -119,6 +119,7 @@ async function run(given: readonly string[]): Promise<void> {
     .version(FULL_VERSION)
     .option('--color [when]', 'always, never or auto: on a terminal')
     .addHelpText('after', HELP)
+    .configureOutput({ outputError: (text, write) => write(withHelpNamed(text)) })
     .exitOverride();
   const color = takeColor(given);
   if ('problem' in color) return program.error(`error: ${color.problem}`, { exitCode: 2 });
@@ -140,6 +141,12 @@ async function run(given: readonly string[]): Promise<void> {
     await program.parseAsync([named], { from: 'user' });
   }
   await program.parseAsync(args, { from: 'user' });
+}
+
+/** Where commander has no near match to offer. */
+function withHelpNamed(text: string): string {
+  const isBare = /^error: unknown command '.*'\n$/.test(text);
+  return isBare ? `${text.trimEnd()} (--help lists those there are)\n` : text;
 }
 
 /** For the commands of commands, too: without them, commander ends the process itself, with 1. */

@@ -29,7 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   policy: ['contract', 'files'],
   injection: ['contract', 'policy'],
   admission: ['contract', 'files', 'http', 'injection', 'observability', 'policy'],
-  kubernetes: ['admission', 'contract', 'observability', 'policy'],
+  kubernetes: ['admission', 'contract', 'files', 'observability', 'policy'],
 
   'node/reasons.ts': [],
   'node/reconcile': ['observability'],

@@ -30,8 +30,12 @@ export function takeColor(args: readonly string[]): { rest: string[]; mode: Colo
   const flags = end < 0 ? args : args.slice(0, end);
   let chosen: ColorMode = 'auto';
   const rest: string[] = [];
-  for (const arg of flags) {
-    const [name, value = 'always'] = arg.split('=', 2);
+  for (let i = 0; i < flags.length; i++) {
+    const arg = flags[i] ?? '';
+    const [name, given] = arg.split('=', 2);
+    // The word after it may be an argument of the command.
+    const next = arg === '--color' && COLOR_MODES.some((each) => each === flags[i + 1]) ? flags[++i] : undefined;
+    const value = given ?? next ?? 'always';
     if (arg === '--no-color') chosen = 'never';
     else if (name !== '--color') rest.push(arg);
     else {

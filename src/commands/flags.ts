@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { VOLUME_KINDS } from '../contract/volumes.ts';
-import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import { LOG_LEVELS } from '../observability/log-levels.ts';
 import { UsageError } from './fail.ts';
 
 /** A whole number, of nine digits at most. Throws UsageError. */
@@ -13,12 +13,8 @@ export function readNumber(option: string, text: string, { min = 0, max }: { min
 /** A TCP port; 0 is any free one. Throws UsageError. */
 export const readPort = (option: string, text: string): number => readNumber(option, text, { max: 65_535 });
 
-/** Throws UsageError. */
-export function readLogLevel(text: string): LogLevel {
-  const level = LOG_LEVELS.find((known) => known === text);
-  if (!level) throw new UsageError(`--log-level ${text}: expected one of ${LOG_LEVELS.join(', ')}`);
-  return level;
-}
+export const logLevelOption = (): Option =>
+  new Option('--log-level <level>', 'the least that is logged').choices(LOG_LEVELS).default('info');
 
 /** How volumes are written that are injected. */
 export const volumesOption = (): Option =>

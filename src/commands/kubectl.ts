@@ -9,18 +9,24 @@ import { colorsFor } from './color.ts';
 import { fail, UsageError } from './fail.ts';
 import { type CheckReport, formatCheck, isBad, judge } from './kubectl/check.ts';
 import { type ClusterStatus, formatClusterStatus } from './kubectl/cluster-status.ts';
-import { type Connection, type ConnectionFlags, connect, withConnectionFlags } from './kubectl/connection.ts';
+import {
+  type Connection,
+  type ConnectionFlags,
+  connect,
+  whereNoAnswer,
+  withConnectionFlags,
+} from './kubectl/connection.ts';
 import { askDaemons, execOnNode, podByNode, podsOf, whyNot } from './kubectl/daemons.ts';
 import { type Explanation, explainPod, formatExplanation, type UnderPolicy } from './kubectl/explain.ts';
 import { findPolicy, gather } from './kubectl/facts.ts';
 import { findSystemNamespace } from './kubectl/system-namespace.ts';
-import { findTarget } from './kubectl/targets.ts';
+import { findTarget, readTarget } from './kubectl/targets.ts';
 import { asData, progress, widthOf } from './kubectl/terminal.ts';
 
 const API_VERSION = 'hotmount.io/v1alpha1';
 
 interface OutputFlags extends ConnectionFlags {
-  readonly output?: 'wide' | 'json' | 'yaml';
+  readonly output?: 'table' | 'wide' | 'json' | 'yaml';
 }
 
 const EXAMPLES = `
@@ -45,41 +51,44 @@ export function kubectlCommand(): Command {
   const add = (name: string, description: string): Command =>
     withConnectionFlags(command.command(name).description(description)).addHelpText('after', EXAMPLES);
   const output = (...choices: string[]) =>
-    new Option('-o, --output <format>', 'instead of a table for people').choices(choices);
+    new Option('-o, --output <format>', 'a table for people, or data').choices(choices).default('table');
 
   add('status', 'show what hotmount does on all nodes, and what is wrong')
-    .addOption(output('wide', 'json', 'yaml'))
+    .addOption(output('table', 'wide', 'json', 'yaml'))
     .option('-A, --all-namespaces', 'what pods of all namespaces have: the default, unless -n is given')
     .action(run(status));
   add('explain', 'say what a pod, or the pods of a workload, have through hotmount, and what not')
     .argument('<target>', 'POD, pod/POD, deployment/NAME, statefulset/NAME, daemonset/NAME, job/NAME or cronjob/NAME')
-    .addOption(output('json', 'yaml'))
-    .action(run(explain));
+    .addOption(output('table', 'json', 'yaml'))
+    .action(run(explain, readTarget));
   add('check', 'check the installation, and say what is to be done')
-    .addOption(output('json', 'yaml'))
+    .addOption(output('table', 'json', 'yaml'))
     .action(run(check));
   add('eject', 'unmount a disk of a node everywhere, so that it can be pulled')
     .argument('<node/disk>', 'as kubectl hotmount status names them: node-1/sdb')
-    .action(run(eject));
+    .action(run(eject, readDisk));
   return command;
 }
 
 type Work = (connection: Connection, flags: OutputFlags, argument: string) => Promise<number>;
 
-/** The action of a command with one argument or none. What it resolves with is the exit code. */
+/** The action of a command with one argument or none, which is checked before anything is read. What it resolves with is the exit code. */
 const run =
-  (work: Work) =>
+  (work: Work, check: (argument: string) => unknown = () => {}) =>
   async (...given: unknown[]): Promise<void> => {
     const command = given.at(-1) as Command;
     const flags = given.at(-2) as OutputFlags;
-    let timeout = 0;
+    let connection: Connection | undefined;
     try {
-      const connection = await connect(flags);
-      timeout = connection.timeout;
-      process.exitCode = await work(connection, flags, given.length > 2 ? String(given[0]) : '');
+      const argument = given.length > 2 ? String(given[0]) : '';
+      check(argument);
+      connection = await connect(flags);
+      process.exitCode = await work(connection, flags, argument);
     } catch (error) {
       const isOwn = ['UsageError', 'KubernetesError', 'PolicyError'].includes((error as Error).name);
-      await fail(command, isOwn ? error : new Error(whyNot(error, timeout)), 1);
+      if (isOwn || !connection) return fail(command, error, 1);
+      const why = whyNot(error, connection.timeout);
+      await fail(command, new Error(whereNoAnswer(connection, error) + why), 1);
     }
   };
 
@@ -184,11 +193,16 @@ async function check(connection: Connection, flags: OutputFlags): Promise<number
 /** ms. As `hotmount eject` waits itself: to write back to a slow stick takes its time. */
 const EJECT_DEADLINE = 60_000;
 
-async function eject(connection: Connection, _flags: OutputFlags, text: string): Promise<number> {
+/** `NODE/DISK`, or `NODE/dev/DISK`. @throws UsageError */
+function readDisk(text: string): { node: string; disk: string } {
   const slash = text.indexOf('/');
   const [node, disk] = [text.slice(0, slash), text.slice(slash + 1).replace(/^dev\//, '')];
-  if (slash < 1 || !/^[\w.-]+$/.test(disk))
-    throw new UsageError(`${text}: expected NODE/DISK, as in kubectl hotmount status`);
+  if (slash >= 1 && /^[\w.-]+$/.test(disk)) return { node, disk };
+  throw new UsageError(`${text}: expected NODE/DISK, as in kubectl hotmount status`);
+}
+
+async function eject(connection: Connection, _flags: OutputFlags, text: string): Promise<number> {
+  const { node, disk } = readDisk(text);
   const systemNamespace = await findSystemNamespace(connection);
   const daemons = podByNode(await podsOf(connection, systemNamespace, 'node'));
   const pod: V1Pod | undefined = daemons.get(node);

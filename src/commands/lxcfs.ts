@@ -3,10 +3,10 @@ import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import type { LxcfsService } from '../node/lxcfs/service.ts';
-import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import type { LogLevel } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
 import { fail, UsageError } from './fail.ts';
-import { readLogLevel } from './flags.ts';
+import { logLevelOption } from './flags.ts';
 import { firstSignal } from './signals.ts';
 
 interface Flags {
@@ -14,7 +14,7 @@ interface Flags {
   runDir: string;
   selinuxContext: string;
   checkEvery: string;
-  logLevel: string;
+  logLevel: LogLevel;
   detached?: true;
   check?: true;
 }
@@ -42,14 +42,14 @@ export function lxcfsCommand(): Command {
       'auto',
     )
     .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')
-    .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
+    .addOption(logLevelOption())
     .option('--check', 'end with 0 where the supervisor of this container has settled, else 1: for a readiness probe')
     .addOption(new Option('--detached', 'end when another takes over').hideHelp())
     .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
       try {
         if (flags.check) await check(flags.runDir);
-        else await run(flags, readSeconds(flags.checkEvery), readLogLevel(flags.logLevel));
+        else await run(flags, readSeconds(flags.checkEvery), flags.logLevel);
       } catch (error) {
         await fail(command, error, 1);
       }

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { printable } from '../contract/text.ts';
 import type { Uevent } from '../linux/uevent.ts';
 import type { Policy } from '../policy/index.ts';
@@ -26,12 +26,9 @@ export function monitorCommand(): Command {
     .description('print kernel device events as they come, with what each means to the policy')
     .option('--policy <file>', 'the policy to judge by (default: the built-in one)')
     .option('--subsystem <names...>', 'only events of these subsystems, such as block or tty')
-    .option('-o, --output <format>', 'text, or json: one event a line', 'text')
+    .addOption(new Option('-o, --output <format>', 'json: one event a line').choices(['text', 'json']).default('text'))
     .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
-      if (flags.output !== 'text' && flags.output !== 'json') {
-        command.error(`error: --output ${flags.output}: expected text or json`, { exitCode: 2 });
-      }
       try {
         await monitor(flags);
       } catch (error) {

@@ -1,13 +1,13 @@
 import { getCompileCacheDir } from 'node:module';
 import { dirname, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { LXCFS_MODES, type LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { KUBELET_DIR, RUN_DIR } from '../contract/paths.ts';
 import type { NodeDaemon } from '../node/daemon.ts';
-import { LOG_LEVELS, type LogLevel } from '../observability/log-levels.ts';
+import type { LogLevel } from '../observability/log-levels.ts';
 import type { PolicyListener } from '../policy/index.ts';
-import { fail, UsageError } from './fail.ts';
-import { readLogLevel, readNumber, readPort } from './flags.ts';
+import { fail } from './fail.ts';
+import { logLevelOption, readNumber, readPort } from './flags.ts';
 import { firstSignal } from './signals.ts';
 
 interface Flags {
@@ -15,7 +15,7 @@ interface Flags {
   runDir: string;
   selinuxContext: string;
   host: string;
-  lxcfs: string;
+  lxcfs: LxcfsMode;
   featureFile?: string;
   devicePlugin?: true;
   kubeletDir: string;
@@ -23,7 +23,7 @@ interface Flags {
   csi: boolean;
   metricsPort: string;
   eventBuffer: string;
-  logLevel: string;
+  logLevel: LogLevel;
   cleanup?: true;
 }
 
@@ -48,10 +48,10 @@ export function nodeCommand(): Command {
       'what containers open is labelled with; auto: as container-selinux has it, off: not at all',
       'auto',
     )
-    .option(
-      '--lxcfs <mode>',
-      `${LXCFS_MODES.join(', ')}: start hotmount lxcfs, leave it to another pod, do without`,
-      'auto',
+    .addOption(
+      new Option('--lxcfs <mode>', 'auto starts hotmount lxcfs, external leaves it to another pod, off does without')
+        .choices(LXCFS_MODES)
+        .default('auto'),
     )
     .option('--kubelet-dir <directory>', 'where the kubelet keeps its pods, and finds the CSI driver', KUBELET_DIR)
     .option('--no-csi', 'no CSI driver: for nodes without a kubelet, or with hostPath volumes alone')
@@ -66,16 +66,16 @@ export function nodeCommand(): Command {
     .option('--host <address>', 'the address for --metrics-port; empty: all of them', '')
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8081')
     .option('--event-buffer <bytes>', 'how much the kernel may keep of events that are not read yet', '16777216')
-    .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
+    .addOption(logLevelOption())
     .option('--cleanup', 'unmount everything, remove the run dir and end: for uninstalling')
     .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
       try {
-        const logLevel = readLogLevel(flags.logLevel);
+        const { logLevel } = flags;
         const port = readPort('--metrics-port', flags.metricsPort);
         const receiveBuffer = readNumber('--event-buffer', flags.eventBuffer, { min: 1_000, max: 999_999_999 });
         if (flags.cleanup) await cleanUp(flags, logLevel);
-        else await run(flags, readLxcfsMode(flags.lxcfs), port, receiveBuffer, logLevel);
+        else await run(flags, flags.lxcfs, port, receiveBuffer, logLevel);
       } catch (error) {
         await fail(command, error, 1);
       }
@@ -208,10 +208,4 @@ async function cleanUp(flags: Flags, logLevel: LogLevel): Promise<void> {
   exitWithoutThreads();
   if (flags.featureFile !== undefined) removeFeatureFile(flags.featureFile);
   process.exit((await cleanup.cleanUp(flags.runDir, kubeletDirOf(flags) ?? devicePluginDirOf(flags), log)) ? 0 : 1);
-}
-
-function readLxcfsMode(text: string): LxcfsMode {
-  const mode = LXCFS_MODES.find((known) => known === text);
-  if (!mode) throw new UsageError(`--lxcfs ${text}: expected one of ${LXCFS_MODES.join(', ')}`);
-  return mode;
 }

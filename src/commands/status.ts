@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { RUN_DIR } from '../contract/paths.ts';
 import { printable } from '../contract/text.ts';
 import type { DeviceStatus } from '../node/devices/status.ts';
@@ -25,6 +25,10 @@ Exit codes: 0 all is well; 1 no daemon is running, or it is not ready; 2 wrong
 usage.
 `;
 
+const NEXT_STEPS =
+  'Start it (hotmount node), or see why its pod does not run (kubectl -n hotmount-system get pods); ' +
+  '--run-dir names another run dir, and kubectl hotmount status asks all nodes';
+
 /**
  * `hotmount status`: what the daemon of this node has mounted, and why not the rest. Exit code 1 where none is running (then
  * what the kernel knows is shown), or not well.
@@ -33,16 +37,13 @@ export function statusCommand(): Command {
   return new Command('status')
     .description('show what hotmount does on this node: disks, lxcfs, and why not more')
     .option('--run-dir <directory>', 'the run dir of the daemon', RUN_DIR)
-    .option('-o, --output <format>', 'table or json', 'table')
+    .addOption(new Option('-o, --output <format>', 'what to print').choices(['table', 'json']).default('table'))
     .addHelpText('after', HELP)
     .action(async ({ runDir, output }: Flags, command: Command) => {
-      if (output !== 'table' && output !== 'json') {
-        command.error(`error: --output ${output}: expected table or json`, { exitCode: 2 });
-      }
       pc = colorsFor(process.stdout);
       const { fetchStatus } = await import('../node/server.ts');
       let status: NodeStatus | undefined;
-      let problem = `no hotmount node is running on ${runDir}: what is mounted there stays as it is until one is`;
+      let problem = `no hotmount node is running on ${runDir}: what is mounted there stays as it is until one is. ${NEXT_STEPS}`;
       try {
         status = await fetchStatus(runDir);
       } catch (error) {

@@ -2,11 +2,10 @@ import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { CertificateSource, CurrentPolicy, SelfSigned } from '../admission/index.ts';
 import { FileError, fileProblem } from '../files/file-error.ts';
-import { LOG_LEVELS } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { fail } from './fail.ts';
-import { volumesOption } from './flags.ts';
+import { logLevelOption, volumesOption } from './flags.ts';
 import { firstSignal } from './signals.ts';
 import { type Flags, readSettings, type Settings } from './webhook/settings.ts';
 
@@ -14,8 +13,10 @@ const HELP = `
 Examples:
   hotmount webhook --tls-self-signed --ca-file ca.pem --policy policy.yaml
       On this machine, to try it out: ca.pem is what clients verify it with
-  hotmount webhook --policy-configmap hotmount/policy \\
-      --tls-secret hotmount/tls --service hotmount/webhook
+  hotmount webhook --policy-configmap hotmount-system/hotmount-policy \\
+      --tls-secret hotmount-system/hotmount-webhook-tls \\
+      --service hotmount-system/hotmount-webhook \\
+      --webhook-configuration hotmount
       In a cluster, as the chart does
 
 SIGTERM and Ctrl-C drain: it answers what is under way, and ends. A second one
@@ -48,7 +49,7 @@ export function webhookCommand(): Command {
       'for /healthz and /readyz alone, over plain HTTP (default: only on the other two)',
     )
     .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8080')
-    .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
+    .addOption(logLevelOption())
     .option(
       '--drain-seconds <seconds>',
       'how long new connections are taken after SIGTERM or SIGINT; 0: end at once',

@@ -1,5 +1,6 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { KubernetesError } from './errors.ts';
+import { loadKubeconfig } from './kubeconfig.ts';
 import { askApi, type RestRequest } from './rest.ts';
 
 /** A way to an API server, with the rights of its user. */
@@ -13,19 +14,12 @@ export interface Kubernetes {
 const REQUEST_MS = 10_000;
 
 /**
- * Reads how the API server is reached: `KUBECONFIG`, `~/.kube/config`, or the service account of the pod. Of the library, this module alone
- * is shipped: its generated models take 30 MB.
+ * Reads how the API server is reached: `KUBECONFIG`, `~/.kube/config`, or the service account of the pod.
  *
  * Throws KubernetesError where there is none of these. No request is made.
  */
 export async function connectKubernetes(): Promise<Kubernetes> {
-  const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
-  const config = new KubeConfig();
-  try {
-    config.loadFromDefault();
-  } catch (error) {
-    throw new KubernetesError(`the kubeconfig cannot be used: ${(error as Error).message}`);
-  }
+  const config = await loadKubeconfig();
   const cluster = config.getCurrentCluster();
   // What the library assumes where it finds nothing.
   if (!cluster || cluster.server === 'http://localhost:8080') {

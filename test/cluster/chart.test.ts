@@ -206,7 +206,7 @@ describeInCluster('the chart', (cluster) => {
       port: '8443',
       metricsPort: '8080',
       caOverlapSeconds: '300',
-      logLevel: '',
+      logLevel: 'info' as const,
       drainSeconds: '',
     };
     expect(readSettings({ ...rest, ...flags })).toMatchObject({

@@ -1,6 +1,7 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { type Command, Option } from 'commander';
 import { KubernetesError } from '../../kubernetes/errors.ts';
+import { loadKubeconfig } from '../../kubernetes/kubeconfig.ts';
 import { askApi, type RestRequest } from '../../kubernetes/rest.ts';
 import { UsageError } from '../fail.ts';
 
@@ -38,14 +39,7 @@ export interface Connection {
 /** Reads the kubeconfig; asks nobody yet. @throws UsageError or KubernetesError that says what to give */
 export async function connect(flags: ConnectionFlags): Promise<Connection> {
   const timeout = readTimeout(flags.timeout);
-  const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
-  const config = new KubeConfig();
-  try {
-    if (flags.kubeconfig === undefined) config.loadFromDefault();
-    else config.loadFromFile(flags.kubeconfig);
-  } catch (error) {
-    throw new KubernetesError(`the kubeconfig cannot be used: ${(error as Error).message}`);
-  }
+  const config = await loadKubeconfig(flags.kubeconfig);
   if (flags.context !== undefined) {
     if (!config.getContextObject(flags.context)) {
       const names = config.getContexts().map(({ name }) => name);
@@ -65,6 +59,22 @@ export async function connect(flags: ConnectionFlags): Promise<Connection> {
     timeout,
     ask: (path, request = {}) => askApi(config, path, { ...request, signal: AbortSignal.timeout(timeout) }),
   };
+}
+
+/** Codes of Node's and OpenSSL's errors are words; HTTP's are numbers. */
+const hasNoAnswer = (error: unknown): boolean =>
+  error instanceof Error &&
+  (error.name === 'TimeoutError' || ('code' in error && typeof error.code === 'string' && error.code !== 'ABORT_ERR'));
+
+/** What to look at where the API server itself does not answer; empty where it has. */
+export function whereNoAnswer({ config }: Connection, error: unknown): string {
+  if (!hasNoAnswer(error)) return '';
+  const context = config.getCurrentContext();
+  const from = context ? ` of the context ${context}` : '';
+  return (
+    `the API server ${config.getCurrentCluster()?.server}${from} cannot be reached. Does it run, can this machine reach it, ` +
+    'and is it the right context (kubectl config get-contexts)? '
+  );
 }
 
 function readTimeout(text: string): number {

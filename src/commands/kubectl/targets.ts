@@ -21,15 +21,18 @@ export interface Target {
   readonly pods: readonly V1Pod[];
 }
 
-/** Finds what `POD`, `pod/POD` or `deployment/NAME` names, and its pods. @throws UsageError, ApiError */
-export async function findTarget({ ask, namespace }: Connection, text: string): Promise<Target> {
+/** The kind and the name in `POD`, `pod/POD` or `deployment/NAME`. @throws UsageError */
+export function readTarget(text: string): (typeof KINDS)[number] & { readonly name: string } {
   const [first = '', second] = text.split('/', 2);
   const [word, name] = second === undefined ? ['pod', first] : [first.toLowerCase().replace(/\..*/, ''), second];
   const found = KINDS.find(({ names }) => (names as readonly string[]).includes(word));
-  if (!found || name === '') {
-    throw new UsageError(`${text}: expected POD, or KIND/NAME of a ${KINDS.map(({ names: [one] }) => one).join(', ')}`);
-  }
-  const { kind, api, plural } = found;
+  if (found && name !== '') return { ...found, name };
+  throw new UsageError(`${text}: expected POD, or KIND/NAME of a ${KINDS.map(({ names: [one] }) => one).join(', ')}`);
+}
+
+/** Finds what `POD`, `pod/POD` or `deployment/NAME` names, and its pods. @throws UsageError, ApiError */
+export async function findTarget({ ask, namespace }: Connection, text: string): Promise<Target> {
+  const { kind, api, plural, name } = readTarget(text);
   const object = await ask<JsonObject>(`/${api}/namespaces/${namespace}/${plural}/${encodeURIComponent(name)}`);
   const title = `${kind} ${namespace}/${name}`;
   if (kind === 'Pod') return { title, object, pods: [object as unknown as V1Pod] };

@@ -2,7 +2,7 @@ import { type ObjectName, parseObjectName, parseServiceName } from '../../contra
 import type { VolumeKind } from '../../contract/volumes.ts';
 import type { LogLevel } from '../../observability/log-levels.ts';
 import { UsageError } from '../fail.ts';
-import { readLogLevel, readNumber, readPort } from '../flags.ts';
+import { readNumber, readPort } from '../flags.ts';
 
 /** As commander gives them. */
 export interface Flags {
@@ -23,7 +23,7 @@ export interface Flags {
   port: string;
   metricsPort: string;
   healthPort?: string;
-  logLevel: string;
+  logLevel: LogLevel;
   drainSeconds: string;
 }
 
@@ -70,7 +70,7 @@ export function readSettings(flags: Flags): Settings {
     port: readPort('--port', flags.port),
     metricsPort: readPort('--metrics-port', flags.metricsPort),
     healthPort: flags.healthPort === undefined ? undefined : readPort('--health-port', flags.healthPort),
-    logLevel: readLogLevel(flags.logLevel),
+    logLevel: flags.logLevel,
     drainSeconds: readNumber('--drain-seconds', flags.drainSeconds, { max: 3_600 }),
   };
   checkPorts({

@@ -29,6 +29,8 @@ describe('--color', () => {
     [['status'], 'auto', ['status']],
     [['--color', 'status'], 'always', ['status']],
     [['inject', '--color', 'file.yaml'], 'always', ['inject', 'file.yaml']],
+    [['--color', 'always', 'status'], 'always', ['status']],
+    [['inject', '--color', 'never', 'file.yaml'], 'never', ['inject', 'file.yaml']],
     [['status', '--color=never'], 'never', ['status']],
     [['status', '--no-color'], 'never', ['status']],
     [['inject', '--', '--color=x'], 'auto', ['inject', '--', '--color=x']],

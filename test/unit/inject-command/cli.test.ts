@@ -37,7 +37,19 @@ describe('hotmount', { timeout: 60_000 }, () => {
 
   it.each([
     [[], 'Usage: hotmount'],
-    [['bogus'], "unknown command 'bogus'"],
+    [['bogus'], "unknown command 'bogus' (--help lists those there are)"],
+    [['policy', 'bogus'], "unknown command 'bogus' (--help lists those there are)"],
+    [['status', '-o', 'xml'], 'Allowed choices are table, json'],
+    [['monitor', '-o', 'xml'], 'Allowed choices are text, json'],
+    [['kubectl', 'status', '-o', 'xml'], 'Allowed choices are table, wide, json, yaml'],
+    [['node', '--log-level', 'loud'], 'Allowed choices are debug, info'],
+    [['node', '--lxcfs', 'on'], 'Allowed choices are auto, external, off'],
+    [['kubectl', 'eject', 'sdb', '--kubeconfig', MISSING], 'sdb: expected NODE/DISK'],
+    [['kubectl', 'explain', 'foo/x', '--kubeconfig', MISSING], 'foo/x: expected POD'],
+    [
+      ['kubectl', 'status', '--kubeconfig', MISSING],
+      `error: ${MISSING}: cannot be read: no such file or directory (ENOENT)`,
+    ],
     [['injcet'], 'Did you mean inject?'],
     [['--bogus'], "unknown option '--bogus'"],
     [['inject', '--bogus'], "unknown option '--bogus'"],
@@ -130,7 +142,45 @@ describe('hotmount', { timeout: 60_000 }, () => {
     const { status, stderr } = hotmount(['status', '--run-dir', '/nowhere/run']);
     expect({ status, stderr }).toEqual({
       status: 1,
-      stderr: expect.stringMatching(/^error: no hotmount node is running on/),
+      stderr: expect.stringMatching(
+        /^error: no hotmount node is running on .* get pods.*--run-dir.*kubectl hotmount status/,
+      ),
+    });
+  });
+
+  describe('of a kubeconfig', () => {
+    const withKubeconfig = (text: string) => {
+      const directory = mkdtempSync(join(tmpdir(), 'hotmount-cli-'));
+      const file = join(directory, 'config');
+      writeFileSync(file, text);
+      const { status, stderr } = hotmount(['kubectl', 'status', '--kubeconfig', file]);
+      rmSync(directory, { recursive: true });
+      return { status, stderr: stderr.replace(file, 'FILE') };
+    };
+
+    it('names the server that cannot be reached, and the context', () => {
+      const server = 'https://127.0.0.1:1';
+      const config = {
+        'current-context': 'lab',
+        clusters: [{ name: 'c', cluster: { server } }],
+        users: [{ name: 'u', user: {} }],
+        contexts: [{ name: 'lab', context: { cluster: 'c', user: 'u' } }],
+      };
+      expect(withKubeconfig(JSON.stringify(config))).toEqual({
+        status: 1,
+        stderr: expect.stringMatching(
+          /^error: the API server https:\/\/127\.0\.0\.1:1 of the context lab cannot be reached\. .*kubectl config get-contexts.*ECONNREFUSED/,
+        ),
+      });
+    });
+
+    it('names the file that is no YAML, and shows nothing of it', () => {
+      const { status, stderr } = withKubeconfig('users:\n  - name: u\n   token: secret\n');
+      expect({ status, stderr }).toEqual({
+        status: 2,
+        stderr: expect.stringMatching(/^error: FILE: it is no kubeconfig/),
+      });
+      expect(stderr).not.toContain('secret');
     });
   });
 
