@@ -59,7 +59,7 @@ export function lineChart({ title, xTitle, x, lines }: Lines): string {
       return [
         `<path class="l ${stroke}" d="M${points.map(([px, py]) => `${px.toFixed(1)} ${py.toFixed(1)}`).join('L')}"/>`,
         ...points.map(([px, py]) => `<circle class="${fill}" cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="3.5"/>`),
-        `<text class="h" x="${(end[0] - (i === 0 ? 12 : 44)).toFixed(1)}" y="${(end[1] + (i === 0 ? -10 : 4)).toFixed(1)}" text-anchor="end">${name}: ${y.at(-1)?.toLocaleString('en')}</text>`,
+        `<text class="h" x="${(end[0] - 12).toFixed(1)}" y="${(end[1] - 10).toFixed(1)}" text-anchor="end">${name}: ${y.at(-1)?.toLocaleString('en')}</text>`,
       ];
     }),
   ];
