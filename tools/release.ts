@@ -8,6 +8,8 @@ import { parseArgs } from 'node:util';
 import { structuredPatch } from 'diff';
 
 const ROOT = join(import.meta.dirname, '..');
+/** They name the image with its tag. */
+const DOCUMENTS = ['README.md', 'README.zh-CN.md', 'docs/install.md', 'docs/install.zh-CN.md'];
 
 /** The release cannot be made; the message says what to do. */
 export class ReleaseError extends Error {
@@ -36,6 +38,7 @@ export function releasedFiles(version: string, date: string, read: (file: string
     replaced('package.json', own, version),
     replaced('package-lock.json', own, version),
     replaced('charts/hotmount/Chart.yaml', /(?<=^(?:version|appVersion): ).*$/gm, version),
+    ...DOCUMENTS.map((file) => replaced(file, /(?<=\bhotmount:)\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?/g, version)),
     ['CHANGELOG.md', releasedChanges(read('CHANGELOG.md'), version, date)],
   ]);
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json' with { type: 'json' };
@@ -22,6 +22,15 @@ describe('a release', () => {
       'appVersion: 9.8.7',
     ]);
     expect(files.get('CHANGELOG.md')).toContain(`\n## Unreleased\n\n## 9.8.7 - ${DATE}\n\n###`);
+  });
+
+  it('sets the version of the image in the documents', () => {
+    const files = releasedFiles('9.8.7', DATE, read);
+    const versions = (text = ''): string[] => text.match(/\bhotmount:\d[^\s`]*/g) ?? [];
+    for (const file of globSync(['*.md', 'docs/*.md'], { cwd: ROOT })) {
+      const count = versions(read(file)).length;
+      expect(versions(files.get(file) ?? read(file)), file).toEqual(Array(count).fill('hotmount:9.8.7'));
+    }
   });
 
   it.each([
