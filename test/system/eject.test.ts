@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { requestEjection } from '../../src/node/server.ts';
 import { Container } from './support/container.ts';
@@ -59,7 +60,10 @@ describeSystem('a disk that is ejected', ['runc', 'busybox', 'addpart', 'sfdisk'
     const container = pod(daemon);
     const disk = new LoopDisk(rig, { label: 'STICK', files: { '.eject': 'old' } });
     const path = await daemon.mounted(disk.plug());
-    container.sh('rm /media/STICK/.eject; echo kept > /media/STICK/kept; touch /media/STICK/.eject');
+    container.sh('rm /media/STICK/.eject; echo kept > /media/STICK/kept');
+    await sleep(300);
+    expect(daemon.mountPoints()).toHaveLength(2);
+    container.sh('touch /media/STICK/.eject');
     await daemon.leftFor(disk.name, 'ejected');
     expect([daemon.mountPoints(), existsSync(path)]).toEqual([[], false]);
     disk.unplug();

@@ -137,7 +137,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     await Promise.all([askToYield(first.runDir), askToYield(first.runDir)]);
     await until('it goes on', async () => (await first.status())?.supervisor.pid === first.pid);
     await first.healthy();
-    expect(first.log.match(/going on/g)).toHaveLength(1);
+    await first.logged(/going on/);
     // A second one would have found the lock free, and itself beside the first.
     await sleep(2500);
     expect(first.log.match(/going on/g)).toHaveLength(1);

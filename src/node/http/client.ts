@@ -40,7 +40,7 @@ export async function connect({
     return answer;
   } catch (error) {
     // No socket; its process has ended; it ended just now.
-    if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET'].includes(errorCode(error) ?? '')) return undefined;
+    if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(errorCode(error) ?? '')) return undefined;
     throw error;
   } finally {
     if (directory !== undefined) closeSync(directory);

@@ -9,6 +9,7 @@ import { finding } from '../reasons.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, readMounted } from './actual.ts';
+import { isWanted } from './desired.ts';
 import { makeClassDirectories, removeDirectories, strayDirectories } from './directories.ts';
 import { type Ejection, Ejector } from './ejector.ts';
 import { ANSWER_DEADLINE, type Answer } from './fuse.ts';
@@ -76,6 +77,7 @@ export class MediaController {
       log,
       opener,
       isSameMedium: (device) => this.#unmounter.isSameMedium(device),
+      isWanted: (device, probe) => isWanted(device, probe, this.#classes, options.bootSequence),
     });
     this.#stuck = new StuckChildren(runDir, enqueue);
     this.#servers = new FuseServers(log);

@@ -101,6 +101,14 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   };
 }
 
+/** Whether a disk would be mounted if nobody used it. Pure. */
+export const isWanted = (
+  device: BlockDevice,
+  probe: Probe,
+  classes: readonly MediaClass[],
+  bootSequence: number,
+): boolean => desire(device, probe, { classes, bootSequence, arePartitionsEmpty: () => true }).kind === 'mount';
+
 /** File systems of discs: an image of one that is written to a stick has a partition table beside them, for firmware to boot from. */
 const IMAGES: ReadonlySet<string> = new Set(['iso9660', 'udf']);
 

@@ -46,10 +46,13 @@ export class EjectRequests {
     for (const disk of [...this.#watched.keys()]) this.follow(disk, undefined);
   }
 
+  /** The event is the same where the file has gone: who takes away an old one asks for nothing. */
   async #request(disk: string, path: string): Promise<void> {
+    const options = { deadline: REMOVE_DEADLINE, cwd: path };
+    const removed = await runChild('rm', ['--', EJECT_FILE], options).catch(() => undefined);
+    if (removed && /No such file/.test(removed.stderr)) return;
     this.follow(disk, undefined);
     this.#log.info({ disk }, `a pod asks for its ejection, by ${EJECT_FILE}`);
-    await runChild('rm', ['-f', '--', EJECT_FILE], { deadline: REMOVE_DEADLINE, cwd: path }).catch(() => {});
     this.#onRequest(disk);
   }
 }

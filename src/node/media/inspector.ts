@@ -22,6 +22,8 @@ export interface InspectorOptions {
   readonly opener: ExclusiveOpener;
   /** Whether what is in the disk is what was unmounted last by its name. */
   readonly isSameMedium: (device: BlockDevice) => boolean;
+  /** Whether it would be mounted, if nobody used it. */
+  readonly isWanted: (device: BlockDevice, probe: Probe) => boolean;
 }
 
 /** Finds out what is on disks, and who uses them. */
@@ -68,16 +70,18 @@ export class Inspector {
 
   /** Reads what is on it, and meanwhile finds out whether some container has it. */
   async inspect(device: BlockDevice): Promise<Known> {
-    const [found, partType, byContainer, exclusivity] = await Promise.all([
+    const [found, partType, byContainer] = await Promise.all([
       this.#prober.probe(device),
       this.#partitionTypes.of(device),
       this.#containerUse.of(device),
-      this.#hasPast.has(device.name) ? this.#options.opener.ask(device) : ('free' as const),
     ]);
     const probe: Probe =
       found.outcome === 'found' && partType !== undefined
         ? { ...found, fileSystem: { ...found.fileSystem, partType } }
         : found;
+    // To ask keeps others from mounting it for a moment: not where no class takes it.
+    const isAsked = !byContainer && this.#hasPast.has(device.name) && this.#options.isWanted(device, probe);
+    const exclusivity = isAsked ? await this.#options.opener.ask(device) : 'free';
     return { device, probe, use: byContainer ?? this.#claimOn(device, probe, exclusivity) };
   }
 
