@@ -1,5 +1,5 @@
-import { Command } from 'commander';
-import { fail, UsageError } from './fail.ts';
+import { Argument, Command } from 'commander';
+import { COLOR_MODES } from './color.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 type Shell = (typeof SHELLS)[number];
@@ -17,11 +17,9 @@ Exit codes: 0 done; 2 wrong usage.
 export function completionCommand(load: () => Promise<readonly Command[]>): Command {
   return new Command('completion')
     .description('print a script by which a shell completes commands and flags')
-    .argument('<shell>', SHELLS.join(', '))
+    .addArgument(new Argument('<shell>', 'what runs the script').choices(SHELLS))
     .addHelpText('after', HELP)
-    .action(async (name: string, _flags: unknown, command: Command) => {
-      const shell = SHELLS.find((known) => known === name);
-      if (!shell) return fail(command, new UsageError(`${name}: expected ${SHELLS.join(', ')}`));
+    .action(async (shell: Shell) => {
       process.stdout.write(completionScript(shell, await load()));
     });
 }
@@ -31,6 +29,8 @@ interface Place {
   /** The words before, without the program's name: `policy check`. */
   readonly path: string;
   readonly commands: readonly Word[];
+  /** Of the first argument. Empty: files. */
+  readonly values: readonly string[];
   readonly flags: readonly Flag[];
 }
 
@@ -49,10 +49,22 @@ interface Flag extends Word {
 
 /** The script for a shell, for commands as they stand. Pure. */
 export function completionScript(shell: Shell, commands: readonly Command[]): string {
-  const top: Place = { path: '', commands: commands.map(wordOf), flags: [] };
+  const top: Place = { path: '', commands: commands.map(wordOf), values: [], flags: EVERYWHERE };
   const places = [top, ...commands.flatMap((command) => placesOf(command, command.name()))];
   return { bash, zsh, fish }[shell](places);
 }
+
+/** Of every command. */
+const EVERYWHERE: readonly Flag[] = [
+  {
+    name: '--color',
+    names: ['--color'],
+    description: 'always, never or auto: on a terminal',
+    takesValue: true,
+    choices: COLOR_MODES,
+  },
+  { name: '--help', names: ['--help', '-h'], description: 'display help', takesValue: false, choices: [] },
+];
 
 function placesOf(command: Command, path: string): Place[] {
   const flags = command.options
@@ -64,8 +76,8 @@ function placesOf(command: Command, path: string): Place[] {
       takesValue: required,
       choices: argChoices ?? [],
     }));
-  const help = { name: '--help', names: ['--help', '-h'], description: 'display help', takesValue: false, choices: [] };
-  const place = { path, commands: command.commands.map(wordOf), flags: [...flags, help] };
+  const values = command.registeredArguments[0]?.argChoices ?? [];
+  const place = { path, commands: command.commands.map(wordOf), values, flags: [...flags, ...EVERYWHERE] };
   return [place, ...command.commands.flatMap((child) => placesOf(child, `${path} ${child.name()}`))];
 }
 
@@ -75,7 +87,8 @@ const wordOf = (command: Command): Word => ({ name: command.name(), description:
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 function bash(places: readonly Place[]): string {
-  const names = ({ commands, flags }: Place) => [...commands, ...flags].map(({ name }) => name).join(' ');
+  const words = ({ commands, values }: Place) => [...commands.map(({ name }) => name), ...values].join(' ');
+  const flagNames = ({ flags }: Place) => flags.map(({ name }) => name).join(' ');
   const choices = places.flatMap(({ path, flags }) =>
     flags
       .filter(({ takesValue }) => takesValue)
@@ -87,6 +100,9 @@ function bash(places: readonly Place[]): string {
   return `# bash completion of hotmount: source <(hotmount completion bash)
 _hotmount() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]} place='' words='' word
+  # The = of --flag=value is a word of its own.
+  [[ $cur == = ]] && cur=''
+  [[ $prev == = ]] && prev=\${COMP_WORDS[COMP_CWORD - 2]}
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
     case " ${places.map(({ path }) => path.replaceAll(' ', '/')).join(' ')} " in
       *" \${place:+$place/}$word "*) place=\${place:+$place/}$word ;;
@@ -96,8 +112,12 @@ _hotmount() {
   case "$place $prev" in
 ${choices.join('\n')}
     *)
-      case "$place" in
-${places.map((place) => `        ${quoted(place.path)}) words=${quoted(names(place))} ;;`).join('\n')}
+      # Without words to offer, bash offers files.
+      case "$place \${cur:0:1}" in
+${places.map((place) => `        ${quoted(`${place.path} -`)}) words=${quoted(flagNames(place))} ;;`).join('\n')}
+      esac
+      [[ $cur == -* ]] || case "$place" in
+${places.map((place) => `        ${quoted(place.path)}) words=${quoted(words(place))} ;;`).join('\n')}
       esac
       ;;
   esac
@@ -106,6 +126,8 @@ ${places.map((place) => `        ${quoted(place.path)}) words=${quoted(names(pla
 complete -o default -F _hotmount hotmount
 `;
 }
+
+const valueWord = (name: string): Word => ({ name, description: name });
 
 function zsh(places: readonly Place[]): string {
   const described = ({ name, description }: Word): string => quoted(`${name.replaceAll(':', '\\:')}:${description}`);
@@ -132,7 +154,7 @@ _hotmount() {
 ${choices.join('\n')}
   esac
   case "$place" in
-${places.map((place) => `    ${quoted(place.path)}) found=(${[...place.commands, ...place.flags].map(described).join(' ')}) ;;`).join('\n')}
+${places.map((place) => `    ${quoted(place.path)}) found=(${[...place.commands, ...place.values.map(valueWord), ...place.flags].map(described).join(' ')}) ;;`).join('\n')}
   esac
   _describe hotmount found
   [[ -n $place ]] && _files
@@ -142,10 +164,11 @@ ${places.map((place) => `    ${quoted(place.path)}) found=(${[...place.commands,
 }
 
 function fish(places: readonly Place[]): string {
-  const lines = places.flatMap(({ path, commands, flags }) => {
+  const lines = places.flatMap(({ path, commands, values, flags }) => {
     const at = `-n ${quoted(`__hotmount_at ${path}`)}`;
     return [
       ...commands.map(({ name, description }) => `complete -c hotmount -f ${at} -a ${name} -d ${quoted(description)}`),
+      ...(values.length > 0 ? [`complete -c hotmount -f ${at} -a ${quoted(values.join(' '))}`] : []),
       ...flags.map(({ names, description, takesValue, choices }) => {
         const words = names.map((name) => (name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
         const value = choices.length > 0 ? ` -x -a ${quoted(choices.join(' '))}` : takesValue ? ' -r' : '';

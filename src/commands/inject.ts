@@ -8,7 +8,7 @@ import { fail, UsageError } from './fail.ts';
 import { volumesOption } from './flags.ts';
 import { asksUnder } from './inject/asks.ts';
 import { BadInput } from './inject/bad-input.ts';
-import { cut, type Document } from './inject/documents.ts';
+import { cut, type Document, mayHaveObjects } from './inject/documents.ts';
 import { type EvaluateOptions, evaluate } from './inject/evaluate.ts';
 import { findInputs, type InputFile } from './inject/inputs.ts';
 import { isTooDeep, placeOf, readManifests, TOO_DEEP } from './inject/manifests.ts';
@@ -136,6 +136,9 @@ export async function runInject(files: readonly string[], flags: InjectFlags, te
   for (const input of inputs) {
     const { documents, problems } = documentsOf(input);
     if (problems !== '') await stderr.write(report.problems([problems]));
+    else if (!mayHaveObjects(documents) && !documents.some(({ text }) => injector.asks(text))) {
+      await stderr.write(report.noObjects(input.name));
+    }
     for (const document of documents) {
       const { chunks, said } = injectDocument(document, injector);
       for (const chunk of chunks) await out.write(chunk);

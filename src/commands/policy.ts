@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { FEATURES } from '../contract/annotations.ts';
+import { DEFAULTS_ENABLED, DEFAULTS_LABEL, FEATURES } from '../contract/annotations.ts';
 import { printable } from '../contract/text.ts';
 import { lint, type Policy, type Rule } from '../policy/index.ts';
 import { colorsFor } from './color.ts';
@@ -33,7 +33,9 @@ export function policyCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async (file: string | undefined, _flags: unknown, command: Command) => {
       try {
-        process.stdout.write(describe(await readPolicy(file)));
+        const named = await readPolicy(file);
+        // What the built-in one leaves open is for policies to say.
+        process.stdout.write(describe(named, file === undefined ? [] : lint(named.policy)));
       } catch (error) {
         await fail(command, error);
       }
@@ -41,9 +43,9 @@ export function policyCommand(): Command {
   return policy;
 }
 
-function describe({ name, policy }: NamedPolicy): string {
+function describe({ name, policy }: NamedPolicy, remarks: readonly string[]): string {
   const colors = colorsFor(process.stdout);
-  const warnings = lint(policy).map((warning) => `${colors.yellow('warning:')} ${printable(warning)}\n`);
+  const warnings = remarks.map((warning) => `${colors.yellow('warning:')} ${printable(warning)}\n`);
   return `${colors.green(`${printable(name)} is valid`)}\n${summarize(policy)}${warnings.join('')}`;
 }
 
@@ -85,6 +87,10 @@ function describeRule(rule: Rule): string {
   return [
     conditions.filter(Boolean).join('; '),
     `allows ${allowed.join('; ') || 'nothing'}`,
-    ...(defaults.length > 0 ? [`${rule.enforce ? 'enforces' : 'defaults'} ${defaults.join(' ')}`] : []),
+    ...(defaults.length > 0
+      ? [
+          `${rule.enforce ? 'enforces' : 'defaults'} ${defaults.join(' ')} (in namespaces labelled ${DEFAULTS_LABEL}=${DEFAULTS_ENABLED} alone)`,
+        ]
+      : []),
   ].join(' | ');
 }

@@ -14,6 +14,7 @@ import {
   type YAMLWarning,
 } from 'yaml';
 import { quote } from '../contract/suggest.ts';
+import { inPlainWords } from './yaml-problems.ts';
 
 /** Where something stands in a text, as an offset from its start. */
 export interface Problem {
@@ -37,8 +38,6 @@ const MAX_VALUES = 20_000;
 const MAX_DEPTH = 32;
 /** Indentation, punctuation and comments included. */
 const MAX_TOKENS = 10 * MAX_VALUES;
-/** After the first few, syntax errors only follow from one another. */
-const MAX_SYNTAX_ERRORS = 20;
 const TOO_MANY = `holds more than ${MAX_VALUES.toLocaleString('en')} values: no policy does`;
 const TOO_DEEP = `is nested more than ${MAX_DEPTH} deep: no policy is`;
 
@@ -55,8 +54,10 @@ export function readYaml(text: string): YamlText {
     return unreadable([at(second.range[0], 'a second document begins here; expected one, the policy')]);
   }
   const root = document.contents;
-  const problems = [...document.errors.slice(0, MAX_SYNTAX_ERRORS), ...document.warnings].map(toProblem);
-  if (document.errors.length > 0) return unreadable(problems);
+  // After the first, syntax errors only follow from one another.
+  const [error] = document.errors;
+  if (error) return unreadable([toProblem(error)]);
+  const problems = document.warnings.map(toProblem);
   const { lost, repeated, aliased } = survey(document);
   if (lost.length > 0) return unreadable([...problems, ...repeated, ...lost]);
   const locate = (path: Path, key?: 'key') => locateIn(document, aliased, path, key);
@@ -203,7 +204,13 @@ function child(node: unknown, step: PropertyKey): { key?: unknown; value: unknow
   return pair && { key: pair.key, value: pair.value };
 }
 
-function toProblem({ pos, code, message }: YAMLParseError | YAMLWarning): Problem {
+function toProblem(error: YAMLParseError | YAMLWarning): Problem {
+  const { pos, code, message } = error;
   const hint = code === 'BAD_ALIAS' ? '; text that begins with * has to be in quotes' : '';
-  return at(pos[0], isStackOverflow(message) ? TOO_DEEP : `is not YAML: ${message}${hint}`);
+  return at(
+    pos[0],
+    isStackOverflow(message)
+      ? TOO_DEEP
+      : `is not YAML: ${code === 'TAG_RESOLVE_FAILED' ? message : inPlainWords(error)}${hint}`,
+  );
 }

@@ -33,3 +33,4 @@ export { type PolicyInput, policySchema } from './schema.ts';
 export { openPolicyFile, type PolicyFile, type PolicyListener, type PolicySource, readPolicyText } from './source.ts';
 export { type VolumeQuestion, volumeRefusal, volumeRefusalByAccount } from './volumes.ts';
 export { type Account, judgeLiveWant, judgeWant, rulesByAccount, unknownClass, type WantVerdict } from './wants.ts';
+export { inPlainWords } from './yaml-problems.ts';

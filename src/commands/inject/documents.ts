@@ -25,6 +25,13 @@ export function cut(source: Source): Document[] {
   }));
 }
 
+/** Of a mapping or a list, in a line, before any comment. */
+const STRUCTURE = /^[^#\r\n]*(?:[:{[]|- )/m;
+
+/** Whether a file has anything but empty documents and plain text. */
+export const mayHaveObjects = (documents: readonly Document[]): boolean =>
+  documents.some(({ source, text }) => source.unreadable !== undefined || STRUCTURE.test(text));
+
 /**
  * A line that begins with `---`, or is `...`. Nothing inside a document can look like one (YAML 1.2, 9.1.2), and kubectl goes by less: to
  * it, any line that begins with `---` begins a document, whatever follows (apimachinery, splitYAMLDocument).

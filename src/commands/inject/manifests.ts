@@ -11,10 +11,10 @@ import {
 } from 'yaml';
 import { isObject, type JsonObject } from '../../contract/json.ts';
 import { quote } from '../../contract/suggest.ts';
+import { inPlainWords } from '../../policy/index.ts';
 import { cut, type Document } from './documents.ts';
 import type { Source } from './inputs.ts';
 import { PARSE_OPTIONS, TO_JS_OPTIONS } from './yaml.ts';
-import { inPlainWords } from './yaml-problems.ts';
 
 /** A document that has been read. */
 export interface Manifest extends Document {

@@ -40,6 +40,13 @@ export class Report {
     return problems.map((problem) => `${printable(problem)}\n`).join('');
   }
 
+  /** What there is to say of a file that has no objects: a pipe may have lost them. */
+  noObjects(file: string): string {
+    if (this.#options.json) return '';
+    const message = 'no Kubernetes objects in it: it goes through as it is';
+    return remarkLine({ severity: 'note', place: file, message }, undefined, this.#options.paint);
+  }
+
   evaluated({ verdicts, problems }: Evaluated): string {
     this.errors += problems.length;
     if (this.#options.json) {

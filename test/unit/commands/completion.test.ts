@@ -47,6 +47,26 @@ describe.each(Object.keys(ask) as (keyof typeof ask)[])('hotmount completion %s'
       ['yaml', 'json', 'diff'],
     ],
     [['inject', '--policy', 'file', '--e'], ['--explain']],
+    [
+      ['completion', ''],
+      ['bash', 'zsh', 'fish'],
+    ],
+    [
+      ['node', '--lxcfs', ''],
+      ['auto', 'external', 'off'],
+    ],
+    [
+      ['lxcfs', '--log-level', ''],
+      ['debug', 'silent'],
+    ],
+    [
+      ['kubectl', 'status', '-o', ''],
+      ['wide', 'yaml'],
+    ],
+    [
+      ['status', '--color', ''],
+      ['always', 'never'],
+    ],
   ])('completes %j', (words, expected) => {
     const flags = { bash: ['--norc'], zsh: ['-f'], fish: ['--no-config'] }[shell];
     // fish has no name of its own among its arguments.
@@ -55,5 +75,18 @@ describe.each(Object.keys(ask) as (keyof typeof ask)[])('hotmount completion %s'
     const offered = stdout.trim().split('\n');
     expect(stderr).toBe('');
     for (const word of expected) expect(offered, stdout).toContain(word);
+  });
+
+  it.skipIf(!isThere || shell !== 'bash').each([[['policy', 'check', '']], [['inject', '-f', '']], [['inject', '']]])(
+    'leaves %j to files',
+    (words) => {
+      const args = ['--norc', '-c', ask.bash(words), 'bash', script];
+      expect(spawnSync('bash', args, { encoding: 'utf8' }).stdout.trim()).toBe('');
+    },
+  );
+
+  it.skipIf(!isThere || shell !== 'bash')('completes the value after =', () => {
+    const args = ['--norc', '-c', ask.bash(['inject', '--output', '=', 'y']), 'bash', script];
+    expect(spawnSync('bash', args, { encoding: 'utf8' }).stdout.trim()).toBe('yaml');
   });
 });

@@ -95,6 +95,16 @@ describe('hotmount inject: what kubectl takes and a parser does not', () => {
   });
 });
 
+describe('hotmount inject: input without objects', () => {
+  it.each(['', '\n', '---\n# nothing\n', 'just text\n'])('says so of %j, which goes through', async (text) => {
+    expect(await run([], flags, text)).toEqual({
+      code: 0,
+      stdout: text,
+      stderr: 'stdin: note: no Kubernetes objects in it: it goes through as it is\n',
+    });
+  });
+});
+
 describe('hotmount inject: annotations at a wrong place', () => {
   const inWords = async (value: object) => {
     const { code, stdout, stderr } = await run([], flags, JSON.stringify(value));

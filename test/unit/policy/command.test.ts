@@ -40,8 +40,18 @@ describe('hotmount policy check', { timeout: 30_000 }, () => {
     expect(stdout).toMatch(
       /rule edge .*namespaces edge-\*; service accounts copier \| allows capabilities NET_RAW; lxcfs/,
     );
-    expect(stdout).toContain('defaults lxcfs="true"');
+    expect(stdout).toContain('defaults lxcfs="true" (in namespaces labelled hotmount.io/defaults=enabled alone)');
     expect(stdout).not.toContain('warning');
+  });
+
+  it('says of a line indented wrongly what is wrong, once', async () => {
+    const { code, stderr } = await check(['-'], VALID.replace('    namespaces', '     namespaces'));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^stdin:4:11: is not YAML: .*indented/);
+    expect(stderr.match(/^stdin:/gm)).toHaveLength(1);
+    const less = await check(['-'], VALID.replace('    namespaces', '   namespaces'));
+    expect(less.stderr).toMatch(/^stdin:5:\d+: is not YAML: .*indented/);
+    expect(less.stderr.match(/^stdin:/gm)).toHaveLength(1);
   });
 
   it('shows what a terminal would obey as what it is', async () => {
@@ -57,6 +67,7 @@ describe('hotmount policy check', { timeout: 30_000 }, () => {
     const { code, stdout } = await check([]);
     expect(code).toBe(0);
     expect(stdout).toContain('the built-in policy is valid');
+    expect(stdout).not.toContain('warning');
     expect(stdout).toMatch(/rule everyone +namespaces \* \| allows lxcfs\n/);
   });
 

@@ -11,9 +11,14 @@ const PLAIN: Partial<Record<ErrorCode, string>> = {
   KEY_OVER_1024_CHARS: 'the key is longer than 1,024 characters',
 };
 
+/** What is wrong with the syntax, without its place. */
 export function inPlainWords({ code, message }: YAMLError): string {
   if (code === 'MISSING_CHAR' && /^Missing closing ["']/.test(message)) {
     return 'the text in quotes is not closed, or goes on in a line that is not indented below its key';
   }
+  if (message.startsWith('Sequence item without - ')) {
+    return 'the line is indented less than the item of a list that it belongs to, or has no "- "';
+  }
+  if (message.endsWith('must start at the same column')) return 'the line is indented unlike those that it belongs to';
   return PLAIN[code] ?? message;
 }
