@@ -60,10 +60,14 @@ export class Instance {
     return LXCFS_VIEW_NAMES.filter((view) => !this.files.has(LXCFS_VIEWS[view]));
   }
 
-  /** What speaks against it: views that are not served, and those that tell a reader what is not its own. */
+  /**
+   * What speaks against it: views that are not served, and those that tell a reader what is not its own. All that are wrong in some pods
+   * alone weigh less than one that is wrong in each.
+   */
   get flaws(): number {
-    const { untrue, missingViews } = this;
-    return untrue.length + missingViews.filter((view) => !untrue.some((other) => other.view === view)).length;
+    const wrong = this.untrue.filter(({ isPartly }) => !isPartly).map(({ view }) => view);
+    const partly = this.untrue.length - wrong.length;
+    return new Set([...wrong, ...this.missingViews]).size + partly / (LXCFS_VIEW_NAMES.length + 1);
   }
 
   /**
