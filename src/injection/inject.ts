@@ -1,3 +1,4 @@
+import { FEATURES } from '../contract/annotations.ts';
 import { isObject, type JsonObject, type Labels } from '../contract/json.ts';
 import { type Finding, isDenial, type Reason } from '../contract/reasons.ts';
 import { type Request, readRequest } from '../contract/request.ts';
@@ -76,7 +77,7 @@ export function inject(pod: unknown, context: Context, policy: Policy): InjectRe
   const subject = subjectOf(metadata, spec, context);
   const rules = matchingRules(policy, subject);
   const containers = containersOf(spec);
-  const intent = intentOf(request, containers, defaultsFor(rules, mayDefault, context), policy);
+  const intent = intentOf(request, containers, defaultsFor(rules, mayDefault, request, context), policy);
   const draft = new PodDraft(pod, containers, context.volumes ?? 'csi');
   const onMounted = onMountedVolumes(intent.asks, draft);
   const granted = grant(onMounted.asks, { policy, rules, subject, draft });
@@ -142,10 +143,13 @@ export function subjectOf(metadata: JsonObject, spec: JsonObject, context: Conte
 function defaultsFor(
   { matching, undecided }: MatchingRules,
   mayDefault: (rule: Rule) => boolean,
+  { features }: Request,
   { namespace, namespaceLabels }: Context,
 ): Defaults {
   if (namespaceLabels !== undefined) return defaultsOf(matching.filter(mayDefault), namespaceLabels);
-  const first = [...matching, ...undecided].find(mayDefault);
+  // Both reach the containers selected: where the pod says itself what these get of a feature, its default reaches none.
+  const isOverruled = (rule: Rule) => !rule.enforce && FEATURES.every((f) => !(f in rule.defaults) || features.has(f));
+  const first = [...matching, ...undecided].find((rule) => mayDefault(rule) && !isOverruled(rule));
   if (first) throw new NamespaceLabelsUnknownError(namespace, first.name);
   return defaultsOf([], {});
 }

@@ -1,4 +1,4 @@
-import { PREFIX } from '../../contract/annotations.ts';
+import { DEFAULTS_ENABLED, DEFAULTS_LABEL, PREFIX } from '../../contract/annotations.ts';
 import { isObject, type Json, type JsonObject, type Labels } from '../../contract/json.ts';
 import { REASONS, type Reason } from '../../contract/reasons.ts';
 import { quote } from '../../contract/suggest.ts';
@@ -132,10 +132,17 @@ function evaluateObject(object: JsonObject, place: (message: string) => string, 
     if (error instanceof ObjectError) return leftAlone(error.message, [remark('error', error.message)]);
     if (!(error instanceof NamespaceLabelsUnknownError)) throw error;
     const message =
-      `${error.message}: give them with --namespace-labels (an empty value means none), ` +
+      `${error.message}${dependence(options.policy, error.rule)}: give them with --namespace-labels (an empty value means none), ` +
       'or add the Namespace to the manifests';
     return leftAlone(message, [remark('denied', message)]);
   }
+}
+
+/** What of a rule depends on the labels, where it sets no condition on them. */
+function dependence({ rules }: Policy, name: string): string {
+  const rule = rules.find((each) => each.name === name);
+  if (!rule || rule.namespaceLabels !== undefined) return '';
+  return ` for its defaults, which reach namespaces labelled ${DEFAULTS_LABEL}=${DEFAULTS_ENABLED} alone`;
 }
 
 const sentenceOf = (outcome: Reason): string | undefined =>

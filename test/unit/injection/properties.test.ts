@@ -196,6 +196,23 @@ describe('defaults', () => {
   });
 });
 
+describe('a namespace whose labels are not known', () => {
+  holds('gets no other answer than with any labels, where rules have defaults', (pod, context, policy) => {
+    let unknown: ReturnType<typeof inject>;
+    try {
+      unknown = inject(pod, { ...context, namespaceLabels: undefined }, policy);
+    } catch (error) {
+      if (error instanceof NamespaceLabelsUnknownError || error instanceof ObjectError) return;
+      throw error;
+    }
+    for (const labels of [{}, { 'hotmount.io/defaults': 'enabled' }, context.namespaceLabels ?? {}]) {
+      const known = inject(pod, { ...context, namespaceLabels: labels }, policy);
+      expect(known.summary.entries).toEqual(unknown.summary.entries);
+      expect(known.denials).toEqual(unknown.denials);
+    }
+  });
+});
+
 describe('input that no API server would send', () => {
   const onlyDeclared = (run: () => unknown): void => {
     try {
