@@ -119,7 +119,12 @@ async function run(given: readonly string[]): Promise<void> {
     .version(FULL_VERSION)
     .option('--color [when]', 'always, never or auto: on a terminal')
     .addHelpText('after', HELP)
-    .configureOutput({ outputError: (text, write) => write(withHelpNamed(text)) })
+    .configureOutput({
+      outputError: (text, write) => write(withHelpNamed(text)),
+      getOutHelpWidth: () => process.stdout.columns ?? (Number(process.env['COLUMNS']) || 80),
+    })
+    // By itself, commander folds nothing where descriptions have less than 40 columns.
+    .configureHelp({ minWidthToWrap: 16 })
     .exitOverride();
   const color = takeColor(given);
   if ('problem' in color) return program.error(`error: ${color.problem}`, { exitCode: 2 });

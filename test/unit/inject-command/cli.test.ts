@@ -21,6 +21,14 @@ describe('hotmount', { timeout: 60_000 }, () => {
     for (const command of COMMANDS) expect(stdout).toContain(`\n  ${command} `);
   });
 
+  it('folds the help of flags on narrow terminals', () => {
+    const env = { ...process.env, COLUMNS: '60' };
+    const { stdout } = spawnSync(process.execPath, [CLI, 'inject', '--help'], { env, encoding: 'utf8' });
+    const options = stdout.slice(stdout.indexOf('Options:'), stdout.indexOf('Examples:')).split('\n');
+    expect(options.length).toBeGreaterThan(20);
+    for (const line of options) expect(line.length, line).toBeLessThanOrEqual(60);
+  });
+
   it('tells its version', () => {
     expect(hotmount(['--version'])).toMatchObject({
       status: 0,
