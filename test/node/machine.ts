@@ -53,6 +53,8 @@ export interface NodeMachine {
   serve(name: string, command: readonly string[], env?: NodeJS.ProcessEnv): Promise<void>;
   /** Sends a signal to what `serve` started. */
   signal(name: string, signal: string): Promise<void>;
+  /** Rejects while a program has not ended with all its threads, which may hold a port after it is a zombie. */
+  hasEnded(name: string): Promise<void>;
   log(name: string, lines?: number): Promise<string>;
   /** Ends everything in it, and takes back what it has left. Does not mind being called again. */
   stop(): Promise<void>;
@@ -153,6 +155,10 @@ export class Machine implements NodeMachine {
     const script = `echo $$ >"${this.#file(`${name}.pid`)}"; exec "$@" >>"${this.#file(`${name}.log`)}" 2>&1`;
     const [file = '', ...args] = [...this.enter, 'sh', '-c', script, 'sh', ...command];
     spawn(file, args, { stdio: 'ignore', detached: true, cwd: this.directory, env }).unref();
+  }
+
+  async hasEnded(name: string): Promise<void> {
+    await this.sh('! [ -e "/proc/$(cat "$1")" ]', this.#file(`${name}.pid`));
   }
 
   async signal(name: string, signal: string): Promise<void> {

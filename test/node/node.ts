@@ -97,7 +97,7 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
   /** A program of the node ends by a signal and is started again, as systemd does it. Resolves when it serves. */
   async restart(program: 'kubelet' | 'containerd' | 'kube-apiserver', signal = 'TERM'): Promise<void> {
     await this.machine.signal(program, signal);
-    await this.eventually(() => this.machine.sh('! pidof "$1"', program), PATIENCE);
+    await this.eventually(() => this.machine.hasEnded(program), PATIENCE);
     await this.#serve(program);
     await this.#ready(program);
   }
