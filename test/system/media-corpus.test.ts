@@ -11,11 +11,12 @@ import { describeSystem } from './support/suite.ts';
 const DISKS = {
   ext4: { repair: ['e2fsck', '-p'], check: ['e2fsck', '-fn'], hasOwners: true },
   ext2: { repair: ['e2fsck', '-p'], check: ['e2fsck', '-fn'], hasOwners: true },
+  xfs: { check: ['xfs_repair', '-n'], hasOwners: true },
   btrfs: { check: ['btrfs', 'check', '-q'], hasOwners: true },
   ntfs: { repair: ['ntfsfix', '-d'], check: ['ntfsfix', '-n'], hasOwners: false },
   exfat: { repair: ['fsck.exfat', '-y'], check: ['fsck.exfat', '-n'], hasOwners: false },
 } as const;
-const PROGRAMS = ['mkfs.btrfs', 'ntfs-3g', 'mkntfs', 'mkfs.exfat', 'mount.exfat-fuse', 'runc', 'busybox'];
+const PROGRAMS = ['mkfs.btrfs', 'mkfs.xfs', 'ntfs-3g', 'mkntfs', 'mkfs.exfat', 'mount.exfat-fuse', 'runc', 'busybox'];
 
 describeSystem('a disk as people have them', PROGRAMS, () => {
   let rig: Rig;

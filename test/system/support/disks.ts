@@ -116,6 +116,7 @@ export class LoopDisk {
   /** The same card back in the same reader. */
   pushBack(): void {
     if (this.#kept) writeFileSync(this.image, this.#kept);
+    this.#kept = undefined;
     run('losetup', '-c', this.device as string);
   }
 
