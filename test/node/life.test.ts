@@ -17,8 +17,10 @@ while :; do
   usleep 10000
 done`;
 
-/** Numbers the lines that it writes onto the disk, as soon as there is one. */
+/** Numbers the lines that it writes onto the disk, as soon as there is one; goes on with the number where it is started again. */
 const WRITE = `
+until [ -d /media/usb/LIFE ]; do usleep 50000; done
+lines=$(cat /media/usb/LIFE/lines 2>/dev/null | wc -l)
 while :; do
   until [ -d /media/usb/LIFE ]; do usleep 50000; done
   echo $((lines += 1)) >>/media/usb/LIFE/lines || echo $lines >>/tmp/failed
@@ -138,11 +140,12 @@ describeOnNode('the life of a node', (on) => {
     const { node } = on();
     const restarts = async () =>
       (await node.get('pod', 'writer', '-n', EDGE)).status.containerStatuses[0].restartCount as number;
-    await script('writer', 'rm /media/usb/LIFE/lines');
+    const lines = async () => Number(await script('writer', 'wc -l </media/usb/LIFE/lines'));
+    const before = await lines();
     // The oldest: a child that it has just forked has the same command line.
     await node.machine.sh('kill -9 $(pgrep -o -f "[u]ntil .*LIFE")');
     await node.eventually(async () => expect(await restarts()).toBe(1), 60_000);
-    await node.eventually(() => exec('writer', 'ls', '/media/usb/LIFE/lines'), 60_000);
+    await node.eventually(async () => expect(await lines()).toBeGreaterThan(before), 60_000);
   });
 
   test(`gives a container that crashes again and again what it had, each time`, async () => {
