@@ -48,10 +48,15 @@ describeOnNode('the device plugin', (on) => {
       expect((await node.get('pod', 'second', '-n', EDGE)).status.conditions).toHaveLength(1),
     );
     expect(await phase('second')).toBe('Pending');
-    const { resources } = (await hotmount.status()).devicePlugin;
-    expect(resources).toContainEqual({ name: 'hotmount.io/raw', count: 1, registered: true });
+    const isRegistered = async () => {
+      const { resources } = (await hotmount.status()).devicePlugin;
+      expect(resources).toContainEqual({ name: 'hotmount.io/raw', count: 1, registered: true });
+    };
+    await isRegistered();
 
     await node.restart('kubelet', 'KILL');
+    // A kubelet that has not heard of the resource yet fails pods that ask for it (UnexpectedAdmissionError); the API server has the old count.
+    await node.eventually(isRegistered);
     await untilAllocatable('1');
     expect([await phase('first'), await phase('second')]).toEqual(['Running', 'Pending']);
 
