@@ -5,6 +5,7 @@ import { REQUIRED } from './settings.ts';
 const MAY_BE_SKIPPED = {
   'cgroup v1': 'machines with cgroup v2 alone have no device controller of v1',
   crun: 'crun cannot start a container without CAP_SYS_RESOURCE, which machines of CI may lack; the lab has it',
+  history: 'a checkout of the last commit alone, or without git, knows no earlier state to upgrade from',
 } as const;
 
 export type MayBeSkipped = keyof typeof MAY_BE_SKIPPED;

@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { describeUnless } from '../describe-unless.ts';
+import type { Cluster } from './cluster.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
 import { CHART, type Installation, install } from './installation.ts';
 import { namespace, pod } from './objects.ts';
@@ -13,15 +15,23 @@ const git = (...args: string[]): string => execFileSync('git', ['-C', CHECKOUT, 
 
 /** The last release, or while there is none, the state before the chart was last changed; undefined where git knows of neither. */
 function previousState(): string | undefined {
-  const released = git('tag', '--list', 'v*', '--sort=-v:refname').split('\n')[0];
-  return released || git('log', '-2', '--format=%H', '--', 'charts/hotmount').split('\n')[1];
+  try {
+    const released = git('tag', '--list', 'v*', '--sort=-v:refname').split('\n')[0];
+    return released || git('log', '-2', '--format=%H', '--', 'charts/hotmount').split('\n')[1];
+  } catch {
+    // No git, or no repository of its own.
+    return undefined;
+  }
 }
 
-describeInCluster('an upgrade from the previous state', (cluster) => {
-  const previous = previousState();
+const NAME = 'an upgrade from the previous state';
+const previous = previousState();
+if (previous === undefined) describeUnless('git knows no earlier state', NAME, () => {}, 'history');
+else describeInCluster(NAME, (cluster) => upgrade(cluster, previous));
+
+function upgrade(cluster: () => Cluster, previous: string): void {
   let hotmount: Installation;
   beforeAll(async () => {
-    if (previous === undefined) return;
     const directory = join(cluster().directory, 'previous');
     mkdirSync(directory, { recursive: true });
     const archive = execFileSync('git', ['-C', CHECKOUT, 'archive', previous, 'charts/hotmount']);
@@ -35,30 +45,26 @@ describeInCluster('an upgrade from the previous state', (cluster) => {
     await hotmount?.stop();
   });
 
-  // A clone of the last commit alone knows no other.
-  test.skipIf(previous === undefined)(
-    'keeps certificates, an edited policy and pods, and goes on answering',
-    async () => {
-      const secret = async () => (await cluster().get('secret', 'hotmount-webhook-tls', '-n', hotmount.namespace)).data;
-      const edited =
-        'apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: [{ name: mine, namespaces: ["*"], allow: { lxcfs: true } }]\n';
-      await hotmount.setPolicy(edited);
-      const asks = (name: string) => cluster().apply(pod(name, { 'hotmount.io/lxcfs': 'meminfo' }), '-n', SHOP);
-      await cluster().eventually(() => asks('before'));
-      const [certificates, before] = [await secret(), await cluster().get('pod', 'before', '-n', SHOP)];
+  test('keeps certificates, an edited policy and pods, and goes on answering', async () => {
+    const secret = async () => (await cluster().get('secret', 'hotmount-webhook-tls', '-n', hotmount.namespace)).data;
+    const edited =
+      'apiVersion: hotmount.io/v1alpha1\nkind: Policy\nrules: [{ name: mine, namespaces: ["*"], allow: { lxcfs: true } }]\n';
+    await hotmount.setPolicy(edited);
+    const asks = (name: string) => cluster().apply(pod(name, { 'hotmount.io/lxcfs': 'meminfo' }), '-n', SHOP);
+    await cluster().eventually(() => asks('before'));
+    const [certificates, before] = [await secret(), await cluster().get('pod', 'before', '-n', SHOP)];
 
-      await hotmount.helm('upgrade', hotmount.release, CHART, '--reset-then-reuse-values');
-      expect(await secret()).toEqual(certificates);
-      const policy = await cluster().get('configmap', 'hotmount-policy', '-n', hotmount.namespace);
-      expect(policy.data['policy.yaml']).toBe(edited);
-      expect((await cluster().get('pod', 'before', '-n', SHOP)).spec).toEqual(before.spec);
-      const { webhooks } = await cluster().get('mutatingwebhookconfiguration', hotmount.release);
-      for (const { clientConfig } of webhooks) expect(clientConfig.caBundle).toBeTruthy();
-      await cluster().eventually(() => asks('after'));
-      const after = await cluster().get('pod', 'after', '-n', SHOP);
-      expect(after.spec.volumes).toEqual(
-        expect.arrayContaining([expect.objectContaining({ name: 'hotmount-lxcfs-meminfo' })]),
-      );
-    },
-  );
-});
+    await hotmount.helm('upgrade', hotmount.release, CHART, '--reset-then-reuse-values');
+    expect(await secret()).toEqual(certificates);
+    const policy = await cluster().get('configmap', 'hotmount-policy', '-n', hotmount.namespace);
+    expect(policy.data['policy.yaml']).toBe(edited);
+    expect((await cluster().get('pod', 'before', '-n', SHOP)).spec).toEqual(before.spec);
+    const { webhooks } = await cluster().get('mutatingwebhookconfiguration', hotmount.release);
+    for (const { clientConfig } of webhooks) expect(clientConfig.caBundle).toBeTruthy();
+    await cluster().eventually(() => asks('after'));
+    const after = await cluster().get('pod', 'after', '-n', SHOP);
+    expect(after.spec.volumes).toEqual(
+      expect.arrayContaining([expect.objectContaining({ name: 'hotmount-lxcfs-meminfo' })]),
+    );
+  });
+}
