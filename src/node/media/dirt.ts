@@ -13,10 +13,8 @@ const MAX_WORDS = 1000;
 
 /** Of ntfs3 and ntfs-3g, which refuse, or do not write. */
 const DIRTY_NTFS = /dirty|hibernat|unclean|unsafe state|fast restart/i;
-/** Of FAT, exFAT, ext and HFS+, which mount it all the same. */
-const NOT_UNMOUNTED = /not (properly|cleanly) unmounted|mounting fs with errors|mounting unchecked fs/i;
-/** Of HFS+, for a journal too. */
-const READ_ONLY = /(mounting|leaving) read-only/i;
+/** Of FAT, exFAT and ext, which mount it all the same. HFS+ names no device, so that its words cannot be told from others'. */
+const NOT_UNMOUNTED = /not properly unmounted|mounting fs with errors|mounting unchecked fs/i;
 
 /**
  * Undefined where all is in order.
@@ -24,11 +22,12 @@ const READ_ONLY = /(mounting|leaving) read-only/i;
  * @param said what the kernel has said about the disk meanwhile
  */
 export function dirtOf(type: string, stderr: string, said: readonly string[]): Dirt | undefined {
-  const isUnwritable = isDirtyNtfs(type, stderr, said) || said.some((line) => READ_ONLY.test(line));
-  const telling = said.filter((line) => [DIRTY_NTFS, NOT_UNMOUNTED, READ_ONLY].some((pattern) => pattern.test(line)));
+  const isUnwritable = isDirtyNtfs(type, stderr, said);
+  const telling = said.filter((line) => [DIRTY_NTFS, NOT_UNMOUNTED].some((pattern) => pattern.test(line)));
   if (!isUnwritable && !telling.some((line) => NOT_UNMOUNTED.test(line))) return undefined;
   return { isUnwritable, words: kernelWords(telling).slice(0, MAX_WORDS) };
 }
 
+/** Whether the driver has refused an NTFS that Windows left dirty or hibernated, or does not write to it. */
 export const isDirtyNtfs = (type: string, stderr: string, said: readonly string[]): boolean =>
   type === 'ntfs' && DIRTY_NTFS.test(`${stderr} ${said.join()}`);

@@ -20,12 +20,6 @@ describe('a dirty disk', () => {
       false,
     ],
     ['ext4', '', ['EXT4-fs (sdb1): warning: mounting fs with errors, running e2fsck is recommended'], false],
-    [
-      'hfsplus',
-      '',
-      ['hfsplus: Filesystem was not cleanly unmounted, running fsck.hfsplus is recommended.  mounting read-only.'],
-      true,
-    ],
   ] as const)('%s is told by what was said', (type, stderr, said, isUnwritable) => {
     expect(dirtOf(type, stderr, said)).toMatchObject({ isUnwritable });
   });
