@@ -81,6 +81,7 @@ const mode = text((value) =>
 const MAX_ID = 2 ** 32 - 2;
 const id = z.int().min(0).max(MAX_ID);
 
+/** One of `mediaClasses`. */
 export const mediaClass = z
   .strictObject({
     name: className,
@@ -146,6 +147,7 @@ const directory = text((value) =>
   .optional()
   .describe('Left away from the names of nodes; default: the directory that all devices of the class are in.');
 
+/** One of `deviceClasses`. */
 export const deviceClass = z
   .strictObject({
     name: className,

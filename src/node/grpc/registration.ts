@@ -54,6 +54,7 @@ export function readRegistrationStatus(bytes: Uint8Array): RegistrationStatus {
   return { registered, error };
 }
 
+/** The answer to GetInfo (k8s.io/kubelet, pluginregistration/v1/api.proto). */
 export function writeRegistration({ type, name, endpoint, supportedVersions }: Registration): Buffer {
   const writer = new BinaryWriter().uint32(tag(1)).string(type).uint32(tag(2)).string(name);
   writer.uint32(tag(3)).string(endpoint);

@@ -5,6 +5,7 @@ import { BinaryReader, type BinaryWriter } from '@bufbuild/protobuf/wire';
 /** Of a field that is preceded by its length. */
 export const tag = (field: number): number => (field << 3) | 2;
 
+/** The bytes of a whole message. */
 export const finish = (writer: BinaryWriter): Buffer => Buffer.from(writer.finish());
 
 /** Reads the fields that are named, and skips the others, as protobuf has it. @throws Error for bytes that are no message */
@@ -29,4 +30,5 @@ export function readEmpty(bytes: Uint8Array): object {
   return EMPTY;
 }
 
+/** A message without a field. */
 export const writeEmpty = (): Buffer => Buffer.alloc(0);

@@ -76,6 +76,7 @@ export function writeLiveStatus(runDir: RunDir, podUid: string, status: object):
 export const placesIn = (runDir: RunDir, podUid: string): string[] =>
   KINDS.flatMap((kind) => namesIn(runDir, `${LIVE}/${podUid}/${kind}`).map((name) => `${kind}/${name}`));
 
+/** Makes the directory of a class in the directory of a pod. @throws Error of the system */
 export const makePlace = (runDir: RunDir, podUid: string, place: string): void =>
   void mkdirSync(`${workPath(runDir, podUid)}/${place}`, { recursive: true, mode: 0o755 });
 

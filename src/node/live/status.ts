@@ -17,6 +17,7 @@ export interface LiveStatus {
   readonly problem?: string;
 }
 
+/** What `hotmount status` says of live pods. */
 export function liveStatus(live: LiveController): LiveStatus {
   const pods = [...live.states].map(([podUid, state]) => ({ podUid, pod: state.pod, ...contentsOf(state) }));
   pods.sort((a, b) => (a.pod < b.pod ? -1 : 1));
