@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { V1Pod } from '@kubernetes/client-node';
 import type { JsonObject } from '../../src/contract/json.ts';
 import type { Rig } from '../system/support/rig.ts';
 import { HOTMOUNT_IMAGE } from './hotmount-image.ts';
 import type { NodeMachine } from './machine.ts';
 import type { Node } from './node.ts';
+import { pod } from './objects.ts';
 import { policyFor } from './policy.ts';
 
 export const CHART = join(import.meta.dirname, '../../charts/hotmount');
@@ -61,10 +63,17 @@ export class Installation {
     return policyFor(`${this.#rig.uuidPrefix}-*`);
   }
 
-  /** Installs it where it is not as all files expect it. */
+  /** Installs it where it is not as all files expect it. Resolves when only the new webhook answers. */
   async install(): Promise<void> {
     if (this.#isAsMeant) return;
     await this.upgrade();
+    await this.#node.eventually(async () => {
+      // A webhook that ends waits for the API server's connections, and closes each with its next answer.
+      await this.#node.tryWith('create', pod('asks', { 'hotmount.io/lxcfs': 'meminfo' }), '--dry-run=server');
+      const { items } = await this.#node.get('pods', '-n', NAMESPACE);
+      const ending = items.filter(({ metadata }: V1Pod) => metadata?.deletionTimestamp);
+      if (ending.length > 0) throw new Error(`${ending.length} old pods of hotmount's are still ending`);
+    }, 120_000);
     this.#isAsMeant = true;
   }
 

@@ -36,6 +36,16 @@ describe('kubectl hotmount check', () => {
     expect(found({})).toEqual([]);
   });
 
+  it('leaves out webhook pods that an update replaces, or that were evicted', () => {
+    const status = { containerStatuses: [{ ready: false }] };
+    const leaving = { metadata: { deletionTimestamp: new Date() }, status } as V1Pod;
+    const evicted = { status: { phase: 'Failed' } } as V1Pod;
+    expect(found({ webhookPods: [...facts.webhookPods, leaving, evicted] })).toEqual([]);
+    expect(found({ webhookPods: [leaving] })).toMatchObject([
+      { severity: 'error', message: '0 of 0 webhook pods are ready' },
+    ]);
+  });
+
   it.each<[string, () => Partial<Facts>, string, RegExp]>([
     ['no webhook pod', () => ({ webhookPods: [] }), 'error', /0 of 0 webhook pods/],
     [

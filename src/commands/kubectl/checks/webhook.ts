@@ -5,13 +5,19 @@ import { type CheckFinding, type Facts, ok } from './finding.ts';
 /** Whether all pods of the webhook are ready. */
 export function webhookRuns({ webhookPods, systemNamespace }: Facts): CheckFinding[] {
   const check = 'webhook runs';
-  const isReady = (pod: V1Pod): boolean => pod.status?.containerStatuses?.every(({ ready }) => ready) ?? false;
-  const ready = webhookPods.filter(isReady).length;
-  const message = `${ready} of ${webhookPods.length} webhook pods are ready`;
-  if (ready > 0 && ready === webhookPods.length) return ok(check, message);
+  const pods = webhookPods.filter(isToRun);
+  const ready = pods.filter(isReady).length;
+  const message = `${ready} of ${pods.length} webhook pods are ready`;
+  if (ready > 0 && ready === pods.length) return ok(check, message);
   const remedy = `kubectl describe pods, and kubectl logs, -n ${systemNamespace} -l app.kubernetes.io/component=webhook say why`;
   return [{ severity: ready > 0 ? 'warning' : 'error', check, message, remedy }];
 }
+
+const isReady = (pod: V1Pod): boolean => pod.status?.containerStatuses?.every(({ ready }) => ready) ?? false;
+
+/** A pod that an update replaces, or that was evicted, stays in the list for a while. */
+const isToRun = ({ metadata, status }: V1Pod): boolean =>
+  !metadata?.deletionTimestamp && status?.phase !== 'Failed' && status?.phase !== 'Succeeded';
 
 /** What API servers say where they cannot ask a webhook (apiserver pkg/admission/plugin/webhook). */
 const UNASKED = /failed calling webhook/;
