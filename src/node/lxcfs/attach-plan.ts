@@ -44,7 +44,7 @@ export interface Attachment {
   readonly file: string;
   /** The mounts of ours there, the bottom first. */
   readonly stack: readonly StackedMount[];
-  /** `MOUNT_ATTR_*` that the one on top has, and those that it has not. */
+  /** `MOUNT_ATTR_*` that the one at the bottom has, and those that it has not. */
   readonly set: number;
   readonly clear: number;
   /** Undefined: there is none, so the file is taken away. */
@@ -90,20 +90,22 @@ export function planAttachments(
   for (const top of mounts) {
     if (!isOurs(top) || foreign.has(top.device) || table.isInRunDir(top) || !table.isVisible(top)) continue;
     const all = table.stackEndingIn(top);
-    const file = fileOf(top);
+    // The others may belong at other paths: a visit piles up here what it takes off those, and may fail before all of it is unmounted.
+    const bottom = all[0] as Mount;
+    const file = fileOf(bottom);
     const source = sources.get(file);
+    const isLive = (mount: Mount): boolean => mount.device === source?.device && fileOf(mount) === file;
     const stack = all
       .filter(({ id }) => !locked.has(id))
       .map((mount) => ({
         id: mount.id,
-        isLive: mount.device === source?.device && fileOf(mount) === file,
+        isLive: isLive(mount),
         isDead: dead.has(mount.device),
       }));
     // All of it is locked: what is on top is right, or there is nothing to put there.
-    const isRight = top.device === source?.device;
-    if (stack.length === 0 && (isRight || !source)) continue;
+    if (stack.length === 0 && (isLive(top) || !source)) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
-    const set = attributesOf(top.options);
+    const set = attributesOf(bottom.options);
     const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
     attachments.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
   }

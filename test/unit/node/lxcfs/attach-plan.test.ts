@@ -68,6 +68,20 @@ describe('what a container needs', () => {
     ]);
   });
 
+  it('is the file that belongs there, where a visit could unmount only part of what it has piled up', () => {
+    const other = (id: number, parent: number, device: string) =>
+      `${id} ${parent} ${device} /proc/swaps /proc/meminfo rw,noexec,relatime - fuse.lxcfs hotmount rw`;
+    const own = { file: '/proc/meminfo', set: 0x7, source: LIVE.get('/proc/meminfo') };
+    expect(plan([file(510, 501, '0:50'), other(511, 510, '0:49')])).toMatchObject([
+      { ...own, stack: [{ isLive: true }, { isLive: false }] },
+    ]);
+    expect(plan([file(510, 501, '0:48'), other(511, 510, '0:50')])).toMatchObject([
+      { ...own, stack: [{ isLive: false }, { isLive: false }] },
+    ]);
+    const locked = new Set([510, 511]);
+    expect(plan([file(510, 501, '0:48'), other(511, 510, '0:50')], locked)).toMatchObject([{ ...own, stack: [] }]);
+  });
+
   it('is nothing where the live file has got the number of a mount that was locked', () => {
     expect(plan([file(510, 501, '0:50')], new Set([510]))).toEqual([]);
   });
@@ -147,8 +161,14 @@ describe('left alone', () => {
 });
 
 describe('any pile of mounts', () => {
-  const layer = fc.constantFrom('dead', 'other dead', 'live', 'foreign');
-  const DEVICES = { dead: '0:48', 'other dead': '0:49', live: '0:50', foreign: '0:70' } as const;
+  const layer = fc.constantFrom('dead', 'other dead', 'live', 'of another path', 'foreign');
+  const DEVICES = {
+    dead: '0:48',
+    'other dead': '0:49',
+    live: '0:50',
+    'of another path': '0:50',
+    foreign: '0:70',
+  } as const;
   const pile = (layers: readonly (keyof typeof DEVICES)[]): Mount[] =>
     parseMountinfo(
       [
@@ -156,7 +176,10 @@ describe('any pile of mounts', () => {
         ...layers.map((kind, i) =>
           kind === 'foreign'
             ? `${510 + i} ${i ? 509 + i : 501} 0:70 / /proc/meminfo rw - tmpfs tmpfs rw`
-            : file(510 + i, i ? 509 + i : 501, DEVICES[kind]),
+            : file(510 + i, i ? 509 + i : 501, DEVICES[kind]).replace(
+                'meminfo',
+                kind === 'of another path' ? 'swaps' : 'meminfo',
+              ),
         ),
         '',
       ].join('\n'),
@@ -166,12 +189,14 @@ describe('any pile of mounts', () => {
     fc.assert(
       fc.property(fc.array(layer, { minLength: 1, maxLength: 6 }), (layers) => {
         const ours = layers.slice(layers.lastIndexOf('foreign') + 1);
+        // A visit piles up what it takes off other paths on what is there.
+        fc.pre(ours[0] !== 'of another path');
         const attachments = planAttachments(pile(layers), LIVE, { dead: new Set(['0:48']) });
         if (ours.length === 0 || (ours.length === 1 && ours[0] === 'live')) {
           expect(attachments).toEqual([]);
           return;
         }
-        expect(attachments).toHaveLength(1);
+        expect(attachments).toMatchObject([{ file: '/proc/meminfo' }]);
         const first = 510 + layers.length - ours.length;
         expect(attachments[0]?.stack).toEqual(
           ours.map((kind, i) => ({ id: first + i, isLive: kind === 'live', isDead: kind === 'dead' })),
