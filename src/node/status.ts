@@ -6,9 +6,10 @@ import type { CsiStatus } from './csi/driver.ts';
 import { type PodNames, withPodName } from './csi/pod-names.ts';
 import type { DevicePluginStatus } from './device-plugin/plugin.ts';
 import type { DeviceController } from './devices/controller.ts';
-import { type DevicesStatus, leftNodes } from './devices/status.ts';
+import { type DevicesStatus, devicesStatus, leftNodes } from './devices/status.ts';
 import { type UnclaimedDevice, unclaimedDevices } from './devices/unclaimed.ts';
-import type { LiveStatus } from './live/status.ts';
+import type { LiveController } from './live/controller.ts';
+import { type LiveStatus, liveStatus } from './live/status.ts';
 import type { LxcfsStatus } from './lxcfs/status.ts';
 import { type Mounted, mediaDirectory, readMounted } from './media/actual.ts';
 import type { MediaController } from './media/controller.ts';
@@ -121,7 +122,35 @@ export function readLeftBehind(path: string): LeftBehind {
   }
 }
 
-export async function mediaStatus(
+export interface NodeStatusParts extends Pick<NodeStatus, 'daemon' | 'policy'> {
+  readonly media: MediaController;
+  readonly devices: DeviceController;
+  readonly live: LiveController;
+  readonly runDir: RunDir;
+  readonly podName: PodNames;
+  readonly lxcfs: NodeStatus['lxcfs'] | undefined;
+  readonly csi: CsiStatus | undefined;
+  readonly devicePlugin: DevicePluginStatus | undefined;
+}
+
+/** What the daemon says of itself, with the names of pods. It asks the disks how full they are. */
+export async function readNodeStatus(parts: NodeStatusParts): Promise<NodeStatus> {
+  const { daemon, policy, media, devices, live, runDir, lxcfs, csi, devicePlugin } = parts;
+  const byUid: NodeStatus = {
+    daemon,
+    runDir: runDir.path,
+    policy,
+    ...(await mediaStatus(media, runDir)),
+    ...devicesStatus(devices, runDir),
+    unclaimed: unclaimedStatus(media, devices),
+    ...(lxcfs ? { lxcfs } : {}),
+    ...(csi ? { csi, live: liveStatus(live) } : {}),
+    ...(devicePlugin ? { devicePlugin } : {}),
+  };
+  return withPodNames(byUid, parts.podName);
+}
+
+async function mediaStatus(
   media: MediaController,
   runDir: RunDir,
 ): Promise<Pick<NodeStatus, 'mounted' | 'notMounted' | 'working' | 'departed'>> {
@@ -146,7 +175,7 @@ export async function mediaStatus(
 }
 
 /** Reads sysfs: some ms. */
-export function unclaimedStatus(media: MediaController, devices: DeviceController): readonly UnclaimedDevice[] {
+function unclaimedStatus(media: MediaController, devices: DeviceController): readonly UnclaimedDevice[] {
   const inDeviceClass = new Set([
     ...devices.nodes.map(({ desired }) => desired.device.key),
     ...devices.rejected.keys(),
@@ -210,7 +239,7 @@ function podsOf(holders: readonly NamespaceMounts[]): ContainerIdentity[] {
 }
 
 /** The status with the names of pods, wherever it has their UIDs. */
-export function withPodNames(status: NodeStatus, lookUp: PodNames): NodeStatus {
+function withPodNames(status: NodeStatus, lookUp: PodNames): NodeStatus {
   const known = new Map<string, string | undefined>();
   const names: PodNames = (uid) => {
     if (!known.has(uid)) known.set(uid, lookUp(uid));
