@@ -3,6 +3,7 @@ import { getSystemErrorMessage } from 'node:util';
 import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { setColorMode, takeColor } from './commands/color.ts';
+import { helpWordsToFlag } from './commands/help-words.ts';
 import { whatIsMissing } from './commands/missing.ts';
 import { flushLogs } from './observability/last-words.ts';
 import { FULL_VERSION } from './observability/version.ts';
@@ -132,20 +133,16 @@ async function run(given: readonly string[]): Promise<void> {
   const args = color.rest;
   if (isPlugin) {
     const plugin = withSettingsOf(program, await COMMANDS.kubectl.load());
-    await plugin.name('kubectl hotmount').version(FULL_VERSION).parseAsync(args, { from: 'user' });
+    plugin.name('kubectl hotmount').version(FULL_VERSION);
+    await plugin.parseAsync(helpWordsToFlag(args, plugin), { from: 'user' });
     return;
   }
-  const words = args.filter((arg) => !arg.startsWith('-'));
-  const named = words[0] === 'help' ? words[1] : words[0];
+  const named = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
   for (const [name, { description, load }] of Object.entries(COMMANDS)) {
     if (name === named) program.addCommand(withSettingsOf(program, await load()));
     else program.command(name).description(description);
   }
-  // Commander would print the whole help, without a word on what is wrong.
-  if (words[0] === 'help' && named !== undefined && !Object.hasOwn(COMMANDS, named) && named !== 'help') {
-    await program.parseAsync([named], { from: 'user' });
-  }
-  await program.parseAsync(args, { from: 'user' });
+  await program.parseAsync(helpWordsToFlag(args, program), { from: 'user' });
 }
 
 /** Where commander has no near match to offer. */

@@ -29,27 +29,67 @@ interface OutputFlags extends ConnectionFlags {
   readonly output?: 'table' | 'wide' | 'json' | 'yaml';
 }
 
-const EXAMPLES = `
+const RIGHTS = `
+It asks the daemons as kubectl exec does, with your own rights: list pods and
+create pods/exec in hotmount's namespace, and list nodes (docs/kubectl.md).
+`;
+
+/** Of the command without a name, and of each. */
+const HELP = {
+  kubectl: `
 Examples:
   kubectl hotmount status                       what is plugged in, and where
   kubectl hotmount explain deployment/web -n shop
   kubectl hotmount check                        what is wrong, and what to do
   kubectl hotmount eject node-1/sdb             so that the disk can be pulled
-
-It asks the daemons as kubectl exec does, with your own rights: list pods and
-create pods/exec in hotmount's namespace, and list nodes (docs/kubectl.md).
-
+${RIGHTS}
 Exit codes: 0 all is well; 1 a node is not, or does not answer, or something was
 refused; 2 wrong usage.
-`;
+`,
+  status: `
+Examples:
+  kubectl hotmount status
+  kubectl hotmount status -n shop -o wide       what pods of this namespace have
+  kubectl hotmount status -o json               a ClusterStatus: docs/kubectl.md
+${RIGHTS}
+Exit codes: 0 all nodes are ready; 1 a node is not, or does not answer, or the
+API server refused something; 2 wrong usage.
+`,
+  explain: `
+Examples:
+  kubectl hotmount explain web-6f7c9            a pod
+  kubectl hotmount explain deployment/web -n shop
+  kubectl hotmount explain cronjob/backup -o yaml
+${RIGHTS}
+Exit codes: 0 done, also where the pod does not have all; 1 there is no such
+object, or the API server refused something; 2 wrong usage.
+`,
+  check: `
+Examples:
+  kubectl hotmount check
+  kubectl hotmount check -n shop                would pods in this namespace do?
+  kubectl hotmount check -o json                a CheckReport: docs/kubectl.md
+${RIGHTS}
+Exit codes: 0 nothing is wrong; 1 something is, or the API server refused
+something; 2 wrong usage.
+`,
+  eject: `
+Examples:
+  kubectl hotmount eject node-1/sdb             the disk, with all partitions
+  kubectl hotmount eject node-1/sdb1            one partition
+${RIGHTS}
+Exit codes: 0 it can be pulled; 1 it cannot, or no daemon answers there; 2 wrong
+usage.
+`,
+};
 
 /** `hotmount kubectl`, or `kubectl hotmount`: the cluster at a glance, through the API server. */
 export function kubectlCommand(): Command {
   const command = new Command('kubectl')
     .description('the cluster at a glance; installed as kubectl-hotmount: kubectl hotmount')
-    .addHelpText('after', EXAMPLES);
-  const add = (name: string, description: string): Command =>
-    withConnectionFlags(command.command(name).description(description)).addHelpText('after', EXAMPLES);
+    .addHelpText('after', HELP.kubectl);
+  const add = (name: Exclude<keyof typeof HELP, 'kubectl'>, description: string): Command =>
+    withConnectionFlags(command.command(name).description(description)).addHelpText('after', HELP[name]);
   const output = (...choices: string[]) =>
     new Option('-o, --output <format>', 'a table for people, or data').choices(choices).default('table');
 
@@ -77,7 +117,7 @@ const run =
   (work: Work, check: (argument: string) => unknown = () => {}) =>
   async (...given: unknown[]): Promise<void> => {
     const command = given.at(-1) as Command;
-    const flags = given.at(-2) as OutputFlags;
+    const flags = command.optsWithGlobals<OutputFlags>();
     let connection: Connection | undefined;
     try {
       const argument = given.length > 2 ? String(given[0]) : '';

@@ -5,23 +5,37 @@ import { loadKubeconfig } from '../../kubernetes/kubeconfig.ts';
 import { askApi, type RestRequest } from '../../kubernetes/rest.ts';
 import { UsageError } from '../fail.ts';
 
+/** Seconds. */
+const DEFAULT_TIMEOUT = '10';
+
 /** Those of kubectl, for each of the plugin's commands. */
 export interface ConnectionFlags {
   readonly namespace?: string;
   readonly context?: string;
   readonly kubeconfig?: string;
   readonly systemNamespace?: string;
-  readonly timeout: string;
+  readonly timeout?: string;
 }
 
-/** Adds the flags by which `connect` finds the cluster. */
-export const withConnectionFlags = (command: Command): Command =>
-  command
-    .option('-n, --namespace <name>', 'the namespace (default: that of the context)')
-    .option('--context <name>', 'the context of the kubeconfig')
-    .option('--kubeconfig <file>', 'the kubeconfig (default: KUBECONFIG, or ~/.kube/config)')
-    .option('--system-namespace <name>', 'where hotmount is installed (default: as its webhook configuration says)')
-    .addOption(new Option('--timeout <seconds>', 'how long each node may take to answer').default('10'));
+const connectionFlags = (): Option[] => [
+  new Option('-n, --namespace <name>', 'the namespace (default: that of the context)'),
+  new Option('--context <name>', 'the context of the kubeconfig'),
+  new Option('--kubeconfig <file>', 'the kubeconfig (default: KUBECONFIG, or ~/.kube/config)'),
+  new Option('--system-namespace <name>', 'where hotmount is installed (default: as its webhook configuration says)'),
+  new Option('--timeout <seconds>', `how long each node may take to answer (default: ${DEFAULT_TIMEOUT})`),
+];
+
+/**
+ * Adds the flags by which `connect` finds the cluster to a command, and to the command above it: kubectl takes them before the command,
+ * too. `optsWithGlobals()` has them, wherever they stood.
+ */
+export function withConnectionFlags(command: Command): Command {
+  for (const flag of connectionFlags()) {
+    if (!command.parent?.options.some(({ long }) => long === flag.long)) command.parent?.addOption(flag.hideHelp());
+  }
+  for (const flag of connectionFlags()) command.addOption(flag);
+  return command;
+}
 
 /** A way to a cluster, with the rights of its user. */
 export interface Connection {
@@ -38,7 +52,7 @@ export interface Connection {
 
 /** Reads the kubeconfig; asks nobody yet. @throws UsageError or KubernetesError that says what to give */
 export async function connect(flags: ConnectionFlags): Promise<Connection> {
-  const timeout = readTimeout(flags.timeout);
+  const timeout = readTimeout(flags.timeout ?? DEFAULT_TIMEOUT);
   const config = await loadKubeconfig(flags.kubeconfig);
   if (flags.context !== undefined) {
     if (!config.getContextObject(flags.context)) {

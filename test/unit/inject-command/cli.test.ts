@@ -36,6 +36,28 @@ describe('hotmount', { timeout: 60_000 }, () => {
     });
   });
 
+  it.each([
+    ['help policy check', 'hotmount policy check'],
+    ['policy help check', 'hotmount policy check'],
+    ['help help', 'hotmount'],
+    ['policy help', 'hotmount policy'],
+    ['kubectl help eject', 'hotmount kubectl eject'],
+  ])('%s is the help of %s', (words, name) => {
+    const { status, stdout } = hotmount(words.split(' '));
+    expect({ status, usage: stdout.split(' [')[0] }).toEqual({ status: 0, usage: `Usage: ${name}` });
+  });
+
+  it('says of kubectl hotmount, too, that there is no such command', () => {
+    const plugin = CLI.replace(/cli\.ts$/, 'kubectl-hotmount.ts');
+    const { status, stderr } = spawnSync(process.execPath, [plugin, 'help', 'nope'], { encoding: 'utf8' });
+    expect({ status, stderr }).toMatchObject({ status: 2, stderr: expect.stringContaining("unknown command 'nope'") });
+  });
+
+  it('takes the flags of kubectl before the command, too', () => {
+    const args = ['kubectl', '--kubeconfig', MISSING, '-n', 'shop', 'status'];
+    expect(hotmount(args)).toMatchObject({ status: 2, stderr: expect.stringContaining(`${MISSING}: cannot be read`) });
+  });
+
   it.each(COMMANDS)('describes %s as in the list', (command) => {
     const { status, stdout } = hotmount(['help', command]);
     expect(status).toBe(0);
@@ -70,6 +92,12 @@ describe('hotmount', { timeout: 60_000 }, () => {
     [['policy', 'check', '--bogus'], "unknown option '--bogus'"],
     [['policy', 'chekc'], 'Did you mean check?'],
     [['policy'], 'Usage: hotmount policy'],
+    [['help', 'nope'], "unknown command 'nope'"],
+    [['nope', '--help'], "unknown command 'nope'"],
+    [['policy', 'help', 'nope'], "unknown command 'nope'"],
+    [['help', 'policy', 'nope'], "unknown command 'nope'"],
+    [['policy', 'nope', '-h'], "unknown command 'nope'"],
+    [['kubectl', 'help', 'explian'], 'Did you mean explain?'],
   ])('exits with 2 for %j, saying why on stderr', (args, message) => {
     const { status, stdout, stderr } = hotmount(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
