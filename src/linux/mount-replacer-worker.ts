@@ -13,7 +13,7 @@ import {
   SYS,
   UMOUNT_NOFOLLOW,
 } from './constants.ts';
-import { errnoName } from './errors.ts';
+import { errnoName, isUnreadableProcess } from './errors.ts';
 import { abort } from './exit.ts';
 import { check, errno, libc } from './libc.ts';
 import type {
@@ -43,6 +43,7 @@ const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
 /** Linux 6.5. */
 const MOVE_MOUNT_BENEATH = 0x200;
 const MS_PRIVATE = 1n << 18n;
+const ATTACH_TRIES = 3;
 
 const home = openSync('/proc/self/ns/mnt', 'r');
 const statxBuffer = Buffer.alloc(256);
@@ -60,17 +61,20 @@ parentPort?.on('message', (request: ReplaceRequest | OpenRequest) => {
 
 const isGivenUp = (): boolean => Atomics.load(isAbandoned, 0) === 1;
 
-/** A descriptor that only names the file; -1 where there is none. */
+/** A descriptor that only names the file, or the negative errno. */
 function openPath(path: string): number {
-  return libc.open(Buffer.from(`${path}\0`), O_PATH_NOFOLLOW_CLOEXEC);
+  const fd = libc.open(Buffer.from(`${path}\0`), O_PATH_NOFOLLOW_CLOEXEC);
+  return fd < 0 ? -errno() : fd;
 }
 
 function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
   let namespace: number;
   try {
     namespace = openSync(`/proc/${pid}/ns/mnt`, 'r');
-  } catch {
-    return { id, results: undefined };
+  } catch (error) {
+    if (isUnreadableProcess(error)) return { id, results: undefined };
+    const failure = { syscall: 'open', errno: -((error as NodeJS.ErrnoException).errno ?? -EINVAL) };
+    return { id, results: targets.map(() => ({ attached: false, detached: 0, locked: [], failure })) };
   }
   // The process may have ended since, and its number be another's.
   if (fstatSync(namespace).ino !== inode) {
@@ -169,7 +173,8 @@ function replace(target: ReplaceTarget, tree: Tree, cover: Cover | undefined): R
     failure = detachTop();
     if (failure && failure.errno !== EINVAL) return finish(failure);
   }
-  result.attached = attach(tree, target.path, 0);
+  // What was there has gone: without a mount of ours, nothing would tell that one belongs here.
+  for (let tries = 0; tries < ATTACH_TRIES && !result.attached; tries++) result.attached = attach(tree, target.path, 0);
   return finish(result.attached ? undefined : { syscall: 'move_mount', errno: errno() });
 }
 

@@ -1,6 +1,8 @@
 import { closeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { SystemCallError } from './errors.ts';
 import type { MountNamespace } from './namespaces.ts';
 
 export interface StackedMount {
@@ -56,7 +58,7 @@ export interface OpenRequest {
 
 interface OpenReply {
   readonly id: number;
-  /** -1: there is no such file. */
+  /** Or the negative errno. */
   readonly descriptors: readonly number[];
 }
 
@@ -70,6 +72,10 @@ interface Job {
 }
 
 const CLOSED = 'no mounts are replaced any more: this process is ending, or leaves that to another';
+
+const { ENOENT, ENOTDIR, ENOTCONN, ECONNABORTED } = constants.errno;
+/** There is no such file, or nobody who would serve it any more. */
+const ABSENT: readonly number[] = [ENOENT, ENOTDIR, ENOTCONN, ECONNABORTED];
 
 /** How long a job may take, in ms. Paths can lead over a container's own FUSE mounts, and those can hang. */
 const DEADLINE = 2000;
@@ -111,11 +117,14 @@ export class MountReplacer {
    * Opens files in our own namespace with `O_PATH`, off the main thread, since the server behind them may hang.
    * @param what they are, for the error
    * @returns a descriptor each, undefined where there is no such file
-   * @throws NamespaceHangs, Error where it is closed
+   * @throws NamespaceHangs, SystemCallError where one cannot be opened now, Error where it is closed
    */
   async open(paths: readonly string[], what: string): Promise<(number | undefined)[]> {
-    const reply = (await this.#ask({ type: 'open', paths }, what)) as OpenReply;
-    return reply.descriptors.map((fd) => (fd < 0 ? undefined : fd));
+    const { descriptors } = (await this.#ask({ type: 'open', paths }, what)) as OpenReply;
+    const failed = descriptors.findIndex((fd) => fd < 0 && !ABSENT.includes(-fd));
+    if (failed < 0) return descriptors.map((fd) => (fd < 0 ? undefined : fd));
+    for (const fd of descriptors) if (fd >= 0) closeSync(fd);
+    throw new SystemCallError('open', -(descriptors[failed] as number), paths[failed]);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { CLONE_FS, CLONE_NEWNS, MNT_DETACH, O_CLOEXEC, O_NOFOLLOW, O_PATH, UMOUNT_NOFOLLOW } from './constants.ts';
-import { errnoName } from './errors.ts';
+import { errnoName, isUnreadableProcess } from './errors.ts';
 import { abort } from './exit.ts';
 import { check, errno, libc } from './libc.ts';
 import type { DetachReply, DetachRequest } from './namespace-entry.ts';
@@ -23,8 +23,9 @@ function detach({ pid, namespace: wanted, paths }: DetachRequest): DetachReply {
   let namespace: number;
   try {
     namespace = openSync(`/proc/${pid}/ns/mnt`, 'r');
-  } catch {
-    return { held, errors };
+  } catch (error) {
+    const { errno = 0 } = error as NodeJS.ErrnoException;
+    return { held, errors: isUnreadableProcess(error) ? [] : [-errno] };
   }
   // The process may have ended, and another have its number.
   const isWanted = readlinkSync(`/proc/thread-self/fd/${namespace}`) === wanted;

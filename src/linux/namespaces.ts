@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { isUnreadableProcess } from './errors.ts';
 import { type Mount, parseMountinfo } from './mountinfo.ts';
 
 /** A mount namespace, and a process through which it can be read and entered. */
@@ -31,6 +32,7 @@ export const nodeNamespaces = (): ReadonlySet<string | undefined> => new Set([na
 /**
  * All mount namespaces that some process lives in. A chrooted process shows its own view of the paths: one whose root is the
  * namespace's own speaks for it where there is one.
+ * @throws Error of the system, where some may not have been found
  */
 export function mountNamespaces(): MountNamespace[] {
   const found = new Map<string, MountNamespace & { rooted: boolean }>();
@@ -40,8 +42,9 @@ export function mountNamespaces(): MountNamespace[] {
       if (found.get(id)?.rooted) continue;
       const rooted = readlinkSync(`/proc/${pid}/root`) === '/';
       if (rooted || !found.has(id)) found.set(id, { id, pid, rooted });
-    } catch {
+    } catch (error) {
       // It has ended since, or is a zombie.
+      if (!isUnreadableProcess(error)) throw error;
     }
   }
   return [...found.values()].map(({ id, pid }) => ({ id, pid }));
@@ -50,7 +53,7 @@ export function mountNamespaces(): MountNamespace[] {
 export interface FoundMounts {
   /** Only those that have any. */
   readonly namespaces: readonly NamespaceMounts[];
-  /** False where some process could not be asked in time: what is not found may be there all the same. */
+  /** False where some process could not be asked, or not in time: what is not found may be there all the same. */
   readonly complete: boolean;
 }
 
@@ -73,6 +76,7 @@ export function findMounts(devices: Iterable<string>): FoundMounts {
   const wanted = new Set(devices);
   const found = new Map<string, NamespaceMounts & { rooted: boolean }>();
   const nameless: NamespaceMounts[] = [];
+  const failed = new Set<string | undefined>();
   const visit = (process: number): boolean => {
     const [pid, id] = identify(process);
     const known = id === undefined ? undefined : found.get(id);
@@ -80,6 +84,10 @@ export function findMounts(devices: Iterable<string>): FoundMounts {
     const rooted = isRooted(pid);
     if (known && !rooted) return true;
     const mounts = readTable(pid, wanted);
+    if (mounts === 'failed') {
+      failed.add(id);
+      return true;
+    }
     if (!mounts) return known !== undefined;
     if (id !== undefined) found.set(id, { namespace: { id, pid }, mounts, rooted });
     else nameless.push({ namespace: { id: `of process ${pid}`, pid }, mounts });
@@ -94,7 +102,7 @@ export function findMounts(devices: Iterable<string>): FoundMounts {
     for (const mount of other.mounts) seen.add(mount.id);
     namespaces.push(other);
   }
-  return { namespaces, complete };
+  return { namespaces, complete: complete && [...failed].every((id) => id !== undefined && found.has(id)) };
 }
 
 /** @returns whether none had gone before its turn in the end */
@@ -131,8 +139,8 @@ function isRooted(pid: number): boolean {
   }
 }
 
-/** Undefined where the process has ended since. */
-function readTable(pid: number, devices: ReadonlySet<string>): Mount[] | undefined {
+/** Undefined where the process has ended since; `failed` for want of descriptors and the like. */
+function readTable(pid: number, devices: ReadonlySet<string>): Mount[] | 'failed' | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
     // Nearly all tables name none of them: looking first spares parsing them.
@@ -140,7 +148,7 @@ function readTable(pid: number, devices: ReadonlySet<string>): Mount[] | undefin
     return parseMountinfo(text).filter(
       ({ device, fsType, source }) => devices.has(device) || (fsType === 'btrfs' && devices.has(source)),
     );
-  } catch {
-    return undefined;
+  } catch (error) {
+    return isUnreadableProcess(error) ? undefined : 'failed';
   }
 }

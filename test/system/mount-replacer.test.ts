@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { closeSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MountReplacer, NamespaceHangs } from '../../src/linux/mount-replacer.ts';
@@ -28,6 +28,20 @@ describeSystem('replacing mounts', ['lxcfs'], () => {
     await replacer.close();
     for (const outcome of await outcomes) expect(outcome).toMatchObject({ status: 'rejected' });
     await expect(replacer.open(['/'], 'a directory')).rejects.toThrow(/no mounts are replaced any more/);
+    resume();
+  });
+
+  it('tells a file that cannot be opened now from one that is not there', async () => {
+    const replacer = new MountReplacer();
+    await replacer.warmUp();
+    const before = readdirSync('/proc/self/fd').length;
+    const [there, missing] = await replacer.open(['/', '/missing', '/etc/passwd/missing'], 'files');
+    expect(missing).toBeUndefined();
+    closeSync(there as number);
+    const opening = replacer.open(['/', `/${'x'.repeat(300)}`], 'files');
+    await expect(opening).rejects.toMatchObject({ code: 'ENAMETOOLONG', syscall: 'open' });
+    expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+    await replacer.close();
     resume();
   });
 

@@ -131,7 +131,10 @@ export class AttachController {
         onStart: () => this.#resyncs.ask(),
         onMounts: (pid) =>
           void this.#attacher.attachProcess(pid).then(
-            (result) => this.#report(result),
+            (result) => {
+              this.#report(result);
+              if (result.failures.length > 0) this.#resyncs.ask();
+            },
             (error) => this.#failed(error),
           ),
       },

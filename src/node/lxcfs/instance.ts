@@ -1,6 +1,8 @@
 import { closeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
-import type { MountReplacer } from '../../linux/mount-replacer.ts';
+import { SystemCallError } from '../../linux/errors.ts';
+import { type MountReplacer, NamespaceHangs } from '../../linux/mount-replacer.ts';
 import { FILES, type Sources } from './attach-plan.ts';
 import type { Cgroups } from './cgroups.ts';
 import type { InstanceRecord } from './layout.ts';
@@ -13,6 +15,10 @@ const UNTESTED: ProbeResult = {
   outcome: 'failed',
   detail: 'it cannot be tested where the node’s cgroups are not seen',
 };
+
+/** How often its files are tried to be opened, ms apart. */
+const OPEN_TRIES = 5;
+const OPEN_PAUSE = 200;
 
 /** One lxcfs: its process, and what the supervisor knows of it. */
 export class Instance {
@@ -82,6 +88,7 @@ export class Instance {
     replacer: MountReplacer,
     { isAdopted, withholds }: { isAdopted: boolean; withholds: boolean },
   ): Promise<string | undefined> {
+    let detail: string | undefined;
     const result = cgroups ? await probeInstance(this.mountPoint, cgroups) : UNTESTED;
     if (this.phase === 'dead') return undefined;
     this.isUnfit = result.outcome === 'unfit';
@@ -90,7 +97,7 @@ export class Instance {
       try {
         if (result.outcome === 'ready') this.untrue = result.untrue;
         const served = result.outcome === 'ready' ? result.files : FILES;
-        const files = await this.openFiles(
+        const files = await this.#openPatiently(
           replacer,
           withholds ? served.filter((file) => !this.#isUntrue(file)) : served,
         );
@@ -101,18 +108,32 @@ export class Instance {
         this.files = files;
         this.phase = 'ready';
         return undefined;
-      } catch {
-        // NamespaceHangs: it hung since it was read from a moment ago; or the supervisor is closing.
+      } catch (error) {
+        // NamespaceHangs: it hung since it was read from a moment ago.
+        if (!(error instanceof NamespaceHangs)) detail = (error as Error).message;
       }
     }
-    return `lxcfs ${this.record.version} is not fit: ${'detail' in result ? result.detail : 'a reader had to wait for ever'}`;
+    detail ??= 'detail' in result ? result.detail : 'a reader had to wait for ever';
+    return `lxcfs ${this.record.version} is not fit: ${detail}`;
   }
 
   #isUntrue(file: string): boolean {
     return this.untrue.some(({ view, isPartly }) => !isPartly && `${file}/`.startsWith(`${LXCFS_VIEWS[view]}/`));
   }
 
-  /** @returns those of the files that are there; they are the caller's to close @throws NamespaceHangs */
+  /** One that serves is not ended for want of a descriptor. */
+  async #openPatiently(replacer: MountReplacer, files: readonly string[]): Promise<Sources> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.openFiles(replacer, files);
+      } catch (error) {
+        if (!(error instanceof SystemCallError) || tries === OPEN_TRIES) throw error;
+        await sleep(OPEN_PAUSE);
+      }
+    }
+  }
+
+  /** @returns those of the files that are there; they are the caller's to close @throws NamespaceHangs, SystemCallError */
   async openFiles(replacer: MountReplacer, files: readonly string[]): Promise<Sources> {
     const { mountPoint, device, id } = this;
     const paths = files.map((file) => `${mountPoint}${file}`);
