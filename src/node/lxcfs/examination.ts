@@ -1,5 +1,6 @@
 import { runChild } from '../../linux/child.ts';
 import type { Logger } from '../../observability/logger.ts';
+import { backOff } from '../reconcile/back-off.ts';
 import { type Cgroups, inNodeCgroups, makeLimitedCgroup } from './cgroups.ts';
 import type { InstanceRecord } from './layout.ts';
 import { nodeTold, parseSummary, SUMMARIZE, type Untrue, untrueViews } from './truth.ts';
@@ -11,33 +12,43 @@ const LIMIT = 64 * MIB;
 /** Of the limit, in a tmpfs. */
 const FILLED = 24 * MIB;
 
+/** ms after which an examination that has failed is made again. */
+const RETRY = { first: 10_000, last: 600_000 };
+
 /** One for each program: instances of the same one are alike. */
 export class Examinations {
   readonly #log: Logger;
   readonly #found = new Map<string, Promise<readonly Untrue[]>>();
+  /** By fingerprint: failures in a row, and until when it is left at that, in ms of `performance.now()`. */
+  readonly #failed = new Map<string, { readonly failures: number; readonly until: number }>();
 
   constructor(log: Logger) {
     this.#log = log;
   }
 
-  /** What the first instance of its program has told wrong. What cannot be found out here is not known to be wrong. */
+  /** What the first instance of its program has told wrong. What cannot be found out now is not known to be wrong. */
   async of({ record, mountPoint }: Examined, cgroups: Cgroups | undefined): Promise<readonly Untrue[]> {
-    const { fingerprint, version } = record;
+    const { fingerprint } = record;
     if (!cgroups) return [];
     const known = this.#found.get(fingerprint);
     if (known) return known;
-    const found = this.#examine(mountPoint, cgroups, version);
+    if (performance.now() < (this.#failed.get(fingerprint)?.until ?? 0)) return [];
+    const found = this.#examine({ record, mountPoint }, cgroups);
     this.#found.set(fingerprint, found);
     return found;
   }
 
-  async #examine(mountPoint: string, cgroups: Cgroups, lxcfs: string): Promise<readonly Untrue[]> {
+  async #examine({ record, mountPoint }: Examined, cgroups: Cgroups): Promise<readonly Untrue[]> {
+    const { fingerprint, version: lxcfs } = record;
     try {
       const found = await examine(mountPoint, cgroups);
       for (const { view, why } of found) this.#log.info({ lxcfs, view, why }, 'this lxcfs is not right in all pods');
       return found;
     } catch (error) {
       this.#log.debug({ err: error, lxcfs }, 'lxcfs could not be examined further');
+      const failures = (this.#failed.get(fingerprint)?.failures ?? 0) + 1;
+      this.#failed.set(fingerprint, { failures, until: performance.now() + backOff(failures, RETRY) });
+      this.#found.delete(fingerprint);
       return [];
     }
   }

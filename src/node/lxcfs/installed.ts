@@ -1,6 +1,7 @@
 import { namespaceOf } from '../../linux/namespaces.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { LxcfsPolicy } from '../../policy/policy.ts';
+import { backOff } from '../reconcile/back-off.ts';
 import { type Cgroups, findCgroups } from './cgroups.ts';
 import type { InstanceRecord } from './layout.ts';
 import { findPrograms, fingerprintNow, type Program, placeOf, placesNow, Unfit } from './program.ts';
@@ -8,6 +9,8 @@ import { findPrograms, fingerprintNow, type Program, placeOf, placesNow, Unfit }
 /** Failures of one program in a row, after which another is tried where there is one. */
 const PATIENCE = 3;
 const UNFIT = Number.POSITIVE_INFINITY;
+/** ms after which a program that failed, or did not say what it is, is tried again. */
+const RETRY = { first: 300_000, last: 7_200_000 };
 
 /** Every lxcfs that this node has, and which of them is to be run. */
 export class Installed {
@@ -16,6 +19,8 @@ export class Installed {
   /** By fingerprint: how many views it does not tell the truth in, as a reader has seen; UNFIT where it does not work at all. */
   readonly #flaws = new Map<string, number>();
   #failures = 0;
+  /** What is to be tried again, by fingerprint, or SEARCH: how often it has failed, and when, in ms of `performance.now()`. */
+  readonly #retries = new Map<string, { readonly failures: number; readonly at: number }>();
   #places = '';
   /** Undefined where there is none that will do. */
   program: Program | undefined;
@@ -27,7 +32,7 @@ export class Installed {
 
   /** Whether there may be another one than at the last search. */
   get hasChanged(): boolean {
-    return this.#places !== placesNow();
+    return [...this.#retries.values()].some(({ at }) => at <= performance.now()) || this.#places !== placesNow();
   }
 
   /** Searches for it again. @returns what is wrong, undefined where nothing is */
@@ -35,7 +40,11 @@ export class Installed {
     try {
       this.cgroups ??= findCgroups();
       this.#places = placesNow();
-      this.#programs = await findPrograms();
+      const { programs, problems } = await findPrograms();
+      this.#programs = programs;
+      if (problems.length === 0) this.#retries.delete(SEARCH);
+      else this.#leaveOut(problems);
+      this.#allowRetries();
       this.#choose();
       return undefined;
     } catch (error) {
@@ -43,6 +52,26 @@ export class Installed {
       this.program = undefined;
       if (!(error instanceof Unfit)) this.#log.debug({ err: error }, 'looking for lxcfs failed');
       return (error as Error).message;
+    }
+  }
+
+  #leaveOut(problems: readonly Error[]): void {
+    if (!this.#retries.has(SEARCH))
+      for (const { message } of problems) this.#log.warn(`${message}: it is left out, and asked again in a while`);
+    this.#retryLater(SEARCH);
+  }
+
+  #retryLater(what: string): void {
+    const failures = (this.#retries.get(what)?.failures ?? 0) + 1;
+    this.#retries.set(what, { failures, at: performance.now() + backOff(failures, RETRY) });
+  }
+
+  /** Programs whose time has come are as good as new. */
+  #allowRetries(): void {
+    for (const [what, { failures, at }] of this.#retries) {
+      if (what === SEARCH || at > performance.now()) continue;
+      this.#flaws.delete(what);
+      this.#retries.set(what, { failures, at: UNFIT });
     }
   }
 
@@ -68,6 +97,7 @@ export class Installed {
     const program = this.#programs.find((candidate) => fingerprint === fingerprintNow(candidate, fingerprint));
     if (!program) return;
     this.#flaws.set(keyOf(program), flaws);
+    this.#retries.delete(keyOf(program));
     this.#choose();
   }
 
@@ -81,6 +111,7 @@ export class Installed {
     if (!isUnfit && this.#failures < PATIENCE) return false;
     this.#failures = 0;
     this.#flaws.set(keyOf(program), UNFIT);
+    if (!isUnfit) this.#retryLater(keyOf(program));
     this.#choose();
     return this.program !== undefined && this.#flaws.size > 0;
   }
@@ -91,6 +122,7 @@ export class Installed {
   }
 }
 
+const SEARCH = '';
 const keyOf = (program: Program): string => fingerprintNow(program, '');
 
 /** What an instance is started with, and by whom: in a container of its own it ends with the container. */

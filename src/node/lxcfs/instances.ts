@@ -191,6 +191,8 @@ export class Instances {
     this.#wasSilent = isDoubtful;
     if (!isDoubtful) for (const { id } of silent) this.#lost(id, 'hung');
     for (const instance of ready) this.#checkMemory(instance);
+    // Which may have failed before.
+    for (const instance of ready) if (instance.isProven) void this.#examine(instance);
     this.#options.onChange();
   }
 

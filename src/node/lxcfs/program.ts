@@ -50,20 +50,28 @@ export const placesNow = (search = searchPath(), trees = treesPath()): string =>
 const searchPath = (): string => process.env['PATH'] ?? '';
 const treesPath = (): string => process.env['HOTMOUNT_LXCFS'] ?? TREES;
 
+export interface FoundPrograms {
+  /** The newest first. */
+  readonly programs: readonly Program[];
+  /** What kept others from saying what they are. */
+  readonly problems: readonly Error[];
+}
+
 /**
- * The one that is installed, and those in `HOTMOUNT_LXCFS`, the newest first. Which of them fits the node, a reader has to find out.
- * @throws Unfit which says what to install
+ * The one that is installed, and those in `HOTMOUNT_LXCFS`. Which of them fits the node, a reader has to find out.
+ * @throws Unfit which says what to install, where there is none
  */
-export async function findPrograms(search = searchPath(), trees = treesPath()): Promise<Program[]> {
+export async function findPrograms(search = searchPath(), trees = treesPath()): Promise<FoundPrograms> {
   const found = places(search, trees);
   if (found.length === 0) {
     throw new Unfit('lxcfs is not installed: install the package lxcfs, or use an image of hotmount that has it');
   }
   const asked = await Promise.allSettled(found.map(ask));
   const programs = asked.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const [problem] = asked.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
-  if (programs.length === 0) throw problem;
-  return programs.sort((a, b) => b.version.localeCompare(a.version, 'en', { numeric: true }));
+  const problems = asked.flatMap((result): Error[] => (result.status === 'rejected' ? [result.reason] : []));
+  if (programs.length === 0) throw problems[0];
+  programs.sort((a, b) => b.version.localeCompare(a.version, 'en', { numeric: true }));
+  return { programs, problems };
 }
 
 async function ask({ root, path }: Pick<Program, 'root' | 'path'>): Promise<Program> {
@@ -85,7 +93,8 @@ export const placeOf = ({ root, path }: Pick<Program, 'root' | 'path'>): string 
 function directoriesIn(path: string): string[] {
   try {
     return readdirSync(path).map((name) => `${path}/${name}`);
-  } catch {
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
     return [];
   }
 }

@@ -22,7 +22,9 @@ describe('the lxcfs that is found', () => {
 
   it('is the first of the PATH, with its version and options', async () => {
     const path = fakeLxcfs('"5.0.3"');
-    const [program, ...others] = await findPrograms(`/nowhere:${dir}`, '/nowhere');
+    const { programs, problems } = await findPrograms(`/nowhere:${dir}`, '/nowhere');
+    const [program, ...others] = programs;
+    expect(problems).toEqual([]);
     expect(program).toMatchObject({ path, root: '/', version: '5.0.3' });
     expect([...(program?.options ?? [])]).toEqual(['enable-loadavg', 'enable-cfs', 'enable-pidfd']);
     expect(others).toEqual([]);
