@@ -13,11 +13,15 @@ export interface NodeBinaries {
   /** 1 or 2: they are configured differently. */
   readonly containerdMajor: number;
   readonly coredns: string;
+  /** nfd-master, nfd-worker. */
+  readonly nodeFeatureDiscovery: string;
   readonly kubectl: string;
   readonly helm: string;
 }
 
 const COREDNS_VERSION = 'v1.15.0';
+/** Its Go module also has the kinds that it adds to the API. */
+export const NODE_FEATURE_DISCOVERY = 'sigs.k8s.io/node-feature-discovery@v0.18.3';
 const COMMAND = 'npm run test:node';
 
 const module = (name: string): string => join(import.meta.dirname, 'binaries', name);
@@ -71,6 +75,17 @@ export async function prepareBinaries(say: Say): Promise<NodeBinaries> {
     { name: 'CoreDNS', version: COREDNS_VERSION, module: module('coredns'), packages: ['.'], command: COMMAND },
     say,
   );
+  const nodeFeatureDiscovery = await prepareGoPrograms(
+    {
+      name: 'node-feature-discovery',
+      version: NODE_FEATURE_DISCOVERY.split('@')[1] ?? '',
+      module: module('node-feature-discovery'),
+      packages: ['tool'],
+      command: COMMAND,
+    },
+    say,
+  );
   const containerdMajor = Number(release.containerd.version[1]);
-  return { servers: join(apiServer, '..'), kubelet, containerd, containerdMajor, coredns, kubectl, helm };
+  const servers = join(apiServer, '..');
+  return { servers, kubelet, containerd, containerdMajor, coredns, nodeFeatureDiscovery, kubectl, helm };
 }

@@ -24,6 +24,7 @@ const NONE: NodeBinaries = {
   containerd: '',
   containerdMajor: 2,
   coredns: '',
+  nodeFeatureDiscovery: '',
   kubectl: '',
   helm: '',
 };
