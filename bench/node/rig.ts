@@ -31,9 +31,9 @@ export function diskWithPartition(
 
 const nap = new Int32Array(new SharedArrayBuffer(4));
 
-/** Looks every tenth of a millisecond; ms from `start` until it is there. */
-export function timeUntil(start: number, path: string): number {
-  while (!existsSync(path)) {
+/** Looks every tenth of a millisecond; ms from `start` until it is there, or no longer is. */
+export function timeUntil(start: number, path: string, isThere = true): number {
+  while (existsSync(path) !== isThere) {
     if (performance.now() - start > 10_000) throw new Error(`not within 10 s: ${path}`);
     Atomics.wait(nap, 0, 0, 0.1);
   }
