@@ -73,6 +73,8 @@ const STANDARD_PATHS: Readonly<Record<string, string>> = {
   '/dev/dri': 'dri',
   '/dev/net': 'net',
   '/dev/dvb': 'dvb',
+  '/dev/usb': 'usb',
+  '/dev/accel': 'accel',
 };
 
 const suits = (expected: string, deviceClass: DeviceClass): boolean => deviceDirectory(deviceClass) === expected;

@@ -48,7 +48,7 @@ export const deviceKeys = (sysfs = '/sys'): DeviceKey[] =>
 
 /** The keys of the devices that hang on USB, told by their places in sysfs alone. */
 export const usbDeviceKeys = (sysfs = '/sys'): DeviceKey[] =>
-  deviceKeys(sysfs).filter((key) => /\/usb\d+\//.test(placeOf(linkOf(key, sysfs))));
+  deviceKeys(sysfs).filter((key) => /\/usb\d+\//.test(placeOf(sysfsLink(key, sysfs))));
 
 function placeOf(link: string): string {
   try {
@@ -69,7 +69,7 @@ export function readDevice(
   sysfs = '/sys',
 ): Device | undefined {
   try {
-    const link = linkOf(key, sysfs);
+    const link = sysfsLink(key, sysfs);
     const subsystem = basename(readlinkSync(join(link, 'subsystem')));
     const name = /^DEVNAME=(.+)$/m.exec(readFileSync(join(link, 'uevent'), 'utf8'))?.[1];
     if (name === undefined || !isOfInterest({ subsystem, name })) return undefined;
@@ -99,7 +99,8 @@ export function readDevice(
   }
 }
 
-const linkOf = (key: DeviceKey, sysfs: string): string =>
+/** The symbolic link in sysfs that leads from a device's number to its directory. */
+export const sysfsLink = (key: DeviceKey, sysfs = '/sys'): string =>
   join(sysfs, 'dev', key.startsWith('b') ? 'block' : 'char', key.slice(1));
 
 function identify(path: string, block: BlockDevice | undefined, sysfs: string): Hardware {

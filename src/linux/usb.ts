@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
 
 /** What sysfs says of the USB device that a device is part of; all empty where it is part of none. */
@@ -25,6 +25,27 @@ export function usbFacts(path: string, sysfs: string): UsbFacts {
     product: attribute(usb, 'product'),
     interfaces: [...new Set(directories.filter(isInterface).map(describeInterface))],
   };
+}
+
+/**
+ * Whether no driver of the kernel has any of a USB device's interfaces: programs reach it through libusb alone. One that a program has claimed
+ * through usbfs is left to programs, too.
+ * @param device its directory in sysfs, which may be a symbolic link
+ */
+export function isLeftToPrograms(device: string): boolean {
+  const interfaces = entries(device)
+    .map((entry) => join(device, entry))
+    .filter(isInterface);
+  return interfaces.length > 0 && interfaces.every((path) => ['', 'usbfs'].includes(driverOf(path)));
+}
+
+function driverOf(path: string): string {
+  try {
+    return basename(readlinkSync(join(path, 'driver')));
+  } catch {
+    // ENOENT: it has none.
+    return '';
+  }
 }
 
 /** The directory of the USB interface that a device belongs to. */

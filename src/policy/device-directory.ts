@@ -7,6 +7,7 @@ const DIRECTORIES: Readonly<Record<string, string>> = {
   sound: 'snd',
   drm: 'dri',
   dvb: 'dvb',
+  accel: 'accel',
 };
 
 /**

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asKey, deviceKeys, eventKey, readDevice } from '../../../src/linux/device.ts';
+import { isLeftToPrograms } from '../../../src/linux/usb.ts';
 
 let sysfs: string;
 beforeEach(() => {
@@ -108,6 +109,22 @@ function plugFunction(node: string, subsystem: string, files: Readonly<Record<st
   link('dev/char/13:64', path);
   return path;
 }
+
+describe('a device that is left to programs', () => {
+  const USB = 'devices/pci0000:00/0000:00:14.0/usb1/1-1';
+  const isLeft = (): boolean => isLeftToPrograms(join(sysfs, USB));
+
+  it('has no driver of the kernel for any of its interfaces', () => {
+    write(USB, { idVendor: '1a6e', idProduct: '089a' });
+    expect(isLeft(), 'not configured yet').toBe(false);
+    for (const number of [0, 1]) write(`${USB}/1-1:1.${number}`, { bInterfaceClass: 'ff' });
+    expect(isLeft()).toBe(true);
+    link(`${USB}/1-1:1.0/driver`, 'bus/usb/drivers/usbfs');
+    expect(isLeft(), 'a program has claimed it').toBe(true);
+    link(`${USB}/1-1:1.1/driver`, 'bus/usb/drivers/usbhid');
+    expect(isLeft()).toBe(false);
+  });
+});
 
 describe('the part of its hardware that a node is', () => {
   const partOf = (): string | undefined => readDevice('c13:64', undefined, sysfs)?.part;
