@@ -73,8 +73,8 @@ const FEW_TASKS = 20;
 const FEW_SECTORS = 2000;
 
 /**
- * Which views tell the node's values. A value that is merely wrong is not meant: a reader that has just been started, alone in its cgroup,
- * has used next to nothing, and the node has used a lot.
+ * Which views tell the node's values, or nothing. A value that is merely wrong is not meant: a reader that has just been started, alone in
+ * its cgroup, has used next to nothing, and the node has used a lot.
  * @param maxCpus processors that the reader may use, undefined where it has no limit
  */
 export function untrueViews(told: Told, node: Told, maxCpus: number | undefined): Untrue[] {
@@ -83,6 +83,8 @@ export function untrueViews(told: Told, node: Told, maxCpus: number | undefined)
     if (isUntrue && !found.some((other) => other.view === view)) found.push({ view, why });
   };
   const processors = (view: LxcfsView, count: number | undefined): void => {
+    // lxcfs before 7.0 has too little room for the stat of many processors that have long been up (lxcfs issue 694).
+    test(view, count === 0, 'no processor at all');
     if (count === undefined || maxCpus === undefined || (node.cpuOnline ?? 1) <= maxCpus) return;
     test(view, count > maxCpus, `${count} processors, where a reader may use ${maxCpus}`);
   };

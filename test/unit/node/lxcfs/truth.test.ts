@@ -74,6 +74,9 @@ describe('views that tell the node’s values', () => {
   it.each([
     ['cpuinfo', { cpuinfo: 4 }],
     ['stat', { statCpus: 4 }],
+    ['cpuinfo', { cpuinfo: 0 }],
+    ['stat', { statCpus: 0, statBusy: Number.NaN }],
+    ['cpu', { cpuOnline: 0 }],
     ['stat', { statBusy: 89_990 }],
     // One processor's worth, as if it were the only one.
     ['stat', { statBusy: 22_000 }],
