@@ -18,7 +18,8 @@ try {
     mv /usr/bin/lxcfs /usr/bin/lxcfs-5`);
   console.log(`µs of processor time a read, of ${READS}; load of the host ${loadavg()[0]?.toFixed(1)}:`);
   const kernel = await costs('/proc');
-  show('kernel', kernel, kernel);
+  show('kernel', kernel, {});
+  let first: number[] | undefined;
   for (const [name, tree] of [
     ['lxcfs 5.0.3', undefined],
     ['lxcfs 6.0.4', treeOf('trixie')],
@@ -31,7 +32,9 @@ try {
       `HOTMOUNT_LXCFS=/tmp/trees exec node src/cli.ts lxcfs --check-every 600 --run-dir ${RUN_DIR}`,
     );
     await supervisor.waitForOutput(/(?:"msg":"lxcfs is ready".*){2}/s, 300_000);
-    show(name, await costs(`${RUN_DIR}/lxcfs/proc`), kernel);
+    const micros = await costs(`${RUN_DIR}/lxcfs/proc`);
+    show(name, micros, { 'the kernel’s': kernel, ...(first && { '5.0.3’s': first }) });
+    first ??= micros;
     supervisor.kill('SIGTERM');
     await supervisor.exited;
     await lab.sh(`node src/cli.ts node --cleanup --run-dir ${RUN_DIR}`, { timeoutMs: 120_000 });
@@ -61,10 +64,11 @@ async function costs(directory: string): Promise<number[]> {
   return found;
 }
 
-function show(name: string, micros: readonly number[], kernel: readonly number[]): void {
-  const cells = FILES.map(
-    (file, i) =>
-      `${file} ${micros[i]?.toFixed(0)} (${((micros[i] ?? 0) / (kernel[i] ?? 1)).toFixed(1)} × the kernel's)`,
-  );
-  console.log(`  ${name}: ${cells.join(', ')}`);
+function show(name: string, micros: readonly number[], others: Readonly<Record<string, readonly number[]>>): void {
+  const cells = FILES.map((file, i) => {
+    const own = micros[i] ?? Number.NaN;
+    const ratios = Object.entries(others).map(([other, theirs]) => `${(own / (theirs[i] ?? 1)).toFixed(2)} × ${other}`);
+    return [`${file} ${own.toFixed(0)}`, ...ratios].join(', ');
+  });
+  console.log(`  ${name}: ${cells.join('; ')}`);
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ReadingContainer, VIEWS } from './lxcfs/reading.ts';
@@ -38,7 +39,13 @@ describeSystem('lxcfs under readers in many containers', ['runc', 'lxcfs', 'gcc'
       await sleep(DURATION);
       const after = Math.max(...kilobytes());
       const slowest = Math.max(...containers.map((container) => container.slowest()));
-      process.stderr.write(`lxcfs: ${before} kB, then ${after} kB; the slowest read took ${slowest} ms\n`);
+      const counts = containers.map((container) => container.counts());
+      const [reads, slow] = (['reads', 'slow'] as const).map((key) =>
+        counts.reduce((sum, count) => sum + count[key], 0),
+      );
+      process.stderr.write(
+        `lxcfs: ${before} kB, then ${after} kB; ${reads} reads, ${slow} of more than 100 ms, the slowest of ${slowest} ms; load ${loadavg()[0]?.toFixed(1)}\n`,
+      );
       expect(lxcfsProcesses(lxcfs.runDir)).toEqual(processes);
       expect(after).toBeLessThan(before + 4096);
       for (const container of containers) {

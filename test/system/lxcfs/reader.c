@@ -1,8 +1,10 @@
 // The only program in the test's containers: reads files over and over, and writes a line whenever what comes of it changes.
 //   reader PAUSE_US FILE…    ->   <µs, CLOCK_MONOTONIC> <file> <value or -errno>
 // The value is MemTotal in kB for a meminfo, the number of processors for a cpuinfo and for a stat, else 1 where anything was read, 0 where
-// not. A read that takes 10 ms or more, and longer than those before, is noted:
+// not. A read that takes 10 ms or more, and longer than those before, is noted; and now and then how many there were, and how many took more
+// than 100 ms:
 //   # slowest <µs>
+//   # reads <number> <number>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,6 +49,7 @@ int main(int argc, char **argv) {
   long last[argc];
   for (int i = 0; i < argc; i++) last[i] = -1000000;
   long long slowest = 10000;
+  long reads = 0, slow = 0;
   setvbuf(stdout, NULL, _IOLBF, 0);
   for (;;) {
     for (int i = 2; i < argc; i++) {
@@ -57,6 +60,8 @@ int main(int argc, char **argv) {
         slowest = end - start;
         printf("# slowest %lld\n", slowest);
       }
+      if (end - start > 100000) slow++;
+      if (++reads % 1000 == 0) printf("# reads %ld %ld\n", reads, slow);
       if (value == last[i]) continue;
       last[i] = value;
       printf("%lld %s %ld\n", end, argv[i], value);
