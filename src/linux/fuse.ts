@@ -1,4 +1,4 @@
-import { closeSync, writeFileSync } from 'node:fs';
+import { closeSync, readFileSync, writeFileSync } from 'node:fs';
 import { errorCode } from './errors.ts';
 import { createFileSystem } from './mounts.ts';
 
@@ -9,13 +9,26 @@ import { createFileSystem } from './mounts.ts';
  * @returns false where there is no such connection any more
  * @throws SystemCallError
  */
-export function abortFuse(device: string): boolean {
+export const abortFuse = (device: string): boolean =>
+  withConnection(device, (path) => {
+    writeFileSync(`${path}/abort`, '1', { flag: 'r+' });
+    return true;
+  }) ?? false;
+
+/**
+ * How many requests the server behind a FUSE mount has not answered; 0 where there is no such connection any more.
+ * @throws SystemCallError
+ */
+export const openFuseRequests = (device: string): number =>
+  withConnection(device, (path) => Number(readFileSync(`${path}/waiting`, 'latin1'))) ?? 0;
+
+/** @returns undefined where there is no such connection */
+function withConnection<T>(device: string, use: (path: string) => T): T | undefined {
   const connections = createFileSystem('fusectl', 'fusectl', {}, []);
   try {
-    writeFileSync(`/proc/self/fd/${connections}/${device.split(':')[1]}/abort`, '1', { flag: 'r+' });
-    return true;
+    return use(`/proc/self/fd/${connections}/${device.split(':')[1]}`);
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false;
+    if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
   } finally {
     closeSync(connections);

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
 import { SystemCallError } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs } from '../../linux/mount-replacer.ts';
+import type { Ailment } from './ailment.ts';
 import { FILES, type Sources } from './attach-plan.ts';
 import type { Cgroups } from './cgroups.ts';
 import type { InstanceRecord } from './layout.ts';
@@ -24,8 +25,8 @@ const OPEN_PAUSE = 200;
 export class Instance {
   readonly process: LxcfsProcess;
   phase: InstanceState['phase'] = 'unproven';
-  /** It has grown beyond what it may use: another is to take its place. */
-  isTooLarge = false;
+  /** It answers, but not well: another is to take its place. */
+  ailment: Ailment | undefined;
   /** A reader was told what it should not be. */
   isUnfit = false;
   /** What it serves, open: a mount of a file is made from a descriptor, and nothing has to be looked up when it counts. */

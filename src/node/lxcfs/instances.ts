@@ -5,6 +5,7 @@ import type { Logger } from '../../observability/logger.ts';
 import type { LxcfsPolicy } from '../../policy/policy.ts';
 import { Timers } from '../reconcile/timers.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
+import { findAilment } from './ailment.ts';
 import { readCgroupOptions, restoreCgroupOptions } from './cgroup-options.ts';
 import { removeLeftCgroups } from './cgroups.ts';
 import { Examinations } from './examination.ts';
@@ -27,12 +28,12 @@ export interface InstancesOptions {
   readonly onChange: () => void;
   /** One has ended, or was taken for dead and has been ended. */
   readonly onLost: (instance: Instance, cause: Gap['cause']) => void;
+  /** One keeps some readers waiting for ever: it is replaced, and cleared away when all read from another. */
+  readonly onStuck: (instance: Instance) => void;
   /** What keeps an instance from serving. */
   readonly onProblem: (problem: string) => void;
 }
 
-/** Bytes. lxcfs takes 4 MiB; two of them and their supervisor have 256 MiB in the chart. */
-const MEMORY_LIMIT = 64 << 20;
 /** ms until what a process printed last is here. */
 const LAST_WORDS = 20;
 
@@ -70,9 +71,9 @@ export class Instances {
     return this.installed.program !== undefined && this.#backOff.wait === 0;
   }
 
-  /** Whether it runs what is installed now, was started as it would be now, and has not grown too large. */
+  /** Whether it runs what is installed now, was started as it would be now, and nothing ails it. */
   isCurrent(instance: Instance): boolean {
-    return !instance.isTooLarge && this.installed.isCurrent(instance.record, this.#policy);
+    return instance.ailment === undefined && this.installed.isCurrent(instance.record, this.#policy);
   }
 
   /** Whether it still runs. Where it does not, that is told first: of those that end at once one is always told of before the other. */
@@ -190,22 +191,17 @@ export class Instances {
     const isDoubtful = ready.length > 1 && silent.length === ready.length && !this.#wasSilent;
     this.#wasSilent = isDoubtful;
     if (!isDoubtful) for (const { id } of silent) this.#lost(id, 'hung');
-    for (const instance of ready) this.#checkMemory(instance);
+    for (const instance of ready) this.#checkHealth(instance);
     // Which may have failed before.
     for (const instance of ready) if (instance.isProven) void this.#examine(instance);
     this.#options.onChange();
   }
 
-  /** lxcfs before 6.0 keeps what parallel readers have once needed. One that has grown is replaced before the kernel ends it. */
-  #checkMemory(instance: Instance): void {
-    const bytes = instance.process.memory;
-    if (instance.isTooLarge || bytes <= MEMORY_LIMIT) return;
-    instance.isTooLarge = true;
-    const { id, record } = instance;
-    this.#options.log.warn(
-      { instance: id, pid: record.pid, lxcfs: record.version, mebibytes: bytes >> 20, limit: MEMORY_LIMIT >> 20 },
-      'lxcfs uses too much memory: it is replaced',
-    );
+  /** One that ails is replaced without a gap. */
+  #checkHealth(instance: Instance): void {
+    if (instance.ailment || instance.phase !== 'ready') return;
+    instance.ailment = findAilment(instance.process, this.#options.log);
+    if (instance.ailment === 'stuck') this.#options.onStuck(instance);
   }
 
   /**

@@ -14,7 +14,7 @@ export function createLxcfsMetrics(status: () => LxcfsStatus): LxcfsMetrics {
   const registers = [registry];
   const restarts = new Counter({
     name: 'hotmount_lxcfs_restarts_total',
-    help: 'Instances of lxcfs that ended, or hung and were ended.',
+    help: 'Instances of lxcfs that ended, or kept readers waiting and were ended.',
     registers,
   });
   const files = new Counter({

@@ -7,6 +7,8 @@ export interface InstanceState {
   readonly isCurrent: boolean;
   /** No longer published, it may still answer those who have its files open. */
   readonly isInGrace: boolean;
+  /** Readers wait for it for ever: until it is cleared away. */
+  readonly isStuck: boolean;
 }
 
 export interface Situation {
@@ -44,14 +46,13 @@ export function plan({ instances, published, isStarting, isAttaching, mayStart }
   if (fit.length < WANTED && mayStart && !isStarting) return { do: 'start' };
   // The published one first: it is never the surplus.
   const keep = fit.toSorted((a, b) => Number(b.id === published) - Number(a.id === published)).slice(0, WANTED);
-  const goes = instances.find(({ id, phase, isCurrent, isInGrace }) => {
+  const isComplete = ready.filter((instance) => instance.isCurrent).length >= WANTED;
+  const goes = instances.find(({ id, phase, isCurrent, isInGrace, isStuck }) => {
     if (id === published) return false;
     if (phase === 'dead') return true;
     // One too many: of an earlier program, or started by two supervisors.
     const isSpare = !isCurrent || keep.every((instance) => instance.id !== id);
-    return (
-      phase === 'ready' && isSpare && !isInGrace && ready.filter((instance) => instance.isCurrent).length >= WANTED
-    );
+    return phase === 'ready' && isSpare && !isInGrace && (isComplete || (isStuck && current !== undefined));
   });
   return goes && { do: 'clear', id: goes.id };
 }

@@ -1,7 +1,7 @@
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { errorCode } from '../../linux/errors.ts';
-import { abortFuse } from '../../linux/fuse.ts';
+import { abortFuse, openFuseRequests } from '../../linux/fuse.ts';
 import { hasEnded, openPidfd, readStartTime, signalPidfd } from '../../linux/pidfd.ts';
 import { watchReadiness } from '../../linux/readiness.ts';
 import type { Logger } from '../../observability/logger.ts';
@@ -15,6 +15,7 @@ import {
   removeInstance,
 } from './layout.ts';
 import { LAST_LINES, readLog, said } from './process-log.ts';
+import { StuckThreads, threadsOf } from './stuck-threads.ts';
 
 /** One running lxcfs, whoever started it. */
 export class LxcfsProcess {
@@ -27,6 +28,7 @@ export class LxcfsProcess {
   readonly #pidfd: number;
   readonly #unwatch: () => void;
   readonly #log: Socket | undefined;
+  readonly #stuckThreads = new StuckThreads();
   #lines: readonly string[] = [];
   #isDead = false;
 
@@ -72,14 +74,14 @@ export class LxcfsProcess {
     return !hasEnded(this.#pidfd);
   }
 
-  /** Bytes that it has in memory, 0 where it has ended. */
-  get memory(): number {
+  /** What the kernel calls what a thread waits for without end, and a reader with it; undefined where there is none. Takes two looks. */
+  findStuck(): string | undefined {
     try {
-      const status = readFileSync(`/proc/${this.record.pid}/status`, 'latin1');
-      // One that has ended and is not waited for yet has no such line.
-      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+      const threads = threadsOf(this.record.pid);
+      return this.#stuckThreads.find(threads, openFuseRequests(this.device), performance.now());
     } catch {
-      return 0;
+      // It has ended.
+      return undefined;
     }
   }
 

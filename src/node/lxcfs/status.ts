@@ -31,7 +31,7 @@ export interface LxcfsStatus {
    */
   readonly untrueViews: readonly { readonly view: string; readonly why: string; readonly isPartly?: true }[];
   readonly instances: readonly LxcfsInstanceStatus[];
-  /** Instances that ended, or hung and were ended, since the supervisor started. */
+  /** Instances that ended, or kept readers waiting and were ended, since the supervisor started. */
   readonly restarts: number;
   readonly attached: AttachedCount;
   readonly unhealed: readonly AttachFailure[];

@@ -15,6 +15,7 @@ import { plan, type Step } from './plan.ts';
 import { placeOf } from './program.ts';
 import { describeInstances, isSettled } from './roles.ts';
 import type { Gap, LxcfsStatus } from './status.ts';
+import { warnOfViews } from './view-warnings.ts';
 
 export interface SupervisorOptions {
   readonly runDir: RunDir;
@@ -66,6 +67,7 @@ export class Supervisor {
         log,
         onChange: () => this.#reconcile(),
         onLost: (instance, cause) => this.#lost(instance, cause),
+        onStuck: (instance) => this.#stuck(instance),
         onProblem: (problem) => this.#fail(problem),
       },
       policy,
@@ -94,7 +96,7 @@ export class Supervisor {
   setPolicy(policy: LxcfsPolicy): void {
     this.#policy = policy;
     this.#instances.setPolicy(policy);
-    this.#warnOfMissingViews();
+    warnOfViews(this.status(), this.#policy, this.#options.log);
     this.#reconcile();
   }
 
@@ -159,6 +161,7 @@ export class Supervisor {
         id: instance.id,
         phase: instance.phase,
         isCurrent: instances.isCurrent(instance),
+        isStuck: instance.ailment === 'stuck',
         isInGrace: instance.leftAt !== undefined && performance.now() < instance.leftAt + GRACE,
       })),
       published: publishedId(this.#options.runDir),
@@ -187,7 +190,7 @@ export class Supervisor {
     }
     const { id, record } = instance;
     if (isPublished) log.info({ instance: id, pid: record.pid, lxcfs: record.version }, 'published');
-    this.#warnOfMissingViews();
+    warnOfViews(this.status(), this.#policy, this.#options.log);
     void this.#attachments.resync().then((result) => {
       if (!result) return;
       const { files, namespaces: containers } = result;
@@ -251,13 +254,21 @@ export class Supervisor {
     const active = this.#active;
     this.#attachments.markDead(instance.device);
     // One that was to go soon, with the pod that started it or for its successor, is no loss.
-    if (!active || !this.#instances.isCurrent(active) || this.#instances.isCurrent(instance)) {
-      this.#restarts++;
-      this.metrics.restarted();
-    }
+    if (!active || !this.#instances.isCurrent(active) || this.#instances.isCurrent(instance)) this.#countRestart();
     if (instance.id !== publishedId(this.#options.runDir)) return;
     this.#gaps.begin(cause);
     this.#problem = `the active lxcfs ${cause === 'died' ? 'ended' : 'hung'} and there is no other yet`;
+  }
+
+  /** It counts as lost, though most containers never miss it. */
+  #stuck(instance: Instance): void {
+    this.#countRestart();
+    if (instance.id === publishedId(this.#options.runDir)) this.#gaps.begin('hung');
+  }
+
+  #countRestart(): void {
+    this.#restarts++;
+    this.metrics.restarted();
   }
 
   /** One at a time: a check may take longer than the time between two. */
@@ -280,22 +291,5 @@ export class Supervisor {
   #fail(problem: string): void {
     if (problem !== this.#problem) this.#options.log.error(problem);
     this.#problem = problem;
-  }
-
-  #warnOfMissingViews(): void {
-    const { missingViews, untrueViews } = this.status();
-    for (const { view, why } of untrueViews.filter(({ isPartly }) => !isPartly)) {
-      this.#options.log.warn(
-        { view, why, onUntrue: this.#policy.onUntrue },
-        'this lxcfs tells the node’s values in a view: docs/lxcfs.md says which lxcfs does better',
-      );
-    }
-    // Said already.
-    const views = missingViews.filter((view) => !untrueViews.some((untrue) => untrue.view === view));
-    if (views.length === 0) return;
-    this.#options.log.warn(
-      { views },
-      'this lxcfs does not serve all views of the policy: pods that ask for these read the node’s values; remove them from `lxcfs.views`, or install a newer lxcfs',
-    );
   }
 }

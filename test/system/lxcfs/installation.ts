@@ -68,6 +68,16 @@ export class Installation {
     writeFileSync(`${this.#root}/grow`, '');
   }
 
+  /**
+   * It locks itself out, as in deadlock.c.
+   * @returns has it happen the next time that a cgroup is forgotten, and the path of the file that is there from when it is
+   */
+  makeDeadlock(): { arm: () => void; forgets: string } {
+    const [armed, forgets] = [`${this.#root}/armed`, `${this.#root}/forgets`];
+    this.#preload(join(import.meta.dirname, 'deadlock.c'), `-DARMED="${armed}"`, `-DFORGETS="${forgets}"`);
+    return { arm: () => writeFileSync(armed, ''), forgets };
+  }
+
   /** It is newer than all others, and is not started so that it would know limits of processors: it tells how many the node has. */
   installUntrue(): void {
     const real = run('sh', '-c', 'command -v lxcfs');
@@ -75,9 +85,9 @@ export class Installation {
   }
 
   /** The program is started with a library of its own. */
-  #preload(source: string): void {
-    const library = source.replace(/c$/, 'so');
-    run('gcc', '-shared', '-fPIC', '-o', library, source);
+  #preload(source: string, ...flags: string[]): void {
+    const library = `${this.#root}/preloaded.so`;
+    run('gcc', '-shared', '-fPIC', ...flags, '-o', library, source);
     mkdirSync(`${this.#root}/real`);
     renameSync(`${this.#root}/bin/lxcfs`, `${this.#root}/real/lxcfs`);
     const preload = `case $1 in --*) ;; *) export LD_PRELOAD=${library} ;; esac`;

@@ -21,6 +21,8 @@ export interface ReadingOptions {
   readonly readOnlyMounts?: boolean;
   /** A directory of the node that it has at /shared, with what is mounted there later, and a busybox to mount from there. */
   readonly shared?: string;
+  /** Of itself, and of its cgroup. Without: one that no other has. */
+  readonly name?: string;
   /** Microseconds between two rounds of reading. */
   readonly pause?: number;
 }
@@ -38,7 +40,7 @@ let containers = 0;
 
 /** A container with limits, a read-only root and nothing in it but one static program, which reads what it has of lxcfs. */
 export class ReadingContainer {
-  readonly id = `hotmount-lxcfs-${process.pid}-${containers++}`;
+  readonly id: string;
   readonly files: readonly string[];
   /** kB: what MemTotal ought to be. */
   readonly memTotal: number;
@@ -49,6 +51,7 @@ export class ReadingContainer {
 
   constructor(rig: Rig, options: ReadingOptions) {
     const { source, memory = 64, cpus = 1, userNamespace = false, pause = 2000, shared } = options;
+    this.id = options.name ?? `hotmount-lxcfs-${process.pid}-${containers++}`;
     this.files = options.files ?? VIEWS;
     const { read = this.files } = options;
     this.memTotal = memory * 1024;
@@ -143,6 +146,15 @@ export class ReadingContainer {
   slowest(): number {
     const notes = this.#lines().flatMap((line) => /^# slowest (\d+)$/.exec(line)?.[1] ?? []);
     return Number(notes.at(-1) ?? 0) / 1000;
+  }
+
+  /** How often it has read so far, to the last thousand, and how many of these reads took more than 100 ms. */
+  counts(): { reads: number; slow: number } {
+    const [, reads = 0, slow = 0] =
+      this.#lines()
+        .findLast((line) => line.startsWith('# reads '))
+        ?.match(/(\d+) (\d+)/) ?? [];
+    return { reads: Number(reads), slow: Number(slow) };
   }
 
   #lines(): string[] {

@@ -12,6 +12,7 @@ const instance = (
   phase,
   isCurrent: true,
   isInGrace: false,
+  isStuck: false,
   ...more,
 });
 const situation = (instances: readonly InstanceState[], more: Partial<Situation> = {}): Situation => ({
@@ -23,6 +24,7 @@ const situation = (instances: readonly InstanceState[], more: Partial<Situation>
   ...more,
 });
 const old = { isCurrent: false };
+const stuck = { isCurrent: false, isStuck: true };
 
 describe('the next step', () => {
   const cases: [what: string, Situation, ReturnType<typeof plan>][] = [
@@ -91,6 +93,16 @@ describe('the next step', () => {
       { do: 'publish', id: '2' },
     ],
     [
+      'one that keeps readers waiting goes as soon as they can read from another',
+      situation([instance('1', 'ready', stuck), instance('2')], { published: '2', isStarting: true }),
+      { do: 'clear', id: '1' },
+    ],
+    [
+      'not where there is no other',
+      situation([instance('1', 'ready', stuck), instance('2', 'dead')], { published: '2', mayStart: false }),
+      { do: 'publish', id: '1' },
+    ],
+    [
       'one too many goes, but not the active one',
       situation([instance('1'), instance('2'), instance('3')], { published: '3' }),
       { do: 'clear', id: '2' },
@@ -107,13 +119,18 @@ describe('the next step', () => {
       phase: fc.constantFrom('unproven' as const, 'ready' as const, 'dead' as const),
       isCurrent: fc.boolean(),
       isInGrace: fc.constant(false),
+      isStuck: fc.boolean(),
     });
     fc.assert(
       fc.property(
         fc.array(anyInstance, { maxLength: 5 }),
         fc.option(fc.nat(5), { nil: undefined }),
         (start, published) => {
-          let instances: InstanceState[] = start.map((m, i) => ({ id: String(i), ...m }));
+          let instances: InstanceState[] = start.map((m, i) => ({
+            id: String(i),
+            ...m,
+            isCurrent: m.isCurrent && !m.isStuck,
+          }));
           let now = published === undefined ? undefined : String(published);
           for (let i = 0, next = 100; i < 50; i++) {
             // Whatever is tested passes in the end.
@@ -125,8 +142,8 @@ describe('the next step', () => {
             else if (step.do === 'start') instances.push(instance(String(next++), 'unproven'));
             else {
               expect(step.id).not.toBe(now);
-              const phase = instances.find(({ id }) => id === step.id)?.phase;
-              if (phase === 'ready') expect(serving).toBeGreaterThan(2);
+              const { phase, isStuck } = instances.find(({ id }) => id === step.id) as InstanceState;
+              if (phase === 'ready') expect(serving).toBeGreaterThan(isStuck ? 1 : 2);
               instances = instances.filter(({ id }) => id !== step.id);
             }
           }
