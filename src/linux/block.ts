@@ -1,9 +1,10 @@
-import { existsSync, readdirSync, realpathSync } from 'node:fs';
+import { readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { devicePath } from './device-path.ts';
 import { errorCode } from './errors.ts';
+import { exists } from './exists.ts';
 import type { Hardware } from './hardware.ts';
-import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
+import { ancestors, attribute, entries, kernelAttribute, usbDeviceOf } from './sysfs.ts';
 import { usbFacts } from './usb.ts';
 
 /** A block device as sysfs shows it. Its strings come from the device itself: hostile. */
@@ -41,9 +42,9 @@ export const blockDeviceNames = (sysfs = '/sys'): string[] => readdirSync(join(s
 export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | undefined {
   try {
     const path = realpathSync.native(join(sysfs, 'class/block', name));
-    const isPartition = existsSync(join(path, 'partition'));
+    const isPartition = exists(join(path, 'partition'));
     const disk = isPartition ? dirname(path) : path;
-    const device = attribute(path, 'dev');
+    const device = kernelAttribute(path, 'dev');
     if (device === '') return undefined;
     const identity = identify(disk, sysfs);
     return {
@@ -51,9 +52,9 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
       device,
       isPartition,
       disk: basename(disk),
-      diskSequence: Number(attribute(disk, 'diskseq')),
-      size: attribute(disk, 'size') === '0' ? 0 : Number(attribute(path, 'size')) * SECTOR,
-      readOnly: attribute(path, 'ro') === '1',
+      diskSequence: Number(kernelAttribute(disk, 'diskseq')),
+      size: kernelAttribute(disk, 'size') === '0' ? 0 : Number(kernelAttribute(path, 'size')) * SECTOR,
+      readOnly: kernelAttribute(path, 'ro') === '1',
       removable: attribute(disk, 'removable') === '1' || identity.bus === 'usb' || isPluggable(disk, sysfs),
       ...identity,
       holders: entries(join(path, 'holders')),
@@ -71,10 +72,10 @@ export function readBlockDevice(name: string, sysfs = '/sys'): BlockDevice | und
 function isSevered(path: string): boolean {
   return entries(join(path, 'slaves')).some((name) => {
     const slave = join(path, 'slaves', name);
-    if (!existsSync(join(slave, 'dev'))) return true;
+    if (!exists(join(slave, 'dev'))) return true;
     const real = realpathSync.native(slave);
-    const disk = existsSync(join(real, 'partition')) ? dirname(real) : real;
-    return attribute(disk, 'size') === '0' || isSevered(real);
+    const disk = exists(join(real, 'partition')) ? dirname(real) : real;
+    return kernelAttribute(disk, 'size') === '0' || isSevered(real);
   });
 }
 
@@ -117,7 +118,5 @@ export const partitionsOf = (disk: string, sysfs = '/sys'): string[] => partitio
 
 function partitionsIn(directory: string): string[] {
   const prefix = basename(directory);
-  return entries(directory).filter(
-    (entry) => entry.startsWith(prefix) && existsSync(join(directory, entry, 'partition')),
-  );
+  return entries(directory).filter((entry) => entry.startsWith(prefix) && exists(join(directory, entry, 'partition')));
 }

@@ -1,5 +1,6 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isErrno } from './errors.ts';
 import { ancestors, attribute } from './sysfs.ts';
 
 /**
@@ -61,8 +62,9 @@ function ancestorNamed(path: string, name: string): string | undefined {
 function hostNumbers(controller: string): number[] {
   try {
     return readdirSync(controller).flatMap((name) => (/^host\d+$/.test(name) ? [Number(name.slice(4))] : []));
-  } catch {
-    // Gone meanwhile (ENOENT): the host stands alone.
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
+    // Gone meanwhile: the host stands alone.
     return [];
   }
 }
@@ -70,8 +72,9 @@ function hostNumbers(controller: string): number[] {
 function subsystemOf(path: string): string {
   try {
     return basename(readlinkSync(join(path, 'subsystem')));
-  } catch {
-    // A directory between two devices has none (ENOENT).
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
+    // A directory between two devices has none.
     return '';
   }
 }

@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { type BlockDevice, readBlockDevice } from './block.ts';
 import { devicePart } from './device-part.ts';
 import { devicePath } from './device-path.ts';
-import { errorCode } from './errors.ts';
+import { errorCode, isErrno } from './errors.ts';
 import type { Hardware } from './hardware.ts';
 import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
 import { usbFacts } from './usb.ts';
@@ -53,8 +53,9 @@ export const usbDeviceKeys = (sysfs = '/sys'): DeviceKey[] =>
 function placeOf(link: string): string {
   try {
     return readlinkSync(link);
-  } catch {
-    // ENOENT: unplugged meanwhile.
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
+    // Unplugged meanwhile.
     return '';
   }
 }
@@ -134,7 +135,8 @@ function busOf(path: string, sysfs: string): string {
     try {
       const subsystem = realpathSync(join(at, 'subsystem'));
       if (dirname(subsystem) === join(sysfs, 'bus')) return basename(subsystem);
-    } catch {
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
       // A directory of its class between a device and its parent.
     }
   }

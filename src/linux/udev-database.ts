@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type { DeviceKey } from './device.ts';
+import { isErrno } from './errors.ts';
 
 /**
  * What the udevd of the node, where there is one, has written of devices: a file for each, `E:KEY=value` on lines of their own (systemd,
@@ -48,7 +49,8 @@ function readBounded(path: string): string {
     const bytes = Buffer.alloc(MAX_SIZE);
     const length = readSync(file, bytes, 0, MAX_SIZE, 0);
     return length < MAX_SIZE ? bytes.toString('utf8', 0, length) : '';
-  } catch {
+  } catch (error) {
+    if (isErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) throw error;
     return '';
   } finally {
     if (file !== undefined) closeSync(file);

@@ -1,5 +1,6 @@
-import { existsSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { exists } from './exists.ts';
 import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
 
 /** What sysfs says of the USB device that a device is part of; all empty where it is part of none. */
@@ -52,7 +53,7 @@ function driverOf(path: string): string {
 export const interfaceOf = (path: string, sysfs: string): string | undefined =>
   ancestors(path, sysfs).find(isInterface);
 
-const isInterface = (path: string): boolean => existsSync(join(path, 'bInterfaceClass'));
+const isInterface = (path: string): boolean => exists(join(path, 'bInterfaceClass'));
 
 const describeInterface = (path: string): string =>
   ['bInterfaceClass', 'bInterfaceSubClass', 'bInterfaceProtocol'].map((name) => attribute(path, name)).join('/');

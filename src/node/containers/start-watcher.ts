@@ -1,6 +1,6 @@
 import { closeSync, type FSWatcher, openSync, readdirSync, readFileSync, watch } from 'node:fs';
 import { basename } from 'node:path';
-import { errorCode } from '../../linux/errors.ts';
+import { errorCode, isErrno } from '../../linux/errors.ts';
 import { namespaceOf, nodeNamespaces } from '../../linux/namespaces.ts';
 import { openPidfd } from '../../linux/pidfd.ts';
 import { watchReadiness } from '../../linux/readiness.ts';
@@ -79,8 +79,16 @@ export class StartWatcher {
       if (name === basename(path)) this.#forget(path);
       else this.#changed(`${path}/${name}`);
     });
-    watcher.on('error', () => this.#forget(path));
+    watcher.on('error', (error) => {
+      this.#forget(path);
+      this.#lookLater(path, error);
+    });
     this.#watchers.set(path, watcher);
+  }
+
+  #lookLater(path: string, error: Error): void {
+    this.#problem = describe(path, error);
+    this.#pollIfBlind();
   }
 
   #pollIfBlind(): void {
@@ -103,7 +111,11 @@ export class StartWatcher {
   #changed(path: string): void {
     try {
       readdirSync(path);
-    } catch {
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ENODEV')) {
+        this.#lookLater(path, error as Error);
+        return;
+      }
       for (const known of [...this.#watchers.keys()]) {
         if (known === path || known.startsWith(`${path}/`)) this.#forget(known);
       }

@@ -1,7 +1,8 @@
-import { existsSync, realpathSync, rmSync } from 'node:fs';
+import { realpathSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { livePath } from '../../contract/paths.ts';
 import { DRIVER } from '../../contract/volumes.ts';
+import { exists } from '../../linux/exists.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { Policy } from '../../policy/index.ts';
 import { type RegistrationStatus, registrationService } from '../grpc/registration.ts';
@@ -74,7 +75,7 @@ const NODE_NAME = 'NODE_NAME';
  */
 export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
   const { log, runDir } = options;
-  if (!existsSync(options.kubeletDir)) {
+  if (!exists(options.kubeletDir)) {
     const problem = `there is no kubelet directory ${options.kubeletDir}: no pod gets a volume of hotmount.io on this node (--kubelet-dir, or --no-csi where no kubelet is)`;
     log.warn(problem);
     return withoutKubelet(options.kubeletDir, problem);

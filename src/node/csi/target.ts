@@ -1,6 +1,5 @@
 import {
   closeSync,
-  existsSync,
   lstatSync,
   openSync,
   readdirSync,
@@ -12,6 +11,7 @@ import {
 } from 'node:fs';
 import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
 import { errorCode } from '../../linux/errors.ts';
+import { exists } from '../../linux/exists.ts';
 import { openBeneath } from '../../linux/mounts.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
 
@@ -130,7 +130,7 @@ export function isPublishedTo(kubeletDir: string, podUid: string, source: string
     return readdirSync(directory).some((volume) => isLinkTo(`${directory}/${volume}/${LINK}`, source));
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error;
-    return existsSync(`${kubeletDir}/pods`) ? false : undefined;
+    return exists(`${kubeletDir}/pods`) ? false : undefined;
   }
 }
 

@@ -1,5 +1,6 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { classKey } from '../../contract/annotations.ts';
+import { exists } from '../../linux/exists.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { registryIn, removeSockets, socketName } from './registry.ts';
 import { CountedResource } from './resource.ts';
@@ -34,13 +35,15 @@ export class DevicePlugin {
   constructor(kubeletDir: string, classes: readonly string[], log: Logger) {
     this.#kubeletDir = kubeletDir;
     this.#log = log;
-    this.#registry = existsSync(kubeletDir) ? registryIn(realpathSync(kubeletDir)) : undefined;
+    this.#registry = exists(kubeletDir) ? registryIn(realpathSync(kubeletDir)) : undefined;
     if (this.#registry === undefined) log.warn(this.#absence);
-    else removeSockets(this.#registry, classes);
     this.setClasses(classes);
   }
 
-  /** One resource a class. They are served some milliseconds later. */
+  /**
+   * One resource a class. They are served some milliseconds later.
+   * @throws Error of the system where what is left of another class stays: the next call takes it away
+   */
   setClasses(classes: readonly string[]): void {
     if (this.#registry === undefined) return;
     for (const [className, resource] of this.#resources) {
@@ -51,6 +54,8 @@ export class DevicePlugin {
     for (const className of classes) {
       if (!this.#resources.has(className)) this.#add(className, this.#registry);
     }
+    // The kubelet counts none of the others any more, and forgets them after a while.
+    removeSockets(this.#registry, classes);
   }
 
   /** @param counts by class; a class that is not in it has none */

@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import { exists } from '../../linux/exists.ts';
 
 const PREFIX = 'hotmount.io-devices-';
 
@@ -12,7 +13,7 @@ export const removeResources = (kubeletDir: string): void => removeSockets(regis
 
 /** Takes away the resources of all classes but some. @throws Error of the system */
 export function removeSockets(registry: string, kept: readonly string[]): void {
-  if (!existsSync(registry)) return;
+  if (!exists(registry)) return;
   const names = new Set(kept.map(socketName));
   for (const name of readdirSync(registry)) {
     if (name.startsWith(PREFIX) && !names.has(name)) rmSync(`${registry}/${name}`, { force: true });

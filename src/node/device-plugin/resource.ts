@@ -83,11 +83,10 @@ export class CountedResource {
     this.#server?.close();
   }
 
-  /** The kubelet counts none any more, and forgets the resource after a while. */
+  /** Nobody is to find the socket any more; one that is being made goes at once. */
   remove(): void {
     this.close();
     this.#isRemoved = true;
-    rmSync(this.#socket, { force: true });
   }
 
   #services(): Service[] {

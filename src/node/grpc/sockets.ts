@@ -30,17 +30,21 @@ export async function serveOnSocket(path: string, services: readonly Service[]):
   const server = new Server(OPTIONS);
   for (const { definition, implementation } of services) server.addService(definition, implementation);
   const address = `unix://${hidden}`;
-  await new Promise<void>((resolve, reject) => {
-    const credentials = ServerCredentials.createInsecure();
-    server.bindAsync(address, credentials, (error) => (error ? reject(error) : resolve()));
-  });
-  chmodSync(hidden, 0o600);
-  renameSync(hidden, path);
-  return {
-    close() {
-      // A shutdown alone forgets the connections where the library keeps no books (channelz).
-      server.unbind(address);
-      server.forceShutdown();
-    },
+  const close = (): void => {
+    // A shutdown alone forgets the connections where the library keeps no books (channelz).
+    server.unbind(address);
+    server.forceShutdown();
   };
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const credentials = ServerCredentials.createInsecure();
+      server.bindAsync(address, credentials, (error) => (error ? reject(error) : resolve()));
+    });
+    chmodSync(hidden, 0o600);
+    renameSync(hidden, path);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { close };
 }

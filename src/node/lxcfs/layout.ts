@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
 import { isErrno } from '../../linux/errors.ts';
+import { exists } from '../../linux/exists.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { detachMount } from '../../linux/mounts.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
@@ -119,7 +120,7 @@ export function publish(runDir: RunDir, id: string, notServed: readonly LxcfsVie
 function linkViews(runDir: RunDir, id: string, notServed: readonly LxcfsView[]): string {
   const name = ['views-without', ...notServed].join('-');
   const directory = instanceWork(runDir, id, name);
-  if (existsSync(directory)) return name;
+  if (exists(directory)) return name;
   const fresh = `${directory}.new`;
   rmSync(fresh, { recursive: true, force: true });
   for (const [view, file] of Object.entries(LXCFS_VIEWS)) {

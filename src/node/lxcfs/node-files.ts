@@ -1,6 +1,7 @@
-import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
+import { exists } from '../../linux/exists.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import {
   attachMount,
@@ -25,7 +26,7 @@ import { NODE_FILES, STAGE } from './layout.ts';
 export function mountNodeFiles(runDir: RunDir): Map<string, { path: string; device: string }> {
   const root = `${runDir.path}/${NODE_FILES}`;
   const mounted = (): Mount[] => readMountinfo().filter(({ mountPoint }) => mountPoint.startsWith(`${root}/`));
-  const wanted = FILES.filter((file) => existsSync(file));
+  const wanted = FILES.filter((file) => exists(file));
   const before = mounted();
   const missing = wanted.filter((file) => !before.some(({ mountPoint }) => covers(mountPoint, `${root}${file}`)));
   if (missing.length > 0) {

@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs';
 import { type ChildResult, runChild } from '../../linux/child.ts';
 import { errorCode } from '../../linux/errors.ts';
+import { exists } from '../../linux/exists.ts';
 import { renameMounted } from '../../linux/rename-mounted.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
@@ -55,10 +55,10 @@ export async function removeDirectories(
   runDir: RunDir,
   paths: readonly string[],
 ): Promise<Pick<ChildResult, 'command' | 'timedOut' | 'stuck'> | undefined> {
-  const present = paths.filter((path) => existsSync(`${runDir.work}/${path}`));
+  const present = paths.filter((path) => exists(`${runDir.work}/${path}`));
   if (present.length === 0) return undefined;
   const result = await runChild('rmdir', ['--', ...present], { deadline: REMOVE_DEADLINE, cwd: runDir.work });
-  for (const path of present) if (!existsSync(`${runDir.work}/${path}`)) cachedRecords(runDir).delete(path);
+  for (const path of present) if (!exists(`${runDir.work}/${path}`)) cachedRecords(runDir).delete(path);
   return result;
 }
 

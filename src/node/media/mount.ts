@@ -1,5 +1,6 @@
-import { closeSync, existsSync, mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
+import { exists } from '../../linux/exists.ts';
 import {
   attachMount,
   cloneMount,
@@ -152,7 +153,7 @@ async function chooseName(
     if (!reserve(name)) continue;
     const path = mediaDirectory('media', className, name);
     await removeDirectories(runDir, [path]);
-    if (!existsSync(`${runDir.work}/${path}`)) return name;
+    if (!exists(`${runDir.work}/${path}`)) return name;
   }
   throw new Error(`all names for ${device.name} in ${className} are taken`);
 }

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
+import { exists } from '../../linux/exists.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { HeldReports } from '../containers/held-reports.ts';
 import { describeHolder, reportHolder } from '../containers/identity.ts';
@@ -50,7 +50,7 @@ export class Unmounter {
     this.#left.delete(name);
     // A disk keeps its number while it is mounted anywhere. If there is one by that number again, it is another; and the numbers of
     // file systems that have none of a device (btrfs) are given anew at once.
-    if (!device || device.startsWith('0:') || existsSync(`/sys/dev/block/${device}`)) return undefined;
+    if (!device || device.startsWith('0:') || exists(`/sys/dev/block/${device}`)) return undefined;
     const finding = await detachCopies(device);
     if (finding) this.#left.set(name, device);
     return finding;

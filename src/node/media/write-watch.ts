@@ -1,12 +1,15 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { deviceNumber } from '../../linux/device-number.ts';
-import { attribute } from '../../linux/sysfs.ts';
+import { kernelAttribute } from '../../linux/sysfs.ts';
 import { rereadPartitions } from '../block/reread-partitions.ts';
 import { devicePath } from './run-mount.ts';
 
 /** ms for which nothing must have been written. */
 const SETTLE = 500;
+
+/** ms between two looks at a disk that cannot be watched. */
+const POLL = 5000;
 
 /** Of `/sys/class/block/…/stat`: sectors written, and sectors discarded (Documentation/block/stat.rst). */
 const WRITTEN = [6, 13];
@@ -29,13 +32,15 @@ export class WriteWatch {
   follow(device: BlockDevice): void {
     const { name } = device;
     const path = devicePath(device);
-    if (this.#watchers.has(name) || this.#timers.has(name) || deviceNumber(path) !== device.device) return;
+    if (this.#watchers.has(name) || this.#timers.has(name)) return;
     try {
+      if (deviceNumber(path) !== device.device) return;
       const watcher = watch(path, { persistent: false }, () => this.#waitUntilSettled(name));
       watcher.on('error', () => this.forget(name));
       this.#watchers.set(name, watcher);
     } catch {
-      // No more inotify watches: the disk's next event finds what is on it.
+      // No more inotify watches.
+      this.#followLater(device, written(name));
     }
   }
 
@@ -51,22 +56,42 @@ export class WriteWatch {
     for (const name of [...this.#watchers.keys(), ...this.#timers.keys()]) this.forget(name);
   }
 
+  /** Meanwhile, what the kernel counts tells whether it was written to. */
+  #followLater(device: BlockDevice, before: string | undefined): void {
+    const { name } = device;
+    const look = (): void => {
+      this.#timers.delete(name);
+      if (written(name) !== before) this.#waitUntilSettled(name);
+      else this.follow(device);
+    };
+    this.#timers.set(name, setTimeout(look, POLL).unref());
+  }
+
   /** A watch would tell of every single write. */
   #waitUntilSettled(name: string, before?: string): void {
     this.forget(name);
     const now = written(name);
-    if (now === before) void this.#settled(name);
+    if (now !== undefined && now === before) void this.#settled(name);
     else this.#timers.set(name, setTimeout(() => this.#waitUntilSettled(name, now), SETTLE).unref());
   }
 
   async #settled(name: string): Promise<void> {
-    const device = readBlockDevice(name);
-    if (device && !device.isPartition) await rereadPartitions(devicePath(device));
+    try {
+      const device = readBlockDevice(name);
+      if (device && !device.isPartition) await rereadPartitions(devicePath(device));
+    } catch {
+      // The look at the disk meets it, too, and is made again.
+    }
     this.#onWritten(name);
   }
 }
 
-function written(name: string): string {
-  const fields = attribute(`/sys/class/block/${name}`, 'stat').split(/\s+/);
-  return WRITTEN.map((index) => fields[index]).join();
+/** Undefined where it cannot be read now. */
+function written(name: string): string | undefined {
+  try {
+    const fields = kernelAttribute(`/sys/class/block/${name}`, 'stat').split(/\s+/);
+    return WRITTEN.map((index) => fields[index]).join();
+  } catch {
+    return undefined;
+  }
 }

@@ -76,6 +76,18 @@ describe('readBlockDevice, on a tree like /sys', () => {
   });
   afterAll(() => rmSync(sysfs, { recursive: true }));
 
+  it('takes a disk whose attributes cannot be read neither for gone nor for one without a medium', () => {
+    for (const name of ['dev', 'size', 'diskseq']) {
+      const disk = `nvme9n1-${name}`;
+      write(`devices/pci0000:00/0000:02:00.0/nvme/nvme9/${disk}`, { dev: '259:9', size: '1000', diskseq: '9' });
+      const attribute = join(sysfs, 'class/block', disk, name);
+      rmSync(attribute);
+      mkdirSync(attribute);
+      expect(() => readBlockDevice(disk, sysfs), name).toThrow('EISDIR');
+      rmSync(join(sysfs, 'class/block', disk));
+    }
+  });
+
   it('describes a partition by its own size and its disk’s identity', () => {
     expect(readBlockDevice('sdb1', sysfs)).toEqual({
       name: 'sdb1',
