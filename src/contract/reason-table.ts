@@ -204,12 +204,6 @@ export const REASONS = {
       "the pod has {field}: true, and lxcfs goes by the first process that a container sees, so that {annotation} shows {whose} values instead of the container's own",
     remedy: 'remove {field}, or the annotation',
   },
-  device_mode_user_namespace: {
-    kind: 'warning',
-    sentence:
-      'the pod has hostUsers: false, and the nodes of device class {class} (mode {mode}) are closed to the users of its namespace, so that {annotation} gives it devices that it cannot open',
-    remedy: 'an admin can give the class mode: "0666", as the device cgroup is the gate',
-  },
   device_directory: {
     kind: 'warning',
     sentence:

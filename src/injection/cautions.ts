@@ -27,13 +27,8 @@ export function cautionsOf(ask: Ask, spec: JsonObject, policy: Policy): readonly
   if (want.feature !== 'devices') return found;
   const deviceClass = policy.deviceClasses.find(({ name }) => name === want.class);
   if (deviceClass === undefined) return found;
-  const { directory, mode, access } = deviceClass;
-  if (spec['hostUsers'] === false && !othersMay(mode, access)) {
-    const parameters = { annotation, class: want.class, mode: `0${mode.toString(8)}` };
-    found.push({ finding: finding('device_mode_user_namespace', parameters), isUseless: true });
-  }
   const expected = STANDARD_PATHS[want.path];
-  if (expected !== undefined && directory === undefined && !suits(expected, deviceClass)) {
+  if (expected !== undefined && deviceClass.directory === undefined && !suits(expected, deviceClass)) {
     const parameters = { annotation, path: want.path, class: want.class, directory: expected };
     found.push({ finding: finding('device_directory', parameters), isUseless: false });
   }
@@ -58,12 +53,6 @@ const SHARED_PIDS = [
   { field: 'hostPID', whose: "the node's" },
   { field: 'shareProcessNamespace', whose: "the sandbox's" },
 ];
-
-/** Nodes belong to the node's users, and a user namespace's are others to them. */
-function othersMay(mode: number, access: DeviceClass['access']): boolean {
-  const needed = (access.includes('r') ? 4 : 0) | (access.includes('w') ? 2 : 0);
-  return (mode & needed) === needed;
-}
 
 /** Where programs look for devices by themselves, with the directory of the kernel's names that is there. */
 const STANDARD_PATHS: Readonly<Record<string, string>> = {
