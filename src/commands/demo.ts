@@ -57,7 +57,7 @@ interface DemoOptions {
   readonly nodeHalf?: typeof showNode | undefined;
 }
 
-/** Resolves to whether everything was as it should be. Rejects where the examples or the webhook cannot be had. */
+/** Resolves to whether everything was as it should be. Rejects if the examples cannot be read, or the webhook does not start. */
 export async function demo(
   write: (text: string) => void,
   screen: Screen,

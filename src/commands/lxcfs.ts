@@ -38,7 +38,7 @@ export function lxcfsCommand(): Command {
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
     .option(
       '--selinux-context <context>',
-      'what containers open is labelled with; auto: as container-selinux has it, off: not at all',
+      'the SELinux label of what containers open; auto: that of container-selinux, off: none',
       'auto',
     )
     .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')

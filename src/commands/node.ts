@@ -45,7 +45,7 @@ export function nodeCommand(): Command {
     .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
     .option(
       '--selinux-context <context>',
-      'what containers open is labelled with; auto: as container-selinux has it, off: not at all',
+      'the SELinux label of what containers open; auto: that of container-selinux, off: none',
       'auto',
     )
     .addOption(

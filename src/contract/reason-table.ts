@@ -27,7 +27,7 @@ export const REASONS = {
 
   annotation_unknown: {
     kind: 'invalid',
-    sentence: "annotation {annotation} is not one of hotmount's{hint}",
+    sentence: 'annotation {annotation} is unknown to hotmount{hint}',
   },
   annotation_invalid: {
     kind: 'invalid',
@@ -63,7 +63,7 @@ export const REASONS = {
   },
   volume_path_unknown: {
     kind: 'invalid',
-    sentence: "volume {volume} is {path} of the node, which is hotmount's and is none of what it gives to pods",
+    sentence: 'volume {volume} is the path {path} of the node, which belongs to hotmount and is not for pods',
     remedy: 'ask for media, devices or lxcfs by annotation',
   },
   volume_sub_path: {
@@ -154,7 +154,7 @@ export const REASONS = {
   },
   own_volume: {
     kind: 'conflict',
-    sentence: "volume {volume} is one of hotmount's, and its propagation is fixed",
+    sentence: 'volume {volume} is a hotmount volume, whose propagation is fixed',
     remedy: 'remove it from {annotation}',
   },
   windows_pod: {
@@ -287,7 +287,7 @@ export const REASONS = {
   injected: { kind: 'outcome', sentence: 'the pod has what its annotations and the policy say' },
   nothing_granted: { kind: 'outcome', sentence: 'the pod has nothing of what it asked for' },
   carried: { kind: 'outcome', sentence: "the workload's annotations are carried to its pod template" },
-  volumes_allowed: { kind: 'outcome', sentence: "the policy gives the pod all of hotmount's volumes that it has" },
+  volumes_allowed: { kind: 'outcome', sentence: 'the policy allows all hotmount volumes of the pod' },
   annotations_judged: { kind: 'outcome', sentence: "the running pod's annotations may be changed so" },
   not_requested: { kind: 'outcome', sentence: 'nothing asks for hotmount' },
   nothing_to_carry: { kind: 'outcome', sentence: 'the workload has no annotations of its own to carry' },

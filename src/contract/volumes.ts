@@ -4,11 +4,11 @@ import { isClassName, LXCFS_VIEW_NAMES, LXCFS_VIEWS, type LxcfsView } from './wa
 /** The CSI driver's name: of the CSIDriver object, and of what the node daemon registers with the kubelet. */
 export const DRIVER = 'hotmount.io';
 
-/** How the webhook writes hotmount's volumes: as inline volumes of the CSI driver, or as hostPath volumes for nodes without it. */
+/** How the webhook writes hotmount volumes: as inline volumes of the CSI driver, or as hostPath volumes for nodes without it. */
 export const VOLUME_KINDS = ['csi', 'hostPath'] as const;
 export type VolumeKind = (typeof VOLUME_KINDS)[number];
 
-/** What one of hotmount's volumes gives a pod. */
+/** What a hotmount volume gives a pod. */
 export type OwnVolume =
   | { readonly gives: 'media'; readonly class: string; readonly readOnly: boolean }
   | { readonly gives: 'devices'; readonly class: string }
@@ -20,7 +20,7 @@ export type OwnVolume =
   /** A directory of the pod's own, in which classes come and go with its annotations. By CSI alone. */
   | { readonly gives: 'live' };
 
-/** Names that begin so are hotmount's: a second pass finds its volumes by them. */
+/** The prefix of the names of hotmount volumes, by which a second pass finds them. */
 export const OWN_VOLUME = 'hotmount-';
 
 /** The downwardAPI volume by which the kubelet tells the node a live pod's annotations as they change: its name, and the file in it. */

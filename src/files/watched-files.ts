@@ -34,7 +34,7 @@ const MAX_BYTES = 4 * 2 ** 20;
  * swap of the link `..data` by which the kubelet updates volumes (pkg/volume/util/atomic_writer.go). Does not keep the process alive by
  * itself.
  * @param fallback the value until there is a good one: then the files may be broken at first, which the listener is told before this returns
- * @throws FileError, or what `parse` throws, where the first value cannot be had and there is no fallback
+ * @throws FileError, or what `parse` throws, if the first value cannot be read and there is no fallback
  */
 export function watchFiles<T>(
   paths: readonly string[],

@@ -23,7 +23,7 @@ export interface Granted {
   readonly findings: readonly Finding[];
 }
 
-/** Gives one ask after the other, each as a whole or not at all. A default that cannot be had is skipped, whatever the reason. */
+/** Gives one ask after the other, each as a whole or not at all. A default that the pod cannot have is skipped, whatever the reason. */
 export function grant(asks: readonly Ask[], circumstances: Circumstances): Granted {
   const { draft } = circumstances;
   const entries: Entry[] = [];

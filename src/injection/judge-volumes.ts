@@ -9,7 +9,7 @@ import { type Context, subjectOf } from './inject.ts';
 import { ObjectError, objectIn, objectsIn, stringIn } from './shape.ts';
 
 /**
- * Why the policy does not give a pod the volumes of hotmount's that it has, however it came by them: written by hand, they are judged
+ * Why the policy refuses hotmount volumes of a pod, whoever wrote them: written by hand, they are judged
  * as annotations are. Empty: it gives all of them. Throws ObjectError, and NamespaceLabelsUnknownError where labels that are not known
  * decide.
  */

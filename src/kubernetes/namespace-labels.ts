@@ -7,7 +7,7 @@ import { problemOf, statusOf } from './errors.ts';
 import { keepWatching } from './watch.ts';
 
 export interface NamespaceLabelsSource {
-  /** The labels, from memory where they are there; else waited for, and undefined where they cannot be had. Never rejects. */
+  /** The labels, from memory where they are there; else it waits for them. Undefined if they cannot be read. Never rejects. */
   labels(namespace: string): Labels | undefined | Promise<Labels | undefined>;
   close(): void;
 }
@@ -62,7 +62,7 @@ export function openNamespaceLabels(kubernetes: Kubernetes, log: Logger): Namesp
       const { metadata } = await kubernetes.ask<V1Namespace>(`/api/v1/namespaces/${name}`);
       settle(name, metadata?.labels ?? NONE);
     } catch (error) {
-      log.warn(`the labels of namespace ${name} cannot be had: ${problemOf(error)}`);
+      log.warn(`the labels of namespace ${name} cannot be read: ${problemOf(error)}`);
       if (statusOf(error) === 404) {
         if (absent.size >= MAX_ABSENT) absent.delete(first(absent));
         absent.set(name, performance.now());

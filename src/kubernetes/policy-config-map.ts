@@ -54,7 +54,7 @@ export function openPolicyConfigMap(
       if (isFirst) first.resolve(source);
     } catch (error) {
       const { message } = error as Error;
-      refuse(error instanceof PolicyError ? message : `an error of hotmount's own: ${message}`);
+      refuse(error instanceof PolicyError ? message : `a bug in hotmount: ${message}`);
       const complain = () => tell(configMap, 'Warning', 'PolicyRefused', `${stays(policy)} ${message}`);
       complain();
       // Whoever looks in the morning shall find it, too.

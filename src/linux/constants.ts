@@ -23,7 +23,7 @@ export function constantsOf(architecture: string): Architecture {
   const found = ARCHITECTURES[architecture];
   if (found) return found;
   const known = Object.keys(ARCHITECTURES).join(' and ');
-  throw new Error(`hotmount's node programs run on ${known}: they do not know the system calls of ${architecture}`);
+  throw new Error(`hotmount's node programs run on ${known}; the system calls of ${architecture} are not known`);
 }
 
 /** Of this process. `O_DIRECTORY` and `O_NOFOLLOW` differ as well, and Node knows them. */

@@ -129,7 +129,7 @@ function identify(path: string, block: BlockDevice | undefined, sysfs: string): 
   };
 }
 
-/** What the nearest ancestor on a bus is on. A subsystem is a bus where /sys/bus has it, and a class elsewhere. */
+/** The bus of the nearest ancestor that is on one. A subsystem that /sys/bus lists is a bus; others are classes. */
 function busOf(path: string, sysfs: string): string {
   for (const at of ancestors(dirname(path), sysfs)) {
     try {

@@ -9,7 +9,7 @@ const { EWOULDBLOCK } = constants.errno;
 
 /**
  * Takes the lock of a file or directory (flock(2)), which the kernel gives back when this process ends, however it ends.
- * @returns what gives it back, undefined where another process has it
+ * @returns a function that releases it; undefined if another process holds it
  * @throws SystemCallError
  */
 export function tryLock(path: string): (() => void) | undefined {
@@ -25,7 +25,7 @@ export function tryLock(path: string): (() => void) | undefined {
 const POLL = 20;
 
 /**
- * The same, waiting for another process that has it, without leaving this turn of the event loop: for moments at the start.
+ * The same, but waits while another process holds it, and blocks the event loop meanwhile: for short waits at the start.
  * @param patience ms
  * @throws Error where it is not given back in time
  */

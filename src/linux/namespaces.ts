@@ -139,7 +139,7 @@ function isRooted(pid: number): boolean {
   }
 }
 
-/** Undefined where the process has ended since; `failed` for want of descriptors and the like. */
+/** Undefined where the process has ended since; `failed` for errors such as a lack of descriptors. */
 function readTable(pid: number, devices: ReadonlySet<string>): Mount[] | 'failed' | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/mountinfo`, 'latin1');

@@ -9,7 +9,7 @@ const PROTECTIVE = 0xee;
 const GPT_SIGNATURE = 'EFI PART';
 
 /**
- * The type of a partition, as blkid's `PART_ENTRY_TYPE` has it: a GUID in lower case (UEFI 2.10, 5.3.3), or `0xc` of an MBR. Undefined where
+ * The type of a partition, as in blkid's `PART_ENTRY_TYPE`: a GUID in lower case (UEFI 2.10, 5.3.3), or `0xc` of an MBR. Undefined where
  * the table does not tell, or is of another kind; also for logical partitions (`logicalTypes`). The disk is hostile: nothing of it is trusted.
  * @param start the first bytes of the disk
  * @param number of the partition, from 1

@@ -9,7 +9,7 @@ import { setMountAttributes } from './mounts.ts';
 const RENAME_NOREPLACE = 1;
 
 /**
- * Renames a directory on which something may be mounted: whoever has it mounted, in whichever namespace, finds it there by its new name
+ * Renames a directory on which something may be mounted: all namespaces that have the mount see it by its new name
  * from one moment to the next. rename(2) refuses only what is a mount point in the caller's own namespace (`vfs_rename` in the
  * kernel's fs/namei.c), so it is called from one in which nothing is mounted. Only for a tmpfs of our own: this thread waits.
  * @throws SystemCallError EEXIST where there is something by the new name

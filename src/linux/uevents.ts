@@ -44,7 +44,7 @@ export interface UeventListener {
 /**
  * Listens for kernel uevents. Works without any privilege in each network namespace that belongs to the initial user namespace.
  * @param onFailure nothing is heard any more, although it was
- * @throws SystemCallError where the socket cannot be had
+ * @throws SystemCallError if the socket cannot be opened
  */
 export function listenForUevents(
   { isWanted = () => true, receiveBuffer = 16 << 20 }: UeventOptions,

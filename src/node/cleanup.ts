@@ -76,7 +76,7 @@ function refuseWhileUsed(kubeletDir: string): void {
   if (pods.length === 0) return;
   const more = pods.length > PODS_NAMED ? ` and ${pods.length - PODS_NAMED} more` : '';
   throw new Error(
-    `pods of this node still have volumes of hotmount's: ${pods.slice(0, PODS_NAMED).join(', ')}${more}; delete them while hotmount node is running (with the chart: --set cleanup=false brings it back), then clean up`,
+    `pods of this node still have hotmount volumes: ${pods.slice(0, PODS_NAMED).join(', ')}${more}; delete them while hotmount node is running (with the chart: --set cleanup=false brings it back), then clean up`,
   );
 }
 

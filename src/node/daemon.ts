@@ -28,7 +28,7 @@ import { startTriggers } from './triggers.ts';
 
 export interface NodeOptions extends PolicySource {
   readonly runDir: string;
-  /** As openRunDir has it. */
+  /** As in openRunDir. */
   readonly selinux: string;
   readonly host: string;
   readonly lxcfs: LxcfsMode;

@@ -44,7 +44,7 @@ export interface ListenOptions {
 
 /**
  * Listens for events of the devices that the policy's classes may take. Their subsystems may change with the policy.
- * @throws SystemCallError where the socket cannot be had
+ * @throws SystemCallError if the socket cannot be opened
  */
 export function listenToDevices(
   policy: Policy,

@@ -51,9 +51,9 @@ export const MEDIA_REASONS = {
   ),
   twin_failed: failed('its read-only twin could not be made: {detail}'),
   unmount_failed: failed('it could not be unmounted: {detail}'),
-  still_visible: failed('it is unmounted here, and process {pid} still has it at {path}: {detail}'),
+  still_visible: failed('it is unmounted here, and process {pid} still has it mounted at {path}: {detail}'),
   unclear_whether_gone: failed(
-    'it is unmounted here; whether some container still has it could not be seen, for its processes came and went too fast',
+    'it is unmounted here; whether a container still has it mounted could not be seen, because processes came and went too fast',
   ),
   run_dir_failed: failed('what it takes below {path} could not be made: {detail}'),
   unexpected: failed('it could not be reconciled: {detail}'),

@@ -21,8 +21,8 @@ export interface NodeServer {
 }
 
 /**
- * Health and metrics on a port, and on a unix socket that only root can reach those and the status: labels of people's disks are
- * nobody's business on the network.
+ * Serves health and metrics on a port. A unix socket that only root can reach serves these and the status: the network must not see
+ * the labels of people's disks.
  * @throws Error that says what to do
  */
 export async function startNodeServer(
@@ -58,7 +58,7 @@ export async function startNodeServer(
   };
 }
 
-/** ms. A daemon that is well answers in a few. */
+/** ms. A healthy daemon answers in a few. */
 const ANSWER_DEADLINE = 10_000;
 
 /** Asks the daemon of a run dir for its status; undefined where none is running. @throws Error where it does not answer, or not in time */

@@ -74,7 +74,7 @@ const OTHER_NAMES: readonly (readonly [RegExp, key: string, example: string])[] 
   [/^manufacturer$|^id_vendor(_enc)?$/i, 'vendor', 'vendor'],
   [/^id_model(_enc)?$/i, 'model', 'model'],
   [/^id_serial(_short)?$|^serial_?number$/i, 'serial', 'serial'],
-  [/^id_path(_tag)?$|^(usb_?)?port$|^by-?path$/i, 'path', 'path: ["*-usb-0:1.3"], as udev has it in ID_PATH'],
+  [/^id_path(_tag)?$|^(usb_?)?port$|^by-?path$/i, 'path', 'path: ["*-usb-0:1.3"], as ID_PATH of udev'],
   [/^b?interface_?(class|subclass|protocol)$/i, 'interface', 'interface: ["CLASS/SUBCLASS/PROTOCOL"], in hexadecimal'],
 ];
 

@@ -132,7 +132,7 @@ const NEVER: Readonly<Record<string, string>> = {
   exec: 'is what a disk is mounted with where noexec is not said: leave it out',
   ro: 'is not an option here: write readOnly: true beside options',
   rw: 'is not an option here: leave it out, or write readOnly: false beside options',
-  errors: 'is always errors=remount-ro on ext file systems, and no other has it',
+  errors: 'is always errors=remount-ro on ext file systems, and other file systems do not know it',
   defaults: 'means suid, dev and exec: leave it out',
   remount: 'is not an option of a new mount: leave it out',
   loop: 'is not an option here: attach the image yourself, and hotmount sees the loop device',
@@ -149,7 +149,7 @@ const NEVER: Readonly<Record<string, string>> = {
 
 /**
  * Why a class may not have this mount option, as a phrase that goes after the quoted option; undefined where it may. An option is
- * right where at least one of the file systems the class can match has it; `mountOptions` leaves it out for the others.
+ * right if at least one of the file systems that the class can match knows it; `mountOptions` leaves it out for the others.
  */
 export function optionProblem(option: string, fsTypes: readonly string[] = FILE_SYSTEM_NAMES): string | undefined {
   if (option.includes(',')) return `holds several: write ${`[${option.split(',').join(', ')}]`}`;

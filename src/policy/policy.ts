@@ -50,7 +50,7 @@ export interface HardwareMatch {
   readonly usb?: readonly string[] | undefined;
   /** `class/subclass/protocol` of one of its interfaces. */
   readonly interface?: readonly string[] | undefined;
-  /** The port, as udev's ID_PATH has it. */
+  /** The port, as in udev's ID_PATH. */
   readonly path?: readonly string[] | undefined;
   /** This and the sizes, in bytes, are those of disks. */
   readonly removable?: boolean | undefined;

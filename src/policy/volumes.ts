@@ -6,7 +6,7 @@ import { allowedBy, type MatchingRules, type Subject } from './evaluate.ts';
 import type { Policy, Rule } from './policy.ts';
 import { notAllowed, rulesByAccount } from './wants.ts';
 
-/** What is asked about one of hotmount's volumes, wherever it came from. */
+/** What is asked about a hotmount volume, whoever wrote it. */
 export interface VolumeQuestion {
   readonly volume: OwnVolume;
   /** Its name in the pod, for the message; undefined: what hotmount would call it. */

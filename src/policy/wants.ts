@@ -17,7 +17,7 @@ export interface WantQuestion {
 /** The rule that gives it; why it is not given; or the rule that might, if labels that are not known are what it asks for. */
 export type WantVerdict = { readonly rule: string } | { readonly refusal: Finding } | { readonly perhaps: string };
 
-/** Why a want cannot be had whatever the rules say: the policy does not have its class. */
+/** Why a want is refused whatever the rules say: the policy does not have its class. */
 export function unknownClass(policy: Policy, { annotation, want }: Omit<WantQuestion, 'what'>): Finding | undefined {
   if (want.feature !== 'media' && want.feature !== 'devices') return undefined;
   const classes = want.feature === 'media' ? policy.mediaClasses : policy.deviceClasses;

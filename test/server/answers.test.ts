@@ -242,7 +242,7 @@ describe('health and metrics', () => {
     const rig = await startRig({ metricsPort });
     expect(rig.webhook.metricsUrl).toBe(`http://127.0.0.1:${metricsPort}`);
     await expect(startRig({ metricsPort })).rejects.toThrow(
-      `cannot listen on port ${metricsPort} of 127.0.0.1: another process has it`,
+      `cannot listen on port ${metricsPort} of 127.0.0.1: another process uses it`,
     );
   });
 });

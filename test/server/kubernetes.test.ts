@@ -201,7 +201,7 @@ describe('a webhook that cannot start', () => {
     const policy = Promise.withResolvers<CurrentPolicy>();
     const log = collectingLogger([]);
     const options = { policy: policy.promise, certificates: selfSigned(), log, host: '127.0.0.1', metricsPort };
-    await expect(startWebhook(options)).rejects.toThrow('another process has it');
+    await expect(startWebhook(options)).rejects.toThrow('another process uses it');
     const closed = Promise.withResolvers<void>();
     policy.resolve({ current: defaultPolicy, close: () => closed.resolve() });
     await closed.promise;

@@ -164,7 +164,7 @@ describe('hotmount webhook', () => {
   });
 
   it.each([
-    ['a port is taken', 1, ['--policy-configmap', 'ns/policy', '--tls-self-signed'], 'another process has it'],
+    ['a port is taken', 1, ['--policy-configmap', 'ns/policy', '--tls-self-signed'], 'another process uses it'],
     [
       'its certificate is not there',
       2,
@@ -191,7 +191,7 @@ describe('hotmount webhook', () => {
     const hotmount = run('--tls-self-signed', '--host', '127.0.0.1', '--port', String(port), '--metrics-port', '0');
     expect(await hotmount.exit).toBe(1);
     expect(hotmount.stderr()).toBe(
-      `error: cannot listen on port ${port} of 127.0.0.1: another process has it; end that, or choose another port (--port)\n`,
+      `error: cannot listen on port ${port} of 127.0.0.1: another process uses it; end that, or choose another port (--port)\n`,
     );
   });
 });

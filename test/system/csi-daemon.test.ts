@@ -66,7 +66,7 @@ describeSystem('the daemon as a CSI driver', [], () => {
       const args = ['node', '--cleanup', '--run-dir', daemon.runDir, '--kubelet-dir', kubelet.dir];
       return spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8' }).stderr;
     };
-    expect(cleanUp()).toContain("pods of this node still have volumes of hotmount's: edge-1/web; delete them while");
+    expect(cleanUp()).toContain('pods of this node still have hotmount volumes: edge-1/web; delete them while');
     expect(existsSync(`${daemon.runDir}/media/usb`)).toBe(true);
     await daemon.start();
     await kubelet.unpublish(kubelet.target(pod, 'data'));

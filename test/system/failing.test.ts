@@ -62,7 +62,7 @@ describeSystem('a daemon that cannot do its job', [], () => {
     expect(await daemon.ended()).toBe(1);
     const [, said] = await daemon.logged(/error: (cannot listen.*)/);
     expect(said).toBe(
-      `cannot listen on port ${port} of 127.0.0.1: another process has it; choose another (--metrics-port, --host)`,
+      `cannot listen on port ${port} of 127.0.0.1: another process uses it; choose another (--metrics-port, --host)`,
     );
   });
 

@@ -174,7 +174,7 @@ describeSystem('a live pod', ['gcc', 'runc', 'busybox', 'zram'], () => {
     await daemon.stop();
     const args = ['node', '--cleanup', '--run-dir', daemon.runDir, '--kubelet-dir', kubelet.dir];
     const cleanUp = (): string => spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8' }).stderr;
-    expect(cleanUp()).toContain("pods of this node still have volumes of hotmount's: edge-1/web");
+    expect(cleanUp()).toContain('pods of this node still have hotmount volumes: edge-1/web');
     live.container.stop();
     unlinkSync(kubelet.target(live.pod, 'hotmount-live'));
     expect(cleanUp()).toContain('removed the run dir');

@@ -104,5 +104,5 @@ const generateKeys = () => webcrypto.subtle.generateKey(ALGORITHM, true, ['sign'
 const randomHex = (bytes: number): string =>
   Buffer.from(webcrypto.getRandomValues(new Uint8Array(bytes))).toString('hex');
 
-/** 127 random bits, positive and of full length, as RFC 5280 (4.1.2.2) has it. */
+/** 127 random bits, positive and of full length, as RFC 5280 (4.1.2.2) requires. */
 const serialNumber = (): string => `4${randomHex(16).slice(1)}`;

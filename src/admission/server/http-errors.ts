@@ -35,7 +35,7 @@ export function toProblem(error: unknown, contentType: string | undefined): Http
   if (statusCode && statusCode < 500) {
     return { code: statusCode, reason: 'request_malformed', message: `the request cannot be read: ${message}` };
   }
-  return { code: 500, reason: 'internal_error', message: `an error of hotmount's own: ${message}` };
+  return { code: 500, reason: 'internal_error', message: `a bug in hotmount: ${message}` };
 }
 
 /** The problem of a request with another content type, or none: undefined. */

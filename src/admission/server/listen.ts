@@ -32,7 +32,7 @@ export async function listen(
 }
 
 const REMEDIES: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another process has it; end that, or choose another port',
+  EADDRINUSE: 'another process uses it; end that, or choose another port',
   EACCES: 'ports below 1024 need a privilege that this process lacks; choose a higher one',
   EADDRNOTAVAIL: 'this machine has no such address; see --host',
   ENOTFOUND: 'no such host; see --host',

@@ -16,7 +16,7 @@ import type { Bodies } from './bodies.ts';
 import { type Health, respond } from './health.ts';
 import { type HttpProblem, statusBody, toProblem, unsupported } from './http-errors.ts';
 
-/** The labels of a namespace, or undefined where they cannot be had. */
+/** The labels of a namespace, or undefined if they cannot be read. */
 export type NamespaceLabels = (namespace: string) => Labels | undefined | Promise<Labels | undefined>;
 
 export interface AdmissionParts {

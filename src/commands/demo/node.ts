@@ -19,7 +19,7 @@ export function whyNoNode(): string | undefined {
 
 /**
  * Plays the node's half, with a daemon, a container and disks (loop devices) of its own, in a directory of its own, and removes them
- * all again. Where they cannot be had, it says in one line why it is left out.
+ * all again. Without these, one line says why it is left out.
  * @returns false where something did not come or go as it should
  */
 export async function showNode(write: (text: string) => void, { colors }: Screen, number: number): Promise<boolean> {

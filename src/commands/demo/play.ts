@@ -13,7 +13,7 @@ export interface Review extends Answer {
 
 export interface Take {
   readonly reviews: readonly Review[];
-  /** What is not as the scene has it; undefined: all is well. */
+  /** How the result differs from the scene; undefined: not at all. */
   readonly problem: string | undefined;
 }
 

@@ -194,7 +194,7 @@ function notCovered(object: JsonObject, { apiVersion, kind }: Identity): string[
 /** Of annotations whose prefix is ours but for the case: Kubernetes takes them for another's. */
 function misspelt(object: JsonObject): string[] {
   const keys = annotationKeys(object).filter((key) => !isOurs(key) && isOurs(key.toLowerCase()));
-  return keys.map((key) => `annotation ${key} is not hotmount's: did you mean ${key.toLowerCase()}?`);
+  return keys.map((key) => `annotation ${key} is unknown to hotmount: did you mean ${key.toLowerCase()}?`);
 }
 
 function isControlled({ metadata }: JsonObject): boolean {

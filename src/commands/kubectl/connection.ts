@@ -42,7 +42,7 @@ export interface Connection {
   readonly config: KubeConfig;
   /** Of the flag, or else of the context. */
   readonly namespace: string;
-  /** Of the flag; findSystemNamespace has it where there is none. */
+  /** From the flag; without it, findSystemNamespace finds the namespace. */
   readonly systemNamespace: string | undefined;
   /** ms. For each request, and for each node. */
   readonly timeout: number;

@@ -30,7 +30,7 @@ interface List<T> {
 const OWNERS = { node: 'DaemonSet', webhook: 'ReplicaSet' } as const;
 
 /**
- * The pods of a component in hotmount's own namespace: labels alone prove nothing.
+ * The pods of a component in hotmount's own namespace. Labels alone prove nothing.
  * @param systemNamespace of findSystemNamespace
  * @throws ApiError where they may not be listed, Error where there is no answer
  */

@@ -27,7 +27,7 @@ export async function findPolicy({ ask }: Connection, systemNamespace: string): 
   return { configMap: `${systemNamespace}/${configMap.metadata?.name}`, digest: digestOf(text), text };
 }
 
-/** Gathers what a check goes by. @throws Error where nothing of hotmount's is found, or the API server does not answer */
+/** Gathers the facts for a check. @throws Error if hotmount is not found, or the API server does not answer */
 export async function gather(connection: Connection, onAnswer: (done: number, all: number) => void): Promise<Facts> {
   const { ask } = connection;
   const systemNamespace = await findSystemNamespace(connection);

@@ -36,9 +36,7 @@ export async function findSystemNamespace({ ask, systemNamespace }: Connection):
       `where hotmount is installed may not be seen by you: it takes the right to list mutatingwebhookconfigurations, or to get the csidriver ${DRIVER}; or ${FLAG}`,
     );
   }
-  throw new UsageError(
-    `there is no webhook configuration of hotmount's: is the chart installed (helm list -A)? If so, ${FLAG}`,
-  );
+  throw new UsageError(`hotmount has no webhook configuration: is the chart installed (helm list -A)? If so, ${FLAG}`);
 }
 
 /** Undefined where it is refused, null where it is not there. */

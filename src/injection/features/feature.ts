@@ -13,7 +13,7 @@ export interface FeatureModule<F extends Feature> {
   apply(draft: PodDraft, container: ContainerDraft, want: WantOf<F>, applying: Applying): void;
   /** The want as the annotation's own grammar writes it. */
   describe(want: WantOf<F>): string;
-  /** The fields by which a container that has it breaks a Pod Security level: what is added, and what such a pod has of it already. */
+  /** The fields by which the feature breaks a Pod Security level: what is added, and what the pod already has. */
   exposes(want: WantOf<F>, draft: PodDraft): readonly Exposure[];
 }
 
@@ -31,7 +31,7 @@ export interface Exposure {
 }
 
 /**
- * Why a want cannot be had in this pod. Caught where features are applied; never leaves the core. No Error: a pod can have thousands,
+ * Why this pod cannot have a want. Caught where features are applied; never leaves the core. No Error: a pod can have thousands,
  * and a stack trace costs more than the decision.
  */
 export class Conflict {

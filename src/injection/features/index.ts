@@ -35,5 +35,5 @@ export const applyWant = (draft: PodDraft, container: Container, want: Want, app
   draft.atomically(() => moduleOf(want).apply(draft, draft.container(container), want, applying));
 /** The want as the annotation's own grammar writes it. */
 export const describeWant = (want: Want): string => moduleOf(want).describe(want);
-/** The fields by which a container that has it breaks a Pod Security level. */
+/** The fields by which a feature breaks a Pod Security level. */
 export const exposuresOf = (want: Want, draft: PodDraft): readonly Exposure[] => moduleOf(want).exposes(want, draft);

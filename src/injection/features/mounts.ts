@@ -27,7 +27,7 @@ export interface Volume extends JsonObject {
   readonly name: string;
 }
 
-/** One of hotmount's volumes, as a pod has it: by either kind, the containers get the same mount of the node. */
+/** A hotmount volume, as it stands in a pod. With either kind, containers get the same mount of the node. */
 export interface OwnSource extends Record<VolumeKind, Volume> {
   readonly name: string;
 }
@@ -60,7 +60,7 @@ export interface Mount extends JsonObject {
 }
 
 /**
- * Adds one of hotmount's volumes, and its mount in the container, where they are not there already. A volume from before is left as it
+ * Adds a hotmount volume, and its mount in the container, unless they are there already. A volume from before is left as it
  * is, of whichever kind. Conflict where the name or the path is taken.
  */
 export function addOwnMount(

@@ -54,7 +54,7 @@ export class DeviceGrants {
     return outcomes;
   }
 
-  /** What is granted through us now, by the cgroup's path, as the kernel has it. @throws SystemCallError */
+  /** What hotmount grants now, by the cgroup's path, read from the kernel. @throws SystemCallError */
   granted(): ReadonlyMap<string, readonly DeviceRule[]> {
     const all = new Map<string, readonly DeviceRule[]>();
     for (const controller of this.#controllers.values()) {

@@ -9,7 +9,7 @@ export const is = (globs: readonly string[] | undefined, value: string): boolean
 const isAny = (globs: readonly string[] | undefined, values: readonly string[]): boolean =>
   globs === undefined || matchesGlobsOfAny(globs, values);
 
-/** Whether the hardware is what an item of a class names. A `path` may be written with the USB interface, as udev has it, or without. */
+/** Whether the hardware matches an item of a class. A `path` may end with the USB interface, as in udev's ID_PATH, or not. */
 export const isHardware = (entry: HardwareMatch, device: Hardware & { readonly name: string }): boolean =>
   is(entry.devname, device.name) &&
   is(entry.bus, device.bus) &&

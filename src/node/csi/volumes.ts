@@ -103,12 +103,12 @@ export function requireTarget(kubeletDir: string, path: string): Target {
   );
 }
 
-/** Why the volume cannot be had yet. Looks at directories of ours and the node's alone: no disk, and no file of lxcfs, can hang this. */
+/** Why the volume is not available yet. Looks at directories of ours and the node's alone: no disk, and no file of lxcfs, can hang this. */
 function whyAbsent(volume: OwnVolume, { runDir, lxcfs }: Circumstances): string | undefined {
   const name = volumeName(volume);
   switch (volume.gives) {
     case 'lxcfs':
-      if (!lxcfs) return `${name} cannot be had: hotmount runs without lxcfs on this node (--lxcfs off)`;
+      if (!lxcfs) return `${name} is not available: hotmount runs without lxcfs on this node (--lxcfs off)`;
       return isThere(`${runDir.work}/lxcfs`)
         ? undefined
         : `${name} is not there yet: lxcfs is starting on this node; hotmount status there says how it stands`;
@@ -120,7 +120,7 @@ function whyAbsent(volume: OwnVolume, { runDir, lxcfs }: Circumstances): string 
     case 'udev':
       return isThere(`/proc/1/root${volumePath(volume)}`) || isThere(volumePath(volume))
         ? undefined
-        : `${name} cannot be had: this node has no udev database at /run/udev; is systemd-udevd running?`;
+        : `${name} is not available: this node has no udev database at /run/udev; is systemd-udevd running?`;
     // Made when it is published.
     case 'live':
     case 'dev':

@@ -62,9 +62,12 @@ export class CountedResource {
       if (this.#isRemoved) rmSync(this.#socket, { force: true });
     } catch (error) {
       if (this.#problem === undefined) {
-        this.#log.error({ resource: this.name, err: error }, 'its socket cannot be had: the resource is not counted');
+        this.#log.error(
+          { resource: this.name, err: error },
+          'cannot listen on its socket: the resource is not counted',
+        );
       }
-      this.#problem = `its socket cannot be had: ${(error as Error).message}; it is tried again`;
+      this.#problem = `cannot listen on its socket: ${(error as Error).message}; it is tried again`;
       this.#serveLater();
     }
   }

@@ -129,7 +129,7 @@ export class Containers {
 /** The classes of which the directory itself is mounted somewhere, from the text of a mount table. */
 export function classesInTable(text: string, device: string): Set<string> {
   const marker = ` ${device} /${DEVICES}/`;
-  // Nearly no table has it: the search spares parsing.
+  // Hardly any table has it: searching first avoids parsing.
   if (!text.includes(marker)) return new Set();
   const lines = text.split('\n').filter((line) => line.includes(marker));
   const roots = parseMountinfo(lines.join('\n')).map(({ root }) => root.split('/'));

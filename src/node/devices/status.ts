@@ -20,7 +20,7 @@ export interface DeviceStatus {
   readonly vendor: string;
   readonly model: string;
   readonly serial: string;
-  /** The port, as udev has it in ID_PATH. */
+  /** The port, as in udev's ID_PATH. */
   readonly port: string;
   readonly since: string;
   /** The containers that mount the class. */

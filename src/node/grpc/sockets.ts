@@ -21,7 +21,7 @@ export interface Listening {
  * Serves on a unix socket that root alone can reach. It is bound under a hidden name and renamed: whoever has the path open, or watches
  * its directory, finds the daemon before this one, or this one, and never none. Nobody removes the socket at the end, for the same
  * reason: it would be the next daemon's.
- * @throws Error where the path cannot be had
+ * @throws Error if it cannot listen there
  */
 export async function serveOnSocket(path: string, services: readonly Service[]): Promise<Listening> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o750 });

@@ -8,7 +8,7 @@ export const tag = (field: number): number => (field << 3) | 2;
 /** The bytes of a whole message. */
 export const finish = (writer: BinaryWriter): Buffer => Buffer.from(writer.finish());
 
-/** Reads the fields that are named, and skips the others, as protobuf has it. @throws Error for bytes that are no message */
+/** Reads the named fields, and skips the others, as protobuf requires. @throws Error for bytes that are no message */
 export function eachField(bytes: Uint8Array, fields: Readonly<Record<number, (reader: BinaryReader) => void>>): void {
   const reader = new BinaryReader(bytes);
   while (reader.pos < reader.len) {

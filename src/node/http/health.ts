@@ -27,7 +27,7 @@ export const healthPages = ({ notReady, detail, metrics }: HealthAnswers): Pages
     sendText(response, 200, await metrics(), 'text/plain; version=0.0.4; charset=utf-8'),
 });
 
-/** Health and metrics on a port; 0: any free one. @throws Error that says what to do where it cannot be had */
+/** Health and metrics on a port; 0: any free one. @throws Error that says what to do if it cannot listen */
 export async function listenForHealth(port: number, host: string, answers: HealthAnswers): Promise<Server> {
   const server = servePages(healthPages(answers), PUBLIC_LIMITS);
   await listenOnPort(server, port, host);

@@ -7,7 +7,7 @@ import { parseAnnotations, type ReadAnnotations } from './annotations.ts';
 
 /**
  * The kubelet's directory of a pod's downwardAPI volume, `O_PATH`, found without following a link; undefined where there is none.
- * @throws SystemCallError, or Node's own error, for want of descriptors and the like
+ * @throws SystemCallError, or Node's own error, such as for a lack of descriptors
  */
 export function openVolume(kubeletDir: string, podUid: string): number | undefined {
   try {
@@ -35,7 +35,7 @@ const MAX_BYTES = 3 << 19;
 /**
  * A pod's annotations as the kubelet has written them last. The file is a link to a link (`..data`) in its volume, which the lookup does
  * not leave. Undefined where there is none: the pod is starting, or ending.
- * @throws SystemCallError, or Node's own error, for want of descriptors and the like
+ * @throws SystemCallError, or Node's own error, such as for a lack of descriptors
  */
 export function readAnnotations(kubeletDir: string, podUid: string): ReadAnnotations | undefined {
   const volume = openVolume(kubeletDir, podUid);

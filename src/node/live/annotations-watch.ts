@@ -43,7 +43,7 @@ export class AnnotationsWatch {
    * Watches the pod's volume as it is now; whoever reads it after that misses nothing. Where there is none yet, or not this one any more,
    * the mount table will change.
    * @returns whether it is another volume than before
-   * @throws SystemCallError, or Node's own error, for want of descriptors and the like
+   * @throws SystemCallError, or Node's own error, such as for a lack of descriptors
    */
   follow(podUid: string): boolean {
     const directory = openVolume(this.#kubeletDir, podUid);

@@ -6,7 +6,7 @@ export type ReadAnnotations =
 
 /**
  * Reads what the kubelet writes for `metadata.annotations` of a downwardAPI volume: a line `key="value"` each, the value as Go quotes it
- * (k8s.io/kubernetes pkg/fieldpath FormatMap, `%q`). Keeps hotmount's own. Pure; never throws, whatever the text.
+ * (k8s.io/kubernetes pkg/fieldpath FormatMap, `%q`). Keeps those of hotmount. Pure; never throws, whatever the text.
  */
 export function parseAnnotations(text: string): ReadAnnotations {
   const annotations: Record<string, string> = {};

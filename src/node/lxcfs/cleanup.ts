@@ -10,7 +10,7 @@ import { Attacher } from './attach.ts';
 import { instanceIds, lockPath, prepareDirectories } from './layout.ts';
 import { adoptProcess } from './process.ts';
 
-/** @returns undefined where a supervisor has it */
+/** @returns undefined if a supervisor holds it */
 function lock(runDir: RunDir): (() => void) | undefined {
   try {
     prepareDirectories(runDir);

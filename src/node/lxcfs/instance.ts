@@ -122,7 +122,7 @@ export class Instance {
     return this.untrue.some(({ view, isPartly }) => !isPartly && `${file}/`.startsWith(`${LXCFS_VIEWS[view]}/`));
   }
 
-  /** One that serves is not ended for want of a descriptor. */
+  /** A serving instance is not ended because of a lack of descriptors. */
   async #openPatiently(replacer: MountReplacer, files: readonly string[]): Promise<Sources> {
     for (let tries = 1; ; tries++) {
       try {

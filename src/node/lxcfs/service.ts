@@ -12,7 +12,7 @@ import { Supervisor } from './supervisor.ts';
 
 export interface LxcfsServiceOptions {
   readonly runDir: string;
-  /** As openRunDir has it. */
+  /** As in openRunDir. */
   readonly selinux: string;
   readonly policy: LxcfsPolicy;
   readonly version: string;

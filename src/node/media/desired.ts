@@ -130,7 +130,7 @@ const leave = (found: Finding): DesiredState => ({ kind: 'leave', finding: found
 
 /**
  * What most images run as that do not run as root. A stick's root directory belongs to root, mostly, so that nobody else could write to it,
- * and whoever has it in a pod cannot change that; root in a pod may do so all the same.
+ * and whoever uses it in a pod cannot change that; root in a pod may do so all the same.
  */
 const DEFAULT_OWNER = { uid: 1000, gid: 1000 };
 

@@ -68,7 +68,7 @@ export class Inspector {
     }
   }
 
-  /** Reads what is on it, and meanwhile finds out whether some container has it. */
+  /** Reads what is on it, and meanwhile finds out whether a container has it mounted. */
   async inspect(device: BlockDevice): Promise<Known> {
     const [found, partType, byContainer] = await Promise.all([
       this.#prober.probe(device),

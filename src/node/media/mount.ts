@@ -24,7 +24,7 @@ const DONE: Attempt = { finding: undefined };
 
 /**
  * Mounts the disk on a hidden directory, then renames that.
- * @param reserve claims a name in the class: false where another disk has it, or is about to
+ * @param reserve claims a name in the class: false if another disk has the name, or is about to
  */
 export async function mountDisk(
   tools: MountTools,
@@ -95,7 +95,7 @@ async function showOwner(runDir: RunDir, path: string, owner: Owner, target: num
     return;
   }
   try {
-    // The file system itself stays: the other mount has it.
+    // The file system itself stays, because of the other mount.
     detachMount(mountPoint);
     attachMount(mapped, target);
   } finally {

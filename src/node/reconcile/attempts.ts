@@ -11,8 +11,8 @@ interface Attempt {
 }
 
 /**
- * Runs what an event, a timer or a policy asks for. What throws, for want of descriptors, say, or of room in the run dir, is told and
- * tried again, ever more rarely: it neither ends the process nor is forgotten.
+ * Runs what an event, a timer or a policy asks for. An action that throws, such as for a lack of descriptors or of space in the run dir,
+ * is logged and tried again, ever more rarely: it neither ends the process nor is forgotten.
  */
 export class Attempts {
   readonly #log: Logger;
@@ -22,7 +22,7 @@ export class Attempts {
     this.#log = log;
   }
 
-  /** What has failed, and is still to be tried again. */
+  /** What has failed, and will be tried again. */
   get problems(): string[] {
     return [...this.#attempts.values()].flatMap(({ problem }) => problem ?? []);
   }

@@ -13,7 +13,7 @@ const POLL = 50;
 
 export interface LeaderLockOptions {
   readonly runDir: string;
-  /** As openRunDir has it. */
+  /** As in openRunDir. */
   readonly selinux: string;
   readonly host: string;
   /** Of health and metrics; undefined: none. */
@@ -62,7 +62,7 @@ export async function acquireLeaderLock({
   }
 }
 
-/** Takes the lock where no daemon has it. @returns releases it; undefined where a daemon is running */
+/** Takes the lock if no daemon holds it. @returns a function that releases it; undefined if a daemon is running */
 export function tryLeaderLock({ work }: RunDir): (() => void) | undefined {
   const lock = `${work}/.node.lock`;
   closeSync(openSync(lock, 'a', 0o600));

@@ -90,7 +90,7 @@ describe('hotmount inject: what kubectl takes and a parser does not', () => {
     expect({ code, stderr }).toEqual({
       code: 0,
       stderr:
-        "stdin:6:5: warning: Pod default/web: annotation HotMount.io/lxcfs is not hotmount's: did you mean hotmount.io/lxcfs?\n",
+        'stdin:6:5: warning: Pod default/web: annotation HotMount.io/lxcfs is unknown to hotmount: did you mean hotmount.io/lxcfs?\n',
     });
   });
 });

@@ -65,7 +65,7 @@ describe('kubectl hotmount check', () => {
       'no webhook configuration',
       () => ({ caBundles: new Map([['MutatingWebhookConfiguration', []]]) }),
       'error',
-      /there is no Mutating/,
+      /hotmount has no Mutating/,
     ],
     [
       'no caBundle',

@@ -9,7 +9,7 @@ test('an event of epoll is packed on x86-64 alone, and bpf has a number of its o
 
 test.each(['riscv64', 'ppc64', 's390x', 'ia32'])('%s is refused by name', (architecture) => {
   expect(() => constantsOf(architecture)).toThrow(
-    `hotmount's node programs run on x64 and arm64: they do not know the system calls of ${architecture}`,
+    `hotmount's node programs run on x64 and arm64; the system calls of ${architecture} are not known`,
   );
 });
 

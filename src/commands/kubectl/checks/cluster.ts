@@ -23,7 +23,7 @@ export function registered({ csiNodes, reports }: Facts): CheckFinding[] {
   if (!csiNodes) return [{ severity: 'unknown', check, message: 'you may not read CSINode objects' }];
   const drivers = new Map(csiNodes.map(({ metadata, spec }) => [metadata?.name, spec.drivers.map(({ name }) => name)]));
   const missing = reports.filter(({ node, status }) => status?.csi && !drivers.get(node)?.includes(DRIVER));
-  if (missing.length === 0) return ok(check, 'each node with a driver has it registered');
+  if (missing.length === 0) return ok(check, 'the kubelet of each node has registered the driver');
   const remedy = 'is the chart’s kubeletDir the kubelet’s --root-dir? Pods with volumes of hotmount’s wait there';
   return missing.map(({ node }) => ({
     severity: 'error' as const,

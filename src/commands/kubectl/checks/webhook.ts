@@ -54,7 +54,7 @@ export function caIsKnown({ caBundles, now }: Facts): CheckFinding[] {
         {
           severity: 'error',
           check,
-          message: `there is no ${kind} of hotmount's: no pod is ever shown to it`,
+          message: `hotmount has no ${kind}: the API server never asks its webhook`,
           remedy: 'helm upgrade puts it back',
         },
       ];
