@@ -1,8 +1,9 @@
 import { FEATURES } from '../contract/annotations.ts';
 import { ALL_CAPABILITIES } from '../contract/capabilities.ts';
-import { didYouMean, quote } from '../contract/suggest.ts';
+import { quote } from '../contract/suggest.ts';
 import { hasDefaults } from './evaluate.ts';
 import { isExclusion, literalOf, matchesGlobs } from './globs.ts';
+import { hardwareDoubts } from './lint-hardware.ts';
 import { FILE_SYSTEM_NAMES, ignoredBy } from './mount-options.ts';
 import type { Allow, DeviceClass, MediaClass, Policy, Rule } from './policy.ts';
 
@@ -31,9 +32,6 @@ function unusedClasses({ mediaClasses, deviceClasses, rules }: Policy): readonly
   return [...unused('media', 'media', mediaClasses), ...unused('device', 'devices', deviceClasses)];
 }
 
-/** As the node daemon names them, from the sysfs path; others are possible. */
-const COMMON_BUSES = ['usb', 'nvme', 'scsi', 'ata', 'mmc', 'virtio', 'loop', 'zram'];
-
 function lintMediaClass({ name, match, mount }: MediaClass): readonly string[] {
   // A class that names no file systems means whatever comes, and its options for those that have them.
   const named = match.every(({ fsType }) => fsType !== undefined);
@@ -42,19 +40,11 @@ function lintMediaClass({ name, match, mount }: MediaClass): readonly string[] {
     const without = ignoredBy(option, fsTypes);
     return without.length === 0 ? [] : [`the mount option ${quote(option)} does nothing for ${without.join(', ')}`];
   });
-  return [...unknownBuses(match), ...options].map((message) => `media class ${quote(name)}: ${message}`);
+  return [...hardwareDoubts(match), ...options].map((message) => `media class ${quote(name)}: ${message}`);
 }
 
 const lintDeviceClass = ({ name, match }: DeviceClass): readonly string[] =>
-  unknownBuses(match).map((message) => `device class ${quote(name)}: ${message}`);
-
-const unknownBuses = (match: MediaClass['match'] | DeviceClass['match']): readonly string[] =>
-  match
-    .flatMap(({ bus }) => bus ?? [])
-    .flatMap((bus) => {
-      const hint = literalOf(bus) === bus && !COMMON_BUSES.includes(bus) ? didYouMean(bus, COMMON_BUSES) : '';
-      return hint === '' ? [] : [`the bus ${quote(bus)} is not one that is known${hint}`];
-    });
+  hardwareDoubts(match).map((message) => `device class ${quote(name)}: ${message}`);
 
 function lintRule(rule: Rule): readonly string[] {
   const messages: string[] = [];

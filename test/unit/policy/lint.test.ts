@@ -64,6 +64,35 @@ describe('what is valid and hardly meant is told', () => {
     ]);
   });
 
+  it.each([
+    ['subsystem: [serial]', 'no device has the subsystem "serial"; write "tty"'],
+    ['subsystem: [constructor]', undefined],
+    ['subsystem: [inptu]', 'the subsystem "inptu" is not one that is known; did you mean "input"?'],
+    ['subsystem: [watchdog, "ser*", "!serial"]', undefined],
+    [
+      'devname: ["/dev/ttyUSB*"]',
+      'the devname "/dev/ttyUSB*" matches nothing: names of devices go without /dev/; write "ttyUSB*"',
+    ],
+    ['devname: ["/sys/x"]', 'the devname "/sys/x" matches nothing: names of devices go without /dev/'],
+    [
+      'devname: ["/dev/serial/by-id/usb-FTDI*"]',
+      'the devname "/dev/serial/by-id/usb-FTDI*" is a link of udev\'s, and devname is the kernel\'s name; match what the link is named after, such as label, usb, serial or path',
+    ],
+    [
+      'devname: ["disk/by-label/X"]',
+      'the devname "disk/by-label/X" is a link of udev\'s, and devname is the kernel\'s name; match what the link is named after, such as label, usb, serial or path',
+    ],
+    ['devname: ["bus/usb/*"]', undefined],
+    [
+      'path: ["1-1.3:1.0"]',
+      'the path "1-1.3:1.0" is the kernel\'s name of a port, and path is udev\'s; write "*-usb-0:1.3"',
+    ],
+    ['path: ["pci-0000:00:14.0-usb-0:1.3", "*-usb-0:1"]', undefined],
+  ])('names of devices that no device has: %s', (match, message) => {
+    const policy = `deviceClasses: [{ name: own, match: [{ ${match} }] }]\nrules: [{ name: a, namespaces: [x], allow: { devices: [own] } }]`;
+    expect(warnings(policy)).toEqual(message === undefined ? [] : [`device class "own": ${message}`]);
+  });
+
   it('a bus that is nearly one, and an option that some of the named file systems do not have', () => {
     const body = (match: string) => `mediaClasses: [{ name: usb, match: [${match}], mount: { options: [uid=1000] } }]
 rules: [{ name: a, namespaces: [x], allow: { media: [usb] } }]`;
