@@ -37,7 +37,7 @@ const podOf = (source: JsonObject, mount: JsonObject = { mountPath: '/data' }): 
 const judge = (pod: JsonObject, namespace = 'edge-1') =>
   judgeVolumes(pod, { namespace, namespaceLabels: {} }, policy).map(({ message }) => message);
 
-describe("a pod's volumes of hotmount's", () => {
+describe('the hotmount volumes of a pod', () => {
   it.each([
     csi({ media: 'usb' }),
     csi({ media: 'usb', access: 'ro' }),
@@ -75,10 +75,10 @@ describe("a pod's volumes of hotmount's", () => {
       csi({ lxcfs: 'meminfo' }, {}),
       'volume data is of the driver hotmount.io and not readOnly: set csi.readOnly: true',
     ],
-    [hostPath('/run/hotmount'), 'none of what it gives to pods'],
-    [hostPath('/run/hotmount/media'), 'none of what it gives to pods'],
-    [hostPath('/run/hotmount/media/usb/STICK'), 'none of what it gives to pods'],
-    [hostPath('/run/hotmount/.lxcfs/1/mnt'), 'none of what it gives to pods'],
+    [hostPath('/run/hotmount'), 'belongs to hotmount and is not for pods'],
+    [hostPath('/run/hotmount/media'), 'belongs to hotmount and is not for pods'],
+    [hostPath('/run/hotmount/media/usb/STICK'), 'belongs to hotmount and is not for pods'],
+    [hostPath('/run/hotmount/.lxcfs/1/mnt'), 'belongs to hotmount and is not for pods'],
   ])('are refused where it does not: %j', (source, message) => {
     expect(judge(podOf(source), 'shop')).toEqual([expect.stringContaining(message)]);
   });
