@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Faults } from './faults/faults.ts';
 import { CLI } from './support/cli-process.ts';
 import { Daemon } from './support/daemon.ts';
 import { type Answer, FakeKubelet, type FakePod } from './support/fake-kubelet.ts';
@@ -15,7 +17,7 @@ rules: [{ name: edge, namespaces: ["edge-*"], allow: { media: [usb] } }]
 `;
 const podOf = (): FakePod => ({ uid: randomUUID(), namespace: 'edge-1', name: 'web', serviceAccount: 'copier' });
 
-describeSystem('the daemon as a CSI driver', [], () => {
+describeSystem('the daemon as a CSI driver', ['gcc'], () => {
   let rig: Rig;
   let kubelet: FakeKubelet;
   let daemon: Daemon;
@@ -39,6 +41,20 @@ describeSystem('the daemon as a CSI driver', [], () => {
     daemon.setPolicy(POLICY.replace('edge-*', 'other'));
     const publishOther = (): Promise<Answer> => kubelet.publish(podOf(), 'data', { media: 'usb' });
     await until('it is refused', async () => (await publishOther()).code === 'PERMISSION_DENIED');
+  });
+
+  it('goes on where a connection cannot be accepted', async () => {
+    const faults = new Faults(rig);
+    await daemon.stop();
+    const short = await new Daemon(rig, { policy: POLICY, kubeletDir: 'kubelet', env: faults.env }).start();
+    for (const socket of [kubelet.endpoint, kubelet.registrationSocket]) {
+      faults.arm('accept4', 1, 'ENOMEM');
+      const connection = connect(socket).on('error', () => {});
+      await until('none is accepted', () => faults.hasFired);
+      connection.destroy();
+    }
+    expect(await kubelet.publish(podOf(), 'data', { media: 'usb' })).toMatchObject({ code: 'OK' });
+    expect(short.hasEnded).toBe(false);
   });
 
   it('hands its sockets on to the next daemon, which both find, and leaves them there', async () => {

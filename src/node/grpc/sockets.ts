@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Service } from './services.ts';
@@ -29,17 +31,20 @@ export async function serveOnSocket(path: string, services: readonly Service[]):
   rmSync(hidden, { force: true });
   const server = new Server(OPTIONS);
   for (const { definition, implementation } of services) server.addService(definition, implementation);
-  const address = `unix://${hidden}`;
+  // Bound by the library itself, a connection that cannot be accepted would end the process: it does not listen to that error.
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const listener = createServer((socket) => injector.injectConnection(socket));
   const close = (): void => {
+    listener.close();
     // A shutdown alone forgets the connections where the library keeps no books (channelz).
-    server.unbind(address);
+    injector.destroy();
     server.forceShutdown();
   };
   try {
-    await new Promise<void>((resolve, reject) => {
-      const credentials = ServerCredentials.createInsecure();
-      server.bindAsync(address, credentials, (error) => (error ? reject(error) : resolve()));
-    });
+    listener.listen(hidden);
+    await once(listener, 'listening');
+    // For lack of descriptors or memory: the kubelet tries again.
+    listener.on('error', () => {});
     chmodSync(hidden, 0o600);
     renameSync(hidden, path);
   } catch (error) {

@@ -23,7 +23,7 @@
 enum function {
   OPEN, READ, WRITE, STAT, READLINK, OPENDIR, MKDIR, RMDIR, UNLINK, RENAME, SYMLINK, MKNOD, MKFIFO, CHMOD, CHOWN, SOCKET, BIND, RECV, EPOLL,
   EPOLL_CTL, EPOLL_WAIT, EVENTFD, INOTIFY, INOTIFY_ADD, PIPE, FORK, SPAWN, THREAD, FLOCK, XATTR_GET, XATTR_SET, XATTR_REMOVE, UMOUNT,
-  UNSHARE, SETNS, RENAMEAT, STATX, MOUNT_API, OPENAT2, PIDFD_OPEN, BPF, FUNCTIONS
+  UNSHARE, SETNS, RENAMEAT, STATX, MOUNT_API, OPENAT2, PIDFD_OPEN, BPF, ACCEPT, FUNCTIONS
 };
 
 struct control {
@@ -144,6 +144,7 @@ WRAP(int, chmod, CHMOD, (const char *path, mode_t mode), (path, mode))
 WRAP(int, chown, CHOWN, (const char *path, uid_t user, gid_t group), (path, user, group))
 WRAP(int, socket, SOCKET, (int family, int type, int protocol), (family, type, protocol))
 WRAP(int, bind, BIND, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size))
+WRAP(int, accept4, ACCEPT, (int fd, struct sockaddr *address, socklen_t *size, int flags), (fd, address, size, flags))
 WRAP(ssize_t, recvfrom, RECV, (int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *length),
      (fd, to, size, flags, from, length))
 WRAP_OURS(int, epoll_create1, EPOLL, (int flags), (flags))

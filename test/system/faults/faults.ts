@@ -9,7 +9,7 @@ export const FUNCTIONS = [
   ...['mkfifo', 'chmod', 'chown', 'socket', 'bind', 'recvfrom', 'epoll_create1', 'epoll_ctl', 'epoll_wait', 'eventfd'],
   ...['inotify_init1', 'inotify_add_watch', 'pipe2', 'fork', 'posix_spawnp', 'pthread_create', 'flock', 'lgetxattr'],
   ...['lsetxattr', 'lremovexattr', 'umount2', 'unshare', 'setns', 'renameat2', 'statx', 'mount API', 'openat2'],
-  ...['pidfd_open', 'bpf'],
+  ...['pidfd_open', 'bpf', 'accept4'],
 ] as const;
 
 export const ERRORS = ['EMFILE', 'ENOMEM', 'ENOSPC', 'EAGAIN', 'EIO'] as const;
