@@ -1,6 +1,7 @@
-import { chmodSync, lchownSync, mkdirSync, renameSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
+import { chmodSync, lchownSync, renameSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path/posix';
 import { errorCode } from '../../linux/errors.ts';
+import { makeDirectories } from '../../linux/make-directories.ts';
 import { makeNode as mknod } from '../../linux/mounts.ts';
 import { setAttribute } from '../../linux/xattr.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -50,7 +51,7 @@ export function removeEntry(runDir: RunDir, path: string): void {
 const UNFINISHED = '.unfinished';
 
 function moveTo(runDir: RunDir, fresh: string, path: string): void {
-  mkdirSync(fullPath(runDir, dirname(path)), { recursive: true, mode: 0o755 });
+  makeDirectories(fullPath(runDir, dirname(path)));
   renameSync(fresh, fullPath(runDir, path));
 }
 

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, renameSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { makeDirectories } from '../../linux/make-directories.ts';
 import type { Service } from './services.ts';
 
 /** Bytes of a request. The kubelet sends a few hundred; the attributes of a volume are its author's to write. */
@@ -26,7 +27,7 @@ export interface Listening {
  * @throws Error if it cannot listen there
  */
 export async function serveOnSocket(path: string, services: readonly Service[]): Promise<Listening> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+  makeDirectories(dirname(path), 0o750);
   const hidden = `${dirname(path)}/.${basename(path)}.next`;
   rmSync(hidden, { force: true });
   const server = new Server(OPTIONS);

@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { LIVE_ANNOTATIONS_DIRECTORY } from '../../contract/volumes.ts';
 import { errorCode } from '../../linux/errors.ts';
+import { makeDirectories } from '../../linux/make-directories.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
 import type { Account } from '../../policy/index.ts';
 import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
@@ -78,7 +79,7 @@ export const placesIn = (runDir: RunDir, podUid: string): string[] =>
 
 /** Makes the directory of a class in the directory of a pod. @throws Error of the system */
 export const makePlace = (runDir: RunDir, podUid: string, place: string): void =>
-  void mkdirSync(`${workPath(runDir, podUid)}/${place}`, { recursive: true, mode: 0o755 });
+  makeDirectories(`${workPath(runDir, podUid)}/${place}`);
 
 const workPath = (runDir: RunDir, podUid: string): string => `${runDir.work}/${LIVE}/${podUid}`;
 

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorCode, isErrno } from '../../linux/errors.ts';
+import { makeDirectories } from '../../linux/make-directories.ts';
 import { namespaceOf } from '../../linux/namespaces.ts';
 
 /**
@@ -70,7 +71,7 @@ export function makeLimitedCgroup(
   const close = (): void => made.toReversed().forEach(remove);
   const make = (root: string, child = `${PREFIX}${name}`): string => {
     const path = `${root}/${child}`;
-    mkdirSync(path, { recursive: true });
+    makeDirectories(path);
     made.push(path);
     // A new cpuset is empty, and takes nobody in.
     for (const file of ['cpuset.cpus', 'cpuset.mems']) {

@@ -1,8 +1,9 @@
-import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { LXCFS_VIEWS, type LxcfsView } from '../../contract/wants.ts';
 import { isErrno } from '../../linux/errors.ts';
 import { exists } from '../../linux/exists.ts';
+import { makeDirectories } from '../../linux/make-directories.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { detachMount } from '../../linux/mounts.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
@@ -61,7 +62,7 @@ export function makeInstanceDirectory(runDir: RunDir): string {
   const number = Number(getAttribute(all, counter) ?? 0) + 1;
   setAttribute(all, counter, String(number));
   const id = String(number);
-  mkdirSync(instanceWork(runDir, id, 'mnt'), { recursive: true, mode: 0o755 });
+  makeDirectories(instanceWork(runDir, id, 'mnt'));
   return id;
 }
 
@@ -126,7 +127,7 @@ function linkViews(runDir: RunDir, id: string, notServed: readonly LxcfsView[]):
   for (const [view, file] of Object.entries(LXCFS_VIEWS)) {
     const link = `${fresh}${file}`;
     const target = (notServed as readonly string[]).includes(view) ? NODE_FILES : `${INSTANCES}/${id}/mnt`;
-    mkdirSync(dirname(link), { recursive: true, mode: 0o755 });
+    makeDirectories(dirname(link));
     symlinkSync(relative(dirname(link), `${runDir.work}/${target}${file}`), link);
   }
   renameSync(fresh, directory);

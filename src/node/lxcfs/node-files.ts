@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs
 import { dirname } from 'node:path';
 import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
 import { exists } from '../../linux/exists.ts';
+import { makeDirectories } from '../../linux/make-directories.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import {
   attachMount,
@@ -49,8 +50,8 @@ const covers = (mountPoint: string, path: string): boolean => path === mountPoin
 
 function attach(runDir: RunDir, stage: string, file: string): void {
   const target = `${runDir.work}/${NODE_FILES}${file}`;
-  mkdirSync(dirname(target), { recursive: true });
-  if (statSync(file).isDirectory()) mkdirSync(target, { recursive: true });
+  makeDirectories(dirname(target));
+  if (statSync(file).isDirectory()) makeDirectories(target);
   else writeFileSync(target, '', { flag: 'a' });
   mountAt(cloneMount(`${stage}${file}`), `${runDir.path}/${NODE_FILES}${file}`);
 }

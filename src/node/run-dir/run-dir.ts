@@ -1,8 +1,9 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
 import { splitNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { lockWithin } from '../../linux/file-lock.ts';
+import { makeDirectories } from '../../linux/make-directories.ts';
 import { type Mount, readMountinfo, topMount } from '../../linux/mountinfo.ts';
 import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAttributes } from '../../linux/mounts.ts';
 import { selinuxContext } from '../../linux/selinux.ts';
@@ -37,7 +38,7 @@ const MOUNT_DEADLINE = 10_000;
 export function openRunDir(path: string, selinux = 'auto'): RunDir {
   requireMountApi();
   const context = selinuxContext(selinux);
-  mkdirSync(path, { recursive: true, mode: 0o755 });
+  makeDirectories(path);
   const real = realpathSync(path);
   if (!isOwn(real)) mountRunDir(real, context);
   const published = openSync(real, O_PATH | O_DIRECTORY);
@@ -106,7 +107,7 @@ export const isRunDir = (mount: Mount | undefined): boolean =>
 
 /** Makes a directory in the working tree, parents included. Left as it is where it exists. */
 export function ensureDirectory(runDir: RunDir, path: string): void {
-  mkdirSync(`${runDir.work}/${path}`, { recursive: true, mode: 0o755 });
+  makeDirectories(`${runDir.work}/${path}`);
 }
 
 /** Names in a directory of the run dir; none where it does not exist. */
