@@ -259,6 +259,20 @@ describeSystem('a live pod', ['gcc', 'runc', 'busybox', 'zram'], () => {
     await live.status(daemon, ({ media }) => media.length === 0);
   });
 
+  it('loses a copy of its own, though no thread can be had for that at first', async () => {
+    const faults = new Faults(rig);
+    await daemon.stop();
+    await new Daemon(rig, { policy: livePolicy(rig, SIZE), kubeletDir: 'kubelet', env: faults.env }).start();
+    const live = await LivePod.start(rig, kubelet, MEDIA, { privileged: true });
+    const { container } = live;
+    await until('it has the class', () => container.sees('/hotmount/media/test'));
+    container.sh('mkdir /tmp/own && mount -o rbind /hotmount/media/test /tmp/own');
+    faults.arm('pthread_create', 1, 'EAGAIN');
+    live.annotate({});
+    await until('it is gone', () => !container.sh('cat /proc/self/mountinfo').includes('/tmp/own'));
+    expect(faults.hasFired).toBe(true);
+  });
+
   it('is asked about by a timer where inotify has no watches left, and that is said', async () => {
     const faults = new Faults(rig);
     faults.arm('inotify_add_watch', 'each', 'ENOSPC');

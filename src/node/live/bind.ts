@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { runChild } from '../../linux/child.ts';
 import { errorCode, isUnreadableProcess } from '../../linux/errors.ts';
 import { type Holder, holdersOfMounts } from '../../linux/holders.ts';
@@ -13,6 +14,10 @@ import { LIVE, makePlace } from './directory.ts';
 
 /** ms. They wait for nothing but the end of a file system whose last user a mount was. */
 const DEADLINE = 5000;
+
+/** How often a container's own copies are tried to be detached, ms apart. */
+const DETACH_TRIES = 5;
+const DETACH_PAUSE = 500;
 
 /** The name under which a class is mounted and unmounted: pods see it only while its content is there. No class's name begins so. */
 const hidden = (place: string): string => place.replace(/\/\.?/, '/.');
@@ -56,11 +61,12 @@ export async function unbindClass(runDir: RunDir, podUid: string, bind: Bind): P
   const copies = copiesOf(bind.mounts);
   const temporary = hide(runDir, podUid, bind.place);
   const problem = await unmount(runDir, podUid, temporary);
-  await detachLeft(copies);
+  const leftProblem = await detachLeft(copies);
   const askHolders = (pids: readonly number[]): Promise<Holder[]> => holdersOf(copies, pids);
   // A failure of the search must not keep it mounted.
   const holders = await askHolders(processesIn(copies)).catch((): Holder[] => []);
-  return { holders, askHolders, problem: problem ?? (await removePlace(runDir, podUid, temporary)) };
+  const placeProblem = await removePlace(runDir, podUid, temporary);
+  return { holders, askHolders, problem: problem ?? leftProblem ?? placeProblem };
 }
 
 /** Removes a directory on which nothing is mounted. @returns why it could not be */
@@ -107,14 +113,34 @@ function copiesOf(mounts: readonly Mount[]): NamespaceMounts[] {
     .filter(({ mounts }) => mounts.length > 0);
 }
 
-/** Copies that a container made of its own go nowhere by themselves. */
-async function detachLeft(copies: readonly NamespaceMounts[]): Promise<void> {
+/**
+ * Copies that a container made of its own go nowhere by themselves. Nothing tells of them later: so it is tried several times.
+ * @returns why some may still be there
+ */
+async function detachLeft(copies: readonly NamespaceMounts[]): Promise<string | undefined> {
+  const problems = await Promise.all(copies.map(detachCopies));
+  const problem = problems.find((one) => one !== undefined);
+  return problem && `a container keeps a copy of its own: ${problem}`;
+}
+
+async function detachCopies({ namespace, mounts }: NamespaceMounts): Promise<string | undefined> {
   // The kernel gives the id of a mount that has gone to the next one.
   const keyOf = ({ id, root }: Mount): string => `${id} ${root}`;
-  for (const { namespace, mounts } of copies) {
-    const known = new Set(mounts.map(keyOf));
-    const left = mountsOf(namespace.pid).filter((mount) => known.has(keyOf(mount)));
-    if (left.length > 0) await detachIn(namespace, left);
+  const known = new Set(mounts.map(keyOf));
+  for (let tries = 1; ; tries++) {
+    let problem: Error | undefined;
+    try {
+      const left = mountsOf(namespace.pid).filter((mount) => known.has(keyOf(mount)));
+      if (left.length === 0) return undefined;
+      const { errors, hangs } = await detachIn(namespace, left);
+      // Another visit would cost another thread.
+      if (hangs) return errors[0]?.message;
+      [problem] = errors;
+    } catch (error) {
+      problem = error as Error;
+    }
+    if (problem === undefined || tries === DETACH_TRIES) return problem?.message;
+    await sleep(DETACH_PAUSE);
   }
 }
 
