@@ -37,7 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'node/run-dir': ['linux', 'observability', 'node/http'],
   'node/containers': ['linux', 'observability', 'node/reconcile'],
   'node/block': ['linux', 'policy'],
-  'node/grpc': [],
+  'node/grpc': ['linux'],
   // No controller imports another: what several need lies below them.
   ...Object.fromEntries(CONTROLLERS.map((name) => [name, BELOW_CONTROLLERS])),
   'node/events.ts': ['linux', 'policy', 'node/devices'],

@@ -17,11 +17,15 @@ export interface NamespaceMounts {
 /** The ids of all processes. */
 export const processIds = (): number[] => readdirSync('/proc').map(Number).filter(Number.isInteger);
 
-/** The id of a process's mount namespace, or another. Undefined where the process has gone, or may not be asked. */
+/**
+ * The id of a process's mount namespace, or another. Undefined where the process has gone, or may not be asked.
+ * @throws Node's error where that cannot be told
+ */
 export function namespaceOf(pid: number | string, type: 'mnt' | 'cgroup' = 'mnt'): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/${type}`);
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return undefined;
   }
 }

@@ -145,11 +145,11 @@ export class StartWatcher {
 
   #follow(pid: number): void {
     if (this.#followed.has(pid) || this.#followed.size >= MAX_FOLLOWED) return;
-    // An open mountinfo shows the namespace in which the process was then: too early as long as it is still the node's.
-    const namespace = namespaceOf(pid);
-    if (!namespace || nodeNamespaces().has(namespace)) return;
     let end: () => void;
     try {
+      // An open mountinfo shows the namespace in which the process was then: too early as long as it is still the node's.
+      const namespace = namespaceOf(pid);
+      if (!namespace || nodeNamespaces().has(namespace)) return;
       end = this.#followTable(pid);
     } catch {
       // It has ended since; or there is no descriptor left, and the looks after a start find what it mounts.

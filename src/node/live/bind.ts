@@ -64,7 +64,7 @@ export async function unbindClass(runDir: RunDir, podUid: string, bind: Bind): P
   const leftProblem = await detachLeft(copies);
   const askHolders = (pids: readonly number[]): Promise<Holder[]> => holdersOf(copies, pids);
   // A failure of the search must not keep it mounted.
-  const holders = await askHolders(processesIn(copies)).catch((): Holder[] => []);
+  const holders = await Promise.try(() => askHolders(processesIn(copies))).catch((): Holder[] => []);
   const placeProblem = await removePlace(runDir, podUid, temporary);
   return { holders, askHolders, problem: problem ?? leftProblem ?? placeProblem };
 }

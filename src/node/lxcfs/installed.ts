@@ -127,4 +127,11 @@ const keyOf = (program: Program): string => fingerprintNow(program, '');
 
 /** What an instance is started with, and by whom: in a container of its own it ends with the container. */
 export const setupFor = ({ views, onUntrue }: LxcfsPolicy): string =>
-  JSON.stringify({ loadavg: views.includes('loadavg'), onUntrue, namespace: namespaceOf('self') });
+  JSON.stringify({ loadavg: views.includes('loadavg'), onUntrue, namespace: ownNamespace() });
+
+/** It never changes, and a failing look would have every instance replaced. */
+let namespace: string | undefined;
+function ownNamespace(): string | undefined {
+  namespace ??= namespaceOf('self');
+  return namespace;
+}

@@ -44,7 +44,7 @@ export async function unmountDisk(runDir: RunDir, mounted: Mounted, gone: boolea
   // A failure of the search must not keep the disk mounted.
   const ids = new Set(before.flatMap(({ mounts }) => mounts.map(({ id }) => id)));
   const askHolders = (pids: readonly number[]): Promise<Holder[]> => holdersOfMounts(ids, device, pids);
-  const holders = await askHolders(processesIn(before)).catch((): Holder[] => []);
+  const holders = await Promise.try(() => askHolders(processesIn(before))).catch((): Holder[] => []);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
     return { finding: finding('unmount_failed', { detail }), holders, askHolders, stuck: last?.stuck, lost };
