@@ -10,7 +10,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
-import { errorCode } from '../../linux/errors.ts';
+import { errorCode, isErrno } from '../../linux/errors.ts';
 import { exists } from '../../linux/exists.ts';
 import { openBeneath } from '../../linux/mounts.ts';
 import { getAttribute, setAttribute } from '../../linux/xattr.ts';
@@ -104,7 +104,7 @@ export interface PublishedVolume extends Target {
   readonly source: string;
 }
 
-/** All that have been published, by whichever daemon; those of a pod, where its UID is given. */
+/** All volumes that daemons have published; with a UID, those of that pod. @throws Error of the system: what cannot be read is not taken for none */
 export function publishedVolumes(kubeletDir: string, podUid?: string): PublishedVolume[] {
   const pods = podUid === undefined ? namesIn(`${kubeletDir}/pods`) : [podUid];
   return pods
@@ -139,14 +139,19 @@ function isLinkTo(path: string, source: string): boolean {
   try {
     return readlinkSync(path) === source;
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(errorCode(error) ?? '')) return false;
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EINVAL')) return false;
     throw error;
   }
 }
 
-/** `namespace/name` of a pod that has a volume of ours on this node. */
-export const podName = (kubeletDir: string, podUid: string): string | undefined =>
-  publishedVolumes(kubeletDir, podUid)[0]?.pod;
+/** `namespace/name` of a pod that has a hotmount volume on this node. Never throws: without the name, logs and status have the UID. */
+export function podName(kubeletDir: string, podUid: string): string | undefined {
+  try {
+    return publishedVolumes(kubeletDir, podUid)[0]?.pod;
+  } catch {
+    return undefined;
+  }
+}
 
 /** The directory is opened without following a link, and used by its descriptor: nothing planted on the way leads elsewhere. */
 function inDirectoryOf<T>(kubeletDir: string, { podUid, volume }: Target, use: (directory: string) => T): T {
@@ -174,11 +179,13 @@ function remove(path: string): boolean {
   }
 }
 
+/** Undefined where there is no link. @throws Error of the system */
 function readLink(path: string): string | undefined {
   try {
     return readlinkSync(path);
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EINVAL')) return undefined;
+    throw error;
   }
 }
 
@@ -190,10 +197,12 @@ function podOf(link: string): string | undefined {
   }
 }
 
+/** @throws Error of the system, except where there is no such directory */
 function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
-  } catch {
-    return [];
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
+    throw error;
   }
 }

@@ -2,6 +2,7 @@ import { existsSync, lstatSync } from 'node:fs';
 import { livePath } from '../../contract/paths.ts';
 import { finding } from '../../contract/reasons.ts';
 import { type OwnVolume, readVolumeAttributes, volumeName, volumePath } from '../../contract/volumes.ts';
+import { isErrno } from '../../linux/errors.ts';
 import { type Policy, volumeRefusalByAccount } from '../../policy/index.ts';
 import { CallRefused } from '../grpc/services.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -130,8 +131,10 @@ function whyAbsent(volume: OwnVolume, { runDir, lxcfs }: Circumstances): string 
 
 function isThere(path: string): boolean {
   try {
-    return lstatSync(path) !== undefined;
-  } catch {
-    return false;
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    // EACCES: /proc/1/root may be closed to a daemon in a user namespace.
+    if (isErrno(error, 'ENOTDIR', 'EACCES')) return false;
+    throw error;
   }
 }
