@@ -253,6 +253,12 @@ export const REASONS = {
       '{annotation} is for one container, and what a running pod is given is for all that have its live directory',
     remedy: 'leave out the name of the container, or delete the pod to have it created anew',
   },
+  live_directory_lost: {
+    kind: 'warning',
+    sentence:
+      'the live directory of the pod was lost and has been made again, and running containers still have the lost one, in which nothing comes or goes any more (container {containers})',
+    remedy: 'delete the pod; a container that is restarted has the new one, too',
+  },
   live_failed: {
     kind: 'warning',
     sentence: '{what} could not be given to, or taken away from, the running pod ({detail})',

@@ -139,6 +139,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   // Before the first resync: nothing in between is missed.
   const triggers = startTriggers({
     ...controllers,
+    runDir,
     attempts,
     policy: policy.current,
     receiveBuffer: options.receiveBuffer,
@@ -229,7 +230,7 @@ function createControllers(options: ControllerOptions): Controllers {
     runDir,
     kubeletDir,
     policy: () => policy.current,
-    isPublished: (podUid) => csi()?.isLive(podUid),
+    publications: () => csi()?.live,
     log,
     onChange: () => attempts.run('following the mount table', () => devices.mountsChanged()),
   });

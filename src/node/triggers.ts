@@ -7,11 +7,13 @@ import { buttonPressed, concernedBy, listenToDevices } from './events.ts';
 import type { LiveController } from './live/controller.ts';
 import type { MediaController } from './media/controller.ts';
 import type { Attempts } from './reconcile/attempts.ts';
+import { isReachable, type RunDir } from './run-dir/run-dir.ts';
 
 /** Mounts and disks come and go in bursts, and what that means for other disks is not urgent. ms. */
 const USAGE_SETTLE = 100;
 
 export interface TriggerOptions {
+  readonly runDir: RunDir;
   readonly media: MediaController;
   readonly devices: DeviceController;
   readonly live: LiveController;
@@ -24,7 +26,7 @@ export interface TriggerOptions {
 }
 
 export interface Triggers {
-  /** Rejects when kernel events can no longer be received. */
+  /** Rejects when kernel events can no longer be received, or what is mounted no longer reaches pods. */
   readonly failed: Promise<never>;
   /** Listens for the devices that this policy's classes may take. */
   follow(policy: Policy): void;
@@ -36,11 +38,15 @@ export interface Triggers {
  * @throws SystemCallError, or Node's own error
  */
 export function startTriggers(options: TriggerOptions): Triggers {
-  const { media, devices, live, attempts, log } = options;
+  const { runDir, media, devices, live, attempts, log } = options;
   let settling: NodeJS.Timeout | undefined;
   const usageChanged = (): void => {
     settling ??= setTimeout(() => {
       settling = undefined;
+      if (!isReachable(runDir)) {
+        fail(new Error(`the run dir ${runDir.path} has been unmounted, or covered: what is mounted reaches no pod`));
+        return;
+      }
       attempts.run('following the mount table', () => {
         media.mountsChanged();
         devices.mountsChanged();

@@ -22,6 +22,7 @@ const OF_RUNNING_PODS: readonly Reason[] = [
   'live_annotations_awaited',
   'live_annotations_unreadable',
   'live_for_one_container',
+  'live_directory_lost',
   'live_failed',
 ];
 

@@ -8,16 +8,24 @@ export const RAW_SIZE = 24;
 
 /**
  * The policy that all files start with. The media class `usb` takes file systems with these UUIDs; the device class `raw` takes zram disks
- * of RAW_SIZE without one.
+ * of RAW_SIZE without one. Both take also what was there when the node started, as the disks of tests are when it has crashed.
  */
 export const policyFor = (uuids: string): JsonObject => ({
   apiVersion: 'hotmount.io/v1alpha1',
   kind: 'Policy',
-  mediaClasses: [{ name: 'usb', match: [{ uuid: [uuids] }] }],
+  mediaClasses: [{ name: 'usb', match: [{ uuid: [uuids] }, { uuid: [uuids], removable: false }] }],
   deviceClasses: [
     {
       name: 'raw',
-      match: [{ subsystem: ['block'], devname: ['zram*'], minSize: `${RAW_SIZE}Mi`, maxSize: `${RAW_SIZE}Mi` }],
+      match: [
+        {
+          subsystem: ['block'],
+          devname: ['zram*'],
+          minSize: `${RAW_SIZE}Mi`,
+          maxSize: `${RAW_SIZE}Mi`,
+          removable: false,
+        },
+      ],
       access: 'rw',
     },
   ],

@@ -19,7 +19,15 @@ import {
   writePluginInfo,
   writeProbe,
 } from './messages.ts';
-import { isPublishedTo, podName, publishedVolumes, publishLink, unpublishLink } from './target.ts';
+import {
+  isPublishedTo,
+  type Owner,
+  type PublishedVolume,
+  podName,
+  publishedVolumes,
+  publishLink,
+  unpublishLink,
+} from './target.ts';
 import { type Account, decidePublication, requireTarget } from './volumes.ts';
 
 export interface CsiOptions {
@@ -43,6 +51,16 @@ export interface LiveDirectories {
   release(podUid: string): void;
 }
 
+/** Which pods have their live directory published, whether or not it is there. */
+export interface LivePublications {
+  /** Undefined where there is no kubelet. @throws Error of the system */
+  has(podUid: string): boolean | undefined;
+  /** Undefined for a pod that has none, and for one of which an earlier version did not write it down. */
+  ownerOf(podUid: string): Owner | undefined;
+  /** UIDs. */
+  all(): string[];
+}
+
 /** What `hotmount status` says of the driver. */
 export interface CsiStatus {
   readonly kubeletDir: string;
@@ -56,8 +74,7 @@ export interface CsiStatus {
 /** The CSI driver of this node. */
 export interface CsiDriver {
   status(): CsiStatus;
-  /** Whether a pod has its live directory published; undefined without a kubelet. @throws Error of the system */
-  isLive(podUid: string): boolean | undefined;
+  readonly live: LivePublications;
   /** `namespace/name` of a pod that has a volume of ours; undefined for others. */
   podName(podUid: string): string | undefined;
   close(): void;
@@ -93,7 +110,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     const circumstances = { kubeletDir: options.kubeletDir, runDir, policy: options.policy(), lxcfs: options.lxcfs };
     const { target, source, pod, volume, account } = decidePublication(request, circumstances);
     if (volume.gives === 'live') options.live.make(target.podUid, pod, account);
-    const made = publishLink(kubeletDir, target, source, pod);
+    const made = publishLink(kubeletDir, target, source, { pod, serviceAccount: account.serviceAccount });
     log[made ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume, source }, 'published');
     return EMPTY;
   };
@@ -158,11 +175,27 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
       volumes: publishedVolumes(kubeletDir).length,
       ...problemOf(registration),
     }),
-    isLive: (podUid) => isPublishedTo(kubeletDir, podUid, livePath(podUid, runDir.path)),
+    live: livePublications(kubeletDir, runDir.path),
     podName: (podUid) => podName(kubeletDir, podUid),
     close() {
       for (const server of servers) server.close();
     },
+  };
+}
+
+function livePublications(kubeletDir: string, runDir: string): LivePublications {
+  const isLive = ({ podUid, source }: PublishedVolume): boolean => source === livePath(podUid, runDir);
+  return {
+    has: (podUid) => isPublishedTo(kubeletDir, podUid, livePath(podUid, runDir)),
+    ownerOf(podUid) {
+      const volume = publishedVolumes(kubeletDir, podUid).find(isLive);
+      if (volume?.serviceAccount === undefined) return undefined;
+      return { pod: volume.pod, serviceAccount: volume.serviceAccount };
+    },
+    all: () =>
+      publishedVolumes(kubeletDir)
+        .filter(isLive)
+        .map(({ podUid }) => podUid),
   };
 }
 
@@ -183,7 +216,7 @@ function problemOf(registration: RegistrationStatus | undefined): { problem?: st
 
 const withoutKubelet = (kubeletDir: string, problem: string): CsiDriver => ({
   status: () => ({ kubeletDir, registered: false, volumes: 0, problem }),
-  isLive: () => undefined,
+  live: { has: () => undefined, ownerOf: () => undefined, all: () => [] },
   podName: () => undefined,
   close() {},
 });

@@ -27,8 +27,16 @@ export interface Target {
   readonly volume: string;
 }
 
-/** `namespace/name` of the pod, on the link. `trusted`: only root on the node can write it, or read it. */
+/** Whose a volume is. */
+export interface Owner {
+  /** `namespace/name`. */
+  readonly pod: string;
+  readonly serviceAccount: string;
+}
+
+/** Of the owner, on the link. `trusted`: only root on the node can write it, or read it. */
 const POD = 'trusted.hotmount.pod';
+const SERVICE_ACCOUNT = 'trusted.hotmount.service-account';
 const CSI_VOLUMES = 'volumes/kubernetes.io~csi';
 const LINK = 'mount';
 const NEXT = '.mount.next';
@@ -52,14 +60,19 @@ export function parseTarget(kubeletDir: string, path: string): Target | undefine
  * @returns whether it was made now
  * @throws Error where its directory is not there, or is reached by way of a link
  */
-export function publishLink(kubeletDir: string, target: Target, source: string, pod: string): boolean {
+export function publishLink(kubeletDir: string, target: Target, source: string, owner: Owner): boolean {
   return inDirectoryOf(kubeletDir, target, (directory) => {
     const link = `${directory}/${LINK}`;
-    if (readLink(link) === source && podOf(link) === pod) return false;
+    if (readLink(link) === source && attributeOf(link, POD) === owner.pod) {
+      // Earlier versions did not write it.
+      setAttribute(link, SERVICE_ACCOUNT, owner.serviceAccount);
+      return false;
+    }
     const next = `${directory}/${NEXT}`;
     remove(next);
     symlinkSync(source, next);
-    setAttribute(next, POD, pod);
+    setAttribute(next, POD, owner.pod);
+    setAttribute(next, SERVICE_ACCOUNT, owner.serviceAccount);
     try {
       renameSync(next, link);
     } catch (error) {
@@ -77,7 +90,7 @@ export function isPublished(kubeletDir: string, target: Target, source: string, 
   try {
     return inDirectoryOf(kubeletDir, target, (directory) => {
       const link = `${directory}/${LINK}`;
-      return readLink(link) === source && podOf(link) === pod;
+      return readLink(link) === source && attributeOf(link, POD) === pod;
     });
   } catch {
     return false;
@@ -101,6 +114,8 @@ export function unpublishLink(kubeletDir: string, target: Target): boolean {
 export interface PublishedVolume extends Target {
   /** `namespace/name`. */
   readonly pod: string;
+  /** Undefined where an earlier version has published it. */
+  readonly serviceAccount: string | undefined;
   readonly source: string;
 }
 
@@ -113,9 +128,10 @@ export function publishedVolumes(kubeletDir: string, podUid?: string): Published
       const directory = `${kubeletDir}/pods/${uid}/${CSI_VOLUMES}`;
       return namesIn(directory).flatMap((volume) => {
         const link = `${directory}/${volume}/${LINK}`;
-        const pod = podOf(link);
+        const pod = attributeOf(link, POD);
+        const serviceAccount = attributeOf(link, SERVICE_ACCOUNT);
         const source = readLink(link);
-        return pod === undefined || source === undefined ? [] : [{ podUid: uid, volume, pod, source }];
+        return pod === undefined || source === undefined ? [] : [{ podUid: uid, volume, pod, serviceAccount, source }];
       });
     });
 }
@@ -189,9 +205,9 @@ function readLink(path: string): string | undefined {
   }
 }
 
-function podOf(link: string): string | undefined {
+function attributeOf(link: string, name: string): string | undefined {
   try {
-    return getAttribute(link, POD);
+    return getAttribute(link, name);
   } catch {
     return undefined;
   }

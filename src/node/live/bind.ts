@@ -8,7 +8,7 @@ import { attachMount, cloneMount, openBeneath, setMountAttributes } from '../../
 import { detachIn } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { renameMounted } from '../../linux/rename-mounted.ts';
-import type { RunDir } from '../run-dir/run-dir.ts';
+import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import type { Bind } from './actual.ts';
 import { LIVE, makePlace } from './directory.ts';
 
@@ -30,6 +30,8 @@ const hidden = (place: string): string => place.replace(/\/\.?/, '/.');
 export function bindClass(runDir: RunDir, podUid: string, place: string, source: string): void {
   const temporary = hidden(place);
   makePlace(runDir, podUid, temporary);
+  // A class that has just come with the policy may not have its directory yet.
+  ensureDirectory(runDir, source);
   const tree = cloneMount(`/proc/self/fd/${runDir.published}/${source}`, { recursive: true });
   try {
     // Where it is attached, the run dir is shared: the kernel makes it a slave and shared in one (attach_recursive_mnt in fs/namespace.c).

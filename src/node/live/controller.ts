@@ -1,3 +1,4 @@
+import type { Finding } from '../../contract/reasons.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { Account, Policy } from '../../policy/index.ts';
 import { HeldReports } from '../containers/held-reports.ts';
@@ -11,6 +12,7 @@ import { apply, type TakenReport } from './apply.ts';
 import { removePlace, unbindClass } from './bind.ts';
 import { desire } from './desired.ts';
 import {
+  isWhole,
   type LiveRecord,
   livePods,
   makeLiveDirectory,
@@ -19,6 +21,7 @@ import {
   removeLiveDirectory,
   writeLiveStatus,
 } from './directory.ts';
+import { findLost } from './lost.ts';
 import { plan } from './plan.ts';
 import { contentsOf, type LiveState } from './state.ts';
 
@@ -28,11 +31,21 @@ export interface LiveControllerOptions {
   readonly kubeletDir: string | undefined;
   /** In force now. */
   readonly policy: () => Policy;
-  /** Whether the pod's directory is published to it; undefined where nobody knows. @throws Error of the system */
-  readonly isPublished: (podUid: string) => boolean | undefined;
+  /** Whose directory is published; undefined where nobody knows yet. */
+  readonly publications: () => Publications | undefined;
   readonly log: Logger;
   /** A pod has got or lost a class. */
   readonly onChange: () => void;
+}
+
+/** What the kubelet has had published, whether or not the directories are there. */
+interface Publications {
+  /** Undefined without a kubelet. @throws Error of the system */
+  has(podUid: string): boolean | undefined;
+  /** Undefined where that is not written down. */
+  ownerOf(podUid: string): { readonly pod: string; readonly serviceAccount: string } | undefined;
+  /** UIDs. */
+  all(): string[];
 }
 
 /** ms after which what failed is tried again. */
@@ -45,7 +58,10 @@ export class LiveController {
   readonly #watch: AnnotationsWatch | undefined;
   readonly #states = new Map<string, LiveState>();
   readonly #failing = new Set<string>();
-  readonly #retry = new Retry(() => this.resync(), RETRY);
+  readonly #retry = new Retry(() => this.#askAll(this.#failing), RETRY);
+  /** Pods of which some container still has a directory that was lost. */
+  readonly #lost = new Set<string>();
+  readonly #lookAgain = new Retry(() => this.#askAll(this.#lost), RETRY);
   readonly #taken: HeldReports<TakenReport>;
   #isClosed = false;
 
@@ -78,24 +94,35 @@ export class LiveController {
 
   /** Makes the directory that is about to be published to a pod. @param pod `namespace/name` @throws Error of the system */
   make(podUid: string, pod: string, { namespace, serviceAccount }: Account): void {
-    makeLiveDirectory(this.#options.runDir, podUid, { pod, namespace, serviceAccount });
+    this.#make(podUid, { pod, namespace, serviceAccount });
     // By then it is published.
     setImmediate(() => this.#ask(podUid));
   }
 
   /** A volume of the pod has been unpublished: where it was this one, the directory goes. */
   release(podUid: string): void {
-    if (livePods(this.#options.runDir).includes(podUid)) this.#ask(podUid);
+    if (this.#known().has(podUid)) this.#ask(podUid);
   }
 
-  /** Some mount has come or gone: the kubelet may have set up a pod's annotations. @throws Error of the system */
+  /**
+   * Some mount has come or gone: the kubelet may have set up a pod's annotations, or somebody taken away what is in the run dir.
+   * @throws Error of the system
+   */
   mountsChanged(): void {
-    for (const podUid of livePods(this.#options.runDir)) if (this.#watch?.follow(podUid)) this.#ask(podUid);
+    const { runDir } = this.#options;
+    const known = this.#known();
+    const binds = known.size > 0 ? readBinds(runDir) : undefined;
+    for (const podUid of known) {
+      const isOther = this.#watch?.follow(podUid);
+      const isAsLeft = this.#states.get(podUid)?.classes.size === (binds?.get(podUid)?.length ?? 0);
+      if (isOther || !isAsLeft || !isWhole(runDir, podUid)) this.#ask(podUid);
+    }
   }
 
-  /** All live pods, those whose directories earlier daemons made included. @throws Error of the system */
+  /** All live pods: those whose directories earlier daemons made, and those that have lost theirs. @throws Error of the system */
   resync(): void {
-    for (const podUid of new Set([...livePods(this.#options.runDir), ...this.#failing])) this.#ask(podUid);
+    const published = this.#options.publications()?.all() ?? [];
+    this.#askAll(this.#known().union(new Set([...published, ...this.#failing])));
   }
 
   /** Resolves when there is nothing more to do for now. */
@@ -106,12 +133,41 @@ export class LiveController {
   close(): void {
     this.#isClosed = true;
     this.#retry.set(false);
+    this.#lookAgain.set(false);
     this.#watch?.close();
   }
 
   readonly #ask = (podUid: string): void => {
     if (!this.#isClosed) this.#jobs.request(podUid);
   };
+
+  #askAll(podUids: Iterable<string>): void {
+    for (const podUid of [...podUids]) this.#ask(podUid);
+  }
+
+  /** Those that have a directory, and those that had one. */
+  #known(): Set<string> {
+    return new Set([...livePods(this.#options.runDir), ...this.#states.keys()]);
+  }
+
+  /** Where one is published that is not there, containers may have the one that was. */
+  #make(podUid: string, record: LiveRecord): LiveRecord {
+    const { runDir, publications } = this.#options;
+    const before = readLiveRecord(runDir, podUid);
+    const isReplacement = before ? before.isReplacement === true : publications()?.has(podUid) === true;
+    const made = { ...record, isReplacement };
+    makeLiveDirectory(runDir, podUid, made);
+    return made;
+  }
+
+  /** @returns undefined where nobody has written down whose it was: the kubelet says so when it starts */
+  #makeAgain(podUid: string): LiveRecord | undefined {
+    const owner = this.#options.publications()?.ownerOf(podUid);
+    if (owner === undefined) return undefined;
+    this.#options.log.warn({ podUid, pod: owner.pod }, 'the live directory of the pod is not there: it is made again');
+    const [namespace = ''] = owner.pod.split('/');
+    return this.#make(podUid, { ...owner, namespace });
+  }
 
   async #run(podUid: string): Promise<void> {
     try {
@@ -121,22 +177,25 @@ export class LiveController {
       this.#options.log.error({ err: error, podUid }, 'the live pod could not be reconciled: next try within a minute');
       this.#failing.add(podUid);
     }
-    if (!this.#isClosed) this.#retry.set(this.#failing.size > 0);
+    if (this.#isClosed) return;
+    this.#retry.set(this.#failing.size > 0);
+    this.#lookAgain.set(this.#lost.size > 0);
   }
 
   /** @returns whether nothing is left to be done */
   async #reconcile(podUid: string): Promise<boolean> {
-    const { runDir, isPublished } = this.#options;
-    const published = isPublished(podUid);
+    const { runDir, publications } = this.#options;
+    const published = publications()?.has(podUid);
     // Without a kubelet, what running pods have is left alone.
     if (published === undefined) return true;
     if (!published) return this.#remove(podUid);
-    const record = readLiveRecord(runDir, podUid);
+    const record = readLiveRecord(runDir, podUid) ?? this.#makeAgain(podUid);
     return record === undefined || this.#serve(podUid, record);
   }
 
   async #serve(podUid: string, record: LiveRecord): Promise<boolean> {
     const { runDir, kubeletDir = '', policy, log } = this.#options;
+    if (!isWhole(runDir, podUid)) makeLiveDirectory(runDir, podUid, record);
     // Before it is read: nothing in between is missed.
     this.#watch?.follow(podUid);
     const desired = desire(readAnnotations(kubeletDir, podUid), record, policy());
@@ -146,12 +205,22 @@ export class LiveController {
     const state = {
       pod: record.pod,
       classes: new Map(binds.map(({ place, source }) => [place, source])),
-      refusals: [...desired.refusals, ...failures],
+      refusals: [...this.#seeLost(podUid, record), ...desired.refusals, ...failures],
     };
     this.#tell(podUid, state);
     writeLiveStatus(runDir, podUid, contentsOf(state));
     if (step.taken.length + step.given.size > 0) this.#options.onChange();
     return failures.length === 0;
+  }
+
+  #seeLost(podUid: string, record: LiveRecord): Finding[] {
+    const lost = record.isReplacement ? findLost(this.#options.runDir, podUid) : undefined;
+    if (lost) this.#lost.add(podUid);
+    else this.#lost.delete(podUid);
+    if (record.isReplacement && !lost) {
+      makeLiveDirectory(this.#options.runDir, podUid, { ...record, isReplacement: false });
+    }
+    return lost ? [lost] : [];
   }
 
   #tell(podUid: string, state: LiveState): void {
@@ -167,14 +236,15 @@ export class LiveController {
 
   /** @returns whether nothing of it is left */
   async #remove(podUid: string): Promise<boolean> {
-    const { runDir, isPublished, onChange } = this.#options;
+    const { runDir, publications, onChange } = this.#options;
     this.#watch?.forget(podUid);
     this.#states.delete(podUid);
+    this.#lost.delete(podUid);
     const binds = readBinds(runDir).get(podUid) ?? [];
     for (const bind of binds) await unbindClass(runDir, podUid, bind);
     for (const place of placesIn(runDir, podUid)) await removePlace(runDir, podUid, place);
     if (binds.length > 0) onChange();
     // It may have been published again meanwhile, and then it is asked for.
-    return isPublished(podUid) !== false || removeLiveDirectory(runDir, podUid);
+    return publications()?.has(podUid) !== false || removeLiveDirectory(runDir, podUid);
   }
 }

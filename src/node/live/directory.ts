@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { LIVE_ANNOTATIONS_DIRECTORY } from '../../contract/volumes.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { makeDirectories } from '../../linux/make-directories.ts';
@@ -14,25 +14,34 @@ export const KINDS = ['media', 'devices'] as const;
 export interface LiveRecord extends Account {
   /** `namespace/name`. */
   readonly pod: string;
+  /** It was made in place of one that was lost, which containers may still have. */
+  readonly isReplacement?: boolean;
 }
 
 /** `trusted`: only root on the node can write it, or read it. */
 const RECORD = 'trusted.hotmount.live';
 const STATUS = 'status';
 
-/** Makes a pod's directory, with the mount point of its annotations. One that is there stays. @throws Error of the system */
+/** What is in each, from the beginning. The first is the mount point of the pod's annotations: no container starts without it. */
+const INSIDE = [LIVE_ANNOTATIONS_DIRECTORY, ...KINDS];
+
+/** Makes a pod's directory. One that is there stays, and is made whole. @throws Error of the system */
 export function makeLiveDirectory(runDir: RunDir, podUid: string, record: LiveRecord): void {
   ensureDirectory(runDir, `${LIVE}/${podUid}`);
   setAttribute(workPath(runDir, podUid), RECORD, JSON.stringify(record));
-  for (const name of [LIVE_ANNOTATIONS_DIRECTORY, ...KINDS]) ensureDirectory(runDir, `${LIVE}/${podUid}/${name}`);
+  for (const name of INSIDE) ensureDirectory(runDir, `${LIVE}/${podUid}/${name}`);
 }
+
+/** Whether a directory of the pod's is there, with all that is in it from the beginning. */
+export const isWhole = (runDir: RunDir, podUid: string): boolean =>
+  INSIDE.every((name) => existsSync(`${workPath(runDir, podUid)}/${name}`));
 
 /** Removes what `makeLiveDirectory` made. @returns whether nothing is left of it; something is where a class still has a directory */
 export function removeLiveDirectory(runDir: RunDir, podUid: string): boolean {
   const path = workPath(runDir, podUid);
   for (const file of [STATUS, `.${STATUS}`]) rmSync(`${path}/${file}`, { force: true });
   try {
-    for (const name of [LIVE_ANNOTATIONS_DIRECTORY, ...KINDS]) removeDirectory(`${path}/${name}`);
+    for (const name of INSIDE) removeDirectory(`${path}/${name}`);
     removeDirectory(path);
     return true;
   } catch (error) {

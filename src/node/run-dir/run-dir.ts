@@ -101,9 +101,15 @@ function isOwn(path: string): boolean {
   return false;
 }
 
+/** Whether pods that start find it, and what is mounted in it reaches those that run. */
+export const isReachable = ({ path, device }: RunDir): boolean => topMount(readMountinfo(), path)?.device === device;
+
 /** Whether this is the published mount of a run dir, whichever daemon made it. */
 export const isRunDir = (mount: Mount | undefined): boolean =>
-  mount?.fsType === 'tmpfs' && mount.source === SOURCE && mount.root === '/';
+  mount !== undefined && isOfRunDir(mount) && mount.root === '/';
+
+/** Whether it shows some part of a run dir. */
+export const isOfRunDir = ({ fsType, source }: Mount): boolean => fsType === 'tmpfs' && source === SOURCE;
 
 /** Makes a directory in the working tree, parents included. Left as it is where it exists. */
 export function ensureDirectory(runDir: RunDir, path: string): void {

@@ -20,13 +20,19 @@ rules:
 /** A live pod as the kubelet sets it up: its directory published, its annotations in a downwardAPI volume, and a container with both. */
 export class LivePod {
   readonly pod: FakePod;
-  readonly container: Container;
   readonly #kubelet: FakeKubelet;
+  readonly #startContainer: () => Container;
+  #container: Container;
 
-  private constructor(kubelet: FakeKubelet, pod: FakePod, container: Container) {
+  private constructor(kubelet: FakeKubelet, pod: FakePod, startContainer: () => Container) {
     this.#kubelet = kubelet;
     this.pod = pod;
-    this.container = container;
+    this.#startContainer = startContainer;
+    this.#container = startContainer();
+  }
+
+  get container(): Container {
+    return this.#container;
   }
 
   static async start(rig: Rig, kubelet: FakeKubelet, annotations: Annotations = {}, options: ContainerOptions = {}) {
@@ -34,15 +40,26 @@ export class LivePod {
     const answer = await kubelet.publish(pod, 'hotmount-live', { live: 'true' });
     if (answer.code !== 'OK') throw new Error(`${answer.code}: ${answer.message}`);
     kubelet.writeAnnotations(pod, annotationsText(annotations));
-    const source = readlinkSync(kubelet.target(pod, 'hotmount-live'));
-    const container = new Container(rig, {
-      mounts: [
-        { source, target: '/hotmount', propagation: 'rslave', readOnly: true },
-        { source: kubelet.annotationsVolume(pod), target: '/hotmount/.annotations', readOnly: true },
-      ],
-      ...options,
-    });
-    return new LivePod(kubelet, pod, container);
+    const startContainer = (): Container =>
+      new Container(rig, {
+        mounts: [
+          {
+            source: readlinkSync(kubelet.target(pod, 'hotmount-live')),
+            target: '/hotmount',
+            propagation: 'rslave',
+            readOnly: true,
+          },
+          { source: kubelet.annotationsVolume(pod), target: '/hotmount/.annotations', readOnly: true },
+        ],
+        ...options,
+      });
+    return new LivePod(kubelet, pod, startContainer);
+  }
+
+  /** As the kubelet starts a container of it anew, if the old one has ended. */
+  restart(): void {
+    this.#container.stop();
+    this.#container = this.#startContainer();
   }
 
   /** As the kubelet does some time after `kubectl annotate`. */

@@ -286,6 +286,7 @@ describe('what the generators reach', () => {
       'existing_job', // of workloads
       'live_annotations_awaited', // of pods that run, as the next ones: see judge-annotations.test.ts
       'live_annotations_unreadable',
+      'live_directory_lost',
       'live_failed',
       'live_for_one_container',
       'live_no_effect',

@@ -48,6 +48,13 @@ describe('what a live pod is to have', () => {
   it('has not more reasons than a file has room for', () => {
     const overrides = Array.from({ length: 5_000 }, (_, i) => [`hotmount.io/media.c${i}`, 'usb']);
     expect(desired(Object.fromEntries(overrides)).refusals.length).toBeLessThanOrEqual(50);
+    // As much as an API server takes.
+    const { refusals } = desire(
+      { annotations: { 'hotmount.io/media': 'x'.repeat(256 << 10), ...Object.fromEntries(overrides) } },
+      { namespace: 'edge-1', serviceAccount: '' },
+      POLICY,
+    );
+    expect(JSON.stringify(refusals).length).toBeLessThan(32 << 10);
   });
 
   it('is not what only the labels of its namespace allow, which a node does not know', () => {
