@@ -6,7 +6,7 @@ import type { Logger } from '../../observability/logger.ts';
 import { listenForHealth } from '../http/health.ts';
 import { closeServer, portOf } from '../http/server.ts';
 import { checkPropagation } from './propagation-check.ts';
-import { openRunDir, type RunDir } from './run-dir.ts';
+import { isReachable, openRunDir, type RunDir } from './run-dir.ts';
 
 /** ms. The longest time without a leader, after the last one has ended. The first resync finds what happens meanwhile. */
 const POLL = 50;
@@ -29,13 +29,8 @@ export interface LeaderLockOptions {
  * @returns releases the lock
  * @throws Error that says what to do
  */
-export async function acquireLeaderLock({
-  runDir: path,
-  selinux,
-  host,
-  port,
-  log,
-}: LeaderLockOptions): Promise<() => void> {
+export async function acquireLeaderLock(options: LeaderLockOptions): Promise<() => void> {
+  const { runDir: path, selinux, host, port, log } = options;
   const runDir = openRunDir(path, selinux);
   try {
     const free = tryLeaderLock(runDir);
@@ -56,7 +51,10 @@ export async function acquireLeaderLock({
     for (; !turn; turn = tryLeaderLock(runDir)) await sleep(POLL);
     log.info('the other daemon has ended: taking over');
     if (health) closeServer(health);
-    return turn;
+    if (isReachable(runDir)) return turn;
+    // The other one has ended because the run dir was lost: the lock is another in the new one.
+    turn();
+    return await acquireLeaderLock(options);
   } finally {
     runDir.close();
   }
