@@ -47,6 +47,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'observability',
     'policy',
     'node/reconcile',
+    'node/run-dir',
     'node/events.ts',
     'node/media',
     'node/devices',

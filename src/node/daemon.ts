@@ -64,6 +64,8 @@ const FIRST_SYNC_PATIENCE = 5000;
 export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
   const startedAt = new Date().toISOString();
   let csi: CsiDriver | undefined;
+  // Until something triggers: the first resync comes after that.
+  let usageChanged = (): void => {};
   let problem: string | undefined = 'starting';
   const podName: PodNames = (podUid) => csi?.podName(podUid);
   const log = options.log.child({}, { formatters: { log: (fields) => withPodName(fields, podName) } });
@@ -83,6 +85,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     log,
     csi: () => csi,
     onReconciled: () => counts.update(),
+    onAnnotated: () => usageChanged(),
   });
   const { media, devices, live } = controllers;
   const counts = new ClassCounts({ ...options, ...controllers, attempts, log });
@@ -146,6 +149,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     onOverflow: metrics.overflow,
     log,
   });
+  usageChanged = triggers.usageChanged;
 
   const propagation = await checkPropagation(runDir);
   if (propagation !== undefined) log.error(propagation);
@@ -209,11 +213,13 @@ interface ControllerOptions {
   readonly csi: () => CsiDriver | undefined;
   /** A disk or device has come or gone. */
   readonly onReconciled: () => void;
+  /** As LiveController has it. */
+  readonly onAnnotated: () => void;
 }
 
 /** The controllers, and what they share: none does anything before it is asked to reconcile. */
 function createControllers(options: ControllerOptions): Controllers {
-  const { runDir, kubeletDir, policy, metrics, attempts, log, csi, onReconciled } = options;
+  const { runDir, kubeletDir, policy, metrics, attempts, log, csi, onReconciled, onAnnotated } = options;
   const shared = {
     runDir,
     log,
@@ -233,6 +239,7 @@ function createControllers(options: ControllerOptions): Controllers {
     publications: () => csi()?.live,
     log,
     onChange: () => attempts.run('following the mount table', () => devices.mountsChanged()),
+    onAnnotated,
   });
   return { media, devices, live };
 }

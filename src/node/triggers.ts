@@ -30,6 +30,8 @@ export interface Triggers {
   readonly failed: Promise<never>;
   /** Listens for the devices that this policy's classes may take. */
   follow(policy: Policy): void;
+  /** Something may be mounted, in use or annotated otherwise than before: all is looked at once that has settled. */
+  readonly usageChanged: () => void;
   close(): void;
 }
 
@@ -88,6 +90,7 @@ export function startTriggers(options: TriggerOptions): Triggers {
   return {
     failed,
     follow: (policy) => listener.follow(policy),
+    usageChanged,
     close() {
       clearTimeout(settling);
       listener.close();

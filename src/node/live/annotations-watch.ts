@@ -1,4 +1,4 @@
-import { closeSync, type FSWatcher, fstatSync, watch } from 'node:fs';
+import { closeSync, type FSWatcher, fstatSync, readlinkSync, watch } from 'node:fs';
 import { errorCode } from '../../linux/errors.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { Timers } from '../reconcile/timers.ts';
@@ -11,6 +11,8 @@ interface Watched {
   readonly watcher: FSWatcher;
   /** Device and inode of the directory. */
   readonly identity: string;
+  /** What `..data` led to when it was followed last: another directory for each version of the annotations. */
+  version: string | undefined;
 }
 
 /**
@@ -41,8 +43,9 @@ export class AnnotationsWatch {
 
   /**
    * Watches the pod's volume as it is now; whoever reads it after that misses nothing. Where there is none yet, or not this one any more,
-   * the mount table will change.
-   * @returns whether it is another volume than before
+   * the mount table will change. An event that the kernel had no room for (fs.inotify.max_queued_events, of which libuv does not tell) is
+   * made up for by the next call.
+   * @returns whether it is another volume than before, or has been written anew
    * @throws SystemCallError, or Node's own error, such as for a lack of descriptors
    */
   follow(podUid: string): boolean {
@@ -53,11 +56,17 @@ export class AnnotationsWatch {
     try {
       const { dev, ino } = fstatSync(directory, { bigint: true });
       const identity = `${dev} ${ino}`;
-      if (this.#watched.get(podUid)?.identity === identity) return false;
-      this.#drop(podUid);
-      this.#watch(podUid, directory, identity);
-      this.#seeProblem();
-      return true;
+      let watched = this.#watched.get(podUid);
+      const isKnown = watched?.identity === identity;
+      if (!isKnown) {
+        this.#drop(podUid);
+        watched = this.#watch(podUid, directory, identity);
+        this.#seeProblem();
+      }
+      const version = versionOf(directory);
+      const isNew = !isKnown || watched?.version !== version;
+      if (watched) watched.version = version;
+      return isNew;
     } finally {
       closeSync(directory);
     }
@@ -86,7 +95,7 @@ export class AnnotationsWatch {
     if (this.#blind.size === 0) this.#problem = undefined;
   }
 
-  #watch(podUid: string, directory: number, identity: string): void {
+  #watch(podUid: string, directory: number, identity: string): Watched | undefined {
     try {
       const watcher = watch(`/proc/self/fd/${directory}`, { persistent: false }, (_, name) => {
         // All else in it is on the way to that.
@@ -97,11 +106,14 @@ export class AnnotationsWatch {
         this.#blind.add(podUid);
         this.#pollMeanwhile(error);
       });
-      this.#watched.set(podUid, { watcher, identity });
+      const watched: Watched = { watcher, identity, version: undefined };
+      this.#watched.set(podUid, watched);
+      return watched;
     } catch (error) {
       if (!['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM'].includes(errorCode(error) ?? '')) throw error;
       this.#blind.add(podUid);
       this.#pollMeanwhile(error as Error);
+      return undefined;
     }
   }
 
@@ -116,5 +128,16 @@ export class AnnotationsWatch {
       this.#isPolling = false;
       for (const podUid of [...this.#blind]) this.#onChange(podUid);
     });
+  }
+}
+
+/** Undefined while there is none. */
+function versionOf(directory: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${directory}/..data`);
+  } catch (error) {
+    // A directory or a file may be in its place.
+    if (['ENOENT', 'EINVAL'].includes(errorCode(error) ?? '')) return undefined;
+    throw error;
   }
 }

@@ -36,6 +36,8 @@ export interface LiveControllerOptions {
   readonly log: Logger;
   /** A pod has got or lost a class. */
   readonly onChange: () => void;
+  /** The kubelet has written some pod's annotations: `mountsChanged` is to be called once that has settled. */
+  readonly onAnnotated: () => void;
 }
 
 /** What the kubelet has had published, whether or not the directories are there. */
@@ -68,7 +70,7 @@ export class LiveController {
   constructor(options: LiveControllerOptions) {
     const { kubeletDir, log } = options;
     this.#options = options;
-    this.#watch = kubeletDir === undefined ? undefined : new AnnotationsWatch(kubeletDir, this.#ask, log);
+    this.#watch = kubeletDir === undefined ? undefined : new AnnotationsWatch(kubeletDir, this.#annotated, log);
     this.#taken = new HeldReports(({ podUid, class: name }) =>
       log.info(
         { podUid, class: name },
@@ -105,7 +107,8 @@ export class LiveController {
   }
 
   /**
-   * Some mount has come or gone: the kubelet may have set up a pod's annotations, or somebody taken away what is in the run dir.
+   * Some mount has come or gone, or annotations have: the kubelet may have set up a pod's annotations, or written those of another, or somebody
+   * taken away what is in the run dir.
    * @throws Error of the system
    */
   mountsChanged(): void {
@@ -139,6 +142,11 @@ export class LiveController {
 
   readonly #ask = (podUid: string): void => {
     if (!this.#isClosed) this.#jobs.request(podUid);
+  };
+
+  readonly #annotated = (podUid: string): void => {
+    this.#ask(podUid);
+    this.#options.onAnnotated();
   };
 
   #askAll(podUids: Iterable<string>): void {
