@@ -1,4 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs';
+import { livePath } from '../../contract/paths.ts';
 import {
   type DeviceCgroup,
   deviceCgroupOf,
@@ -126,17 +127,30 @@ export class Containers {
   }
 }
 
-/** The classes of which the directory itself is mounted somewhere, from the text of a mount table. */
+/**
+ * The classes of which the directory itself is mounted somewhere, from the text of a mount table. What live pods have is mounted in the run dir,
+ * too: whoever sees all of that, as hotmount's own pods and services of the node with a mount namespace of their own, has none of it. Pure.
+ * @param device of the run dir, `major:minor`
+ */
 export function classesInTable(text: string, device: string): Set<string> {
   const marker = ` ${device} /${DEVICES}/`;
   // Hardly any table has it: searching first avoids parsing.
   if (!text.includes(marker)) return new Set();
-  const lines = text.split('\n').filter((line) => line.includes(marker));
-  const roots = parseMountinfo(lines.join('\n')).map(({ root }) => root.split('/'));
+  const lines = text.split('\n').filter((line) => line.includes(` ${device} /`));
+  const mounts = parseMountinfo(lines.join('\n'));
+  const ofOthers = mounts.flatMap(({ root, mountPoint }) => {
+    if (root === '/') return `${mountPoint}${LIVE}/`;
+    return root === LIVE ? `${mountPoint}/` : [];
+  });
+  const own = mounts.filter(({ mountPoint }) => !ofOthers.some((place) => mountPoint.startsWith(place)));
+  const roots = own.map(({ root }) => root.split('/'));
   return new Set(
     roots.flatMap(([, tree, name, ...rest]) => (tree === DEVICES && name && rest.length === 0 ? name : [])),
   );
 }
+
+/** Where the directories of live pods are in the run dir. */
+const LIVE = livePath(undefined, '');
 
 function unite(a: MountingContainer, b: MountingContainer): MountingContainer {
   return {

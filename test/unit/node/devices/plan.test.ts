@@ -201,6 +201,21 @@ describe('the classes in a mount table', () => {
     expect(classesInTable(text, '0:99').size).toBe(0);
   });
 
+  it('are those of a live pod in its own container, and not where all live pods are seen', () => {
+    const own = [line('0:55', '/live/a-1', '/hotmount'), line('0:55', '/devices/raw', '/hotmount/devices/raw')];
+    expect([...classesInTable(table(...own), '0:55')]).toEqual(['raw']);
+    const all = [
+      line('0:55', '/', '/run/hotmount'),
+      line('0:55', '/devices/raw', '/run/hotmount/live/a-1/devices/raw'),
+    ];
+    expect(classesInTable(table(...all), '0:55').size).toBe(0);
+    const live = [line('0:55', '/live', '/mnt'), line('0:55', '/devices/raw', '/mnt/a-1/devices/raw')];
+    expect(classesInTable(table(...live), '0:55').size).toBe(0);
+    expect([...classesInTable(table(...all, line('0:55', '/devices/serial', '/dev/serial')), '0:55')]).toEqual([
+      'serial',
+    ]);
+  });
+
   it('cannot be claimed by the name of a mount point or source', () => {
     const text = table(
       '36 35 0:57 /x / ro - tmpfs 0:55\\040/devices/serial rw',
