@@ -1,5 +1,6 @@
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { errorCode } from './errors.ts';
+import { exists } from './exists.ts';
 import { attachMount, createFileSystem } from './mounts.ts';
 
 /** What files of containers are labelled with, for containers of all categories (container-selinux). */
@@ -29,8 +30,8 @@ export function selinuxContext(wanted: string): string | undefined {
  * @throws SystemCallError
  */
 export function isSelinuxOn(): boolean {
-  if (!existsSync(DIRECTORY) || /^kernel\b/.test(readFileSync('/proc/self/attr/current', 'utf8'))) return false;
-  if (!existsSync(`${DIRECTORY}/enforce`)) {
+  if (!exists(DIRECTORY) || /^kernel\b/.test(readFileSync('/proc/self/attr/current', 'utf8'))) return false;
+  if (!exists(`${DIRECTORY}/enforce`)) {
     const mount = createFileSystem('selinuxfs', 'selinuxfs', {}, ['noSuid', 'noExec']);
     try {
       attachMount(mount, DIRECTORY);

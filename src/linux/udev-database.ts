@@ -1,6 +1,7 @@
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import type { DeviceKey } from './device.ts';
 import { isErrno } from './errors.ts';
+import { exists } from './exists.ts';
 
 /**
  * What the udevd of the node, where there is one, has written of devices: a file for each, `E:KEY=value` on lines of their own (systemd,
@@ -12,8 +13,7 @@ const DIRECTORY = 'run/udev/data';
 const MAX_SIZE = 256 << 10;
 
 /** The node's own, also from inside a container with the node's PID namespace; undefined where there is none. */
-export const findUdevDatabase = (): string | undefined =>
-  [`/proc/1/root/${DIRECTORY}`, `/${DIRECTORY}`].find((path) => existsSync(path));
+export const findUdevDatabase = (): string | undefined => [`/proc/1/root/${DIRECTORY}`, `/${DIRECTORY}`].find(isThere);
 
 /** What udevd says of one device. */
 export interface UdevRecord {
@@ -40,6 +40,16 @@ export function parseUdevProperties(text: string): ReadonlyMap<string, string> {
     if (line.startsWith('E:') && equals > 2) properties.set(line.slice(2, equals), line.slice(equals + 1));
   }
   return properties;
+}
+
+/** @throws Node's error where that cannot be told: the first process's root is not everybody's to look through */
+function isThere(path: string): boolean {
+  try {
+    return exists(path);
+  } catch (error) {
+    if (!isErrno(error, 'EACCES', 'EPERM')) throw error;
+    return false;
+  }
 }
 
 function readBounded(path: string): string {

@@ -25,7 +25,8 @@ export interface ClassCountsOptions {
 export class ClassCounts {
   readonly #options: ClassCountsOptions;
   #plugin: DevicePlugin | undefined;
-  #isStarted = false;
+  /** In force; undefined before the start. */
+  #policy: Policy | undefined;
 
   constructor(options: ClassCountsOptions) {
     this.#options = options;
@@ -34,12 +35,13 @@ export class ClassCounts {
   /** To be called when everything has been reconciled once: before, the scheduler would be told of less than there is. */
   async start(policy: Policy): Promise<void> {
     const { attempts, devicePluginDir, kubeletDir, log } = this.#options;
-    this.#isStarted = true;
+    this.#policy = policy;
     if (devicePluginDir !== undefined) {
       // gRPC takes memory that a daemon without a device plugin does not need.
       const { DevicePlugin } = await import('./device-plugin/plugin.ts');
       attempts.run('the start of the device plugin', () => {
-        this.#plugin = new DevicePlugin(devicePluginDir, classNames(policy), log);
+        // Which may be another by the time that a failed start is tried again.
+        this.#plugin = new DevicePlugin(devicePluginDir, classNames(this.#policy ?? policy), log);
         this.update();
       });
     } else if (kubeletDir !== undefined) attempts.run('the device plugin', () => removeResources(kubeletDir));
@@ -48,7 +50,7 @@ export class ClassCounts {
 
   /** Tells the counts of now. Does nothing before the start. */
   update(): void {
-    if (!this.#isStarted) return;
+    if (!this.#policy) return;
     const { media, devices, attempts, featureFile } = this.#options;
     const counts = countPlugged(media, devices);
     this.#plugin?.setCounts(counts);
@@ -57,6 +59,7 @@ export class ClassCounts {
   }
 
   setPolicy(policy: Policy): void {
+    if (this.#policy) this.#policy = policy;
     this.#options.attempts.run('the device plugin', () => this.#plugin?.setClasses(classNames(policy)));
     this.update();
   }

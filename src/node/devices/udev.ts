@@ -1,6 +1,7 @@
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import { asKey, type DeviceKey } from '../../linux/device.ts';
 import { splitNumber } from '../../linux/device-number.ts';
+import { isErrno } from '../../linux/errors.ts';
 import { findUdevDatabase, readUdevRecord, type UdevRecord } from '../../linux/udev-database.ts';
 import type { Logger } from '../../observability/logger.ts';
 
@@ -85,8 +86,9 @@ export class Udev {
 function leadsTo(path: string, key: DeviceKey): boolean {
   try {
     return splitNumber(statSync(path, { bigint: true }).rdev) === key.slice(1);
-  } catch {
-    // ENOENT: it is not made yet, or was never; then the next change of the database tells.
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
+    // It is not made yet, or was never; then the next change of the database tells.
     return false;
   }
 }
