@@ -40,8 +40,8 @@ export interface Terminal {
 const EXAMPLES = `
 Examples:
   set -o pipefail; hotmount inject -f deployment.yaml | kubectl apply -f -
-      What would be denied is passed on as it came, and applied: only exit code
-      1, which pipefail hands on, tells of it
+      Objects that would be denied are applied unchanged; with pipefail, the
+      exit code 1 tells you
   hotmount inject -o diff --policy policy.yaml manifests/
   helm template ./chart | hotmount inject --namespace shop --explain
 
