@@ -6,6 +6,7 @@ interface Architecture {
   /** Also `SOCK_CLOEXEC`, `EFD_CLOEXEC`, `EPOLL_CLOEXEC` and `OPEN_TREE_CLOEXEC`, which are defined as this. */
   readonly O_CLOEXEC: number;
   readonly SYS_bpf: number;
+  readonly SYS_mount: number;
   /** Bytes of a `struct epoll_event`, and where its `data` begins: it is packed on x86-64 only (linux/eventpoll.h). */
   readonly epollEvent: { readonly bytes: number; readonly data: number };
 }
@@ -14,8 +15,8 @@ interface Architecture {
 const GENERIC = { O_PATH: 0o10000000, O_CLOEXEC: 0o2000000 } as const;
 
 const ARCHITECTURES: Partial<Record<string, Architecture>> = {
-  x64: { ...GENERIC, SYS_bpf: 321, epollEvent: { bytes: 12, data: 4 } },
-  arm64: { ...GENERIC, SYS_bpf: 280, epollEvent: { bytes: 16, data: 8 } },
+  x64: { ...GENERIC, SYS_bpf: 321, SYS_mount: 165, epollEvent: { bytes: 12, data: 4 } },
+  arm64: { ...GENERIC, SYS_bpf: 280, SYS_mount: 40, epollEvent: { bytes: 16, data: 8 } },
 };
 
 /** @throws Error that names the architecture where hotmount does not know its numbers: a wrong one would do something else, not fail */
@@ -27,7 +28,7 @@ export function constantsOf(architecture: string): Architecture {
 }
 
 /** Of this process. `O_DIRECTORY` and `O_NOFOLLOW` differ as well, and Node knows them. */
-export const { O_PATH, O_CLOEXEC, SYS_bpf, epollEvent: EPOLL_EVENT } = constantsOf(process.arch);
+export const { O_PATH, O_CLOEXEC, SYS_bpf, SYS_mount, epollEvent: EPOLL_EVENT } = constantsOf(process.arch);
 export const { O_DIRECTORY, O_NOFOLLOW } = constants;
 
 /** System calls that glibc has no wrapper for. From 424 on, every architecture has the same numbers (scripts/syscall.tbl). */

@@ -1,8 +1,8 @@
-import { existsSync, constants as open } from 'node:fs';
+import { constants as open } from 'node:fs';
 import { constants } from 'node:os';
-import { delimiter } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlockDevice } from '../../linux/block.ts';
+import { findProgram } from '../../linux/find-program.ts';
 import { ProbeRoom } from './probe-room.ts';
 
 /**
@@ -69,9 +69,3 @@ export class ExclusiveOpener {
     return code === constants.errno.EBUSY ? 'held' : 'free';
   }
 }
-
-const findProgram = (name: string): string | undefined =>
-  (process.env['PATH'] ?? '')
-    .split(delimiter)
-    .map((directory) => `${directory}/${name}`)
-    .find((path) => existsSync(path));

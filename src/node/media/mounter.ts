@@ -1,7 +1,7 @@
 import type { FileSystem } from '../../linux/blkid.ts';
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import { deviceNumber } from '../../linux/device-number.ts';
-import { SpareChild } from '../../linux/spare-child.ts';
+import { MountChild } from '../../linux/mount-child.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { readMounted } from './actual.ts';
@@ -22,7 +22,7 @@ export class Mounter {
   readonly #options: MounterOptions;
   /** Names of disks that are being mounted, `class/name`. */
   readonly #reserved = new Set<string>();
-  readonly #mount = new SpareChild();
+  readonly #mount = new MountChild();
   /** Mounts of btrfs that are on their way, by UUID: one on several disks is to be mounted by one of them. */
   readonly #btrfs = new Map<string, Promise<unknown>>();
 

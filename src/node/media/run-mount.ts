@@ -5,9 +5,9 @@ import { O_NOFOLLOW, O_PATH } from '../../linux/constants.ts';
 import { deviceNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { KernelLog, linesAbout } from '../../linux/kernel-log.ts';
+import type { MountChild } from '../../linux/mount-child.ts';
 import { makeNode } from '../../linux/mounts.ts';
 import { contextOption } from '../../linux/selinux.ts';
-import type { SpareChild } from '../../linux/spare-child.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { DesiredMount } from './desired.ts';
@@ -25,8 +25,7 @@ export interface Attempt {
 
 export interface MountTools {
   readonly runDir: RunDir;
-  /** What mount(8) runs in. */
-  readonly mount: SpareChild;
+  readonly mount: MountChild;
   /** Other disks of the same file system, as paths. */
   readonly peers: readonly string[];
 }
@@ -100,11 +99,14 @@ async function runDriver(
   // These paths lead straight to the open descriptors, without another lookup, while this process lives.
   const opened = (fd: number): string => `/proc/${readlinkSync('/proc/self')}/fd/${fd}`;
   const label = runDir.context === undefined ? [] : [contextOption(runDir.context)];
-  const options = [...given, ...label, ...peers.map((peer) => `device=${peer}`)].join();
-  const words = [node === undefined ? path : opened(node), opened(target)];
+  const options = [...given, ...label, ...peers.map((peer) => `device=${peer}`)];
   const result = await mount.run(
-    'mount',
-    ['-n', '-c', '-i', '-t', drivers?.kernel ?? type, '-o', options, ...words],
+    {
+      source: node === undefined ? path : opened(node),
+      target: opened(target),
+      type: drivers?.kernel ?? type,
+      options,
+    },
     MOUNT_DEADLINE,
   );
   if (!/unknown filesystem type/.test(result.stderr)) return result;
@@ -114,7 +116,11 @@ async function runDriver(
       const source = node === undefined ? path : '/proc/self/fd/3';
       const descriptors = node === undefined ? [] : [node];
       const cwd = opened(target);
-      return await runChild(helper, ['-o', options, source, '.'], { deadline: MOUNT_DEADLINE, cwd, descriptors });
+      return await runChild(helper, ['-o', options.join(), source, '.'], {
+        deadline: MOUNT_DEADLINE,
+        cwd,
+        descriptors,
+      });
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') throw error;
     }

@@ -45,6 +45,15 @@ describe('a child that is started beforehand', () => {
     expect(openDescriptors()).toBeLessThanOrEqual(before);
   });
 
+  it('goes by a script of its own, with what it is told, in a new one too where none waits', async () => {
+    const spare = new SpareChild({ perl: 'print join("|", @ARGV), "|"; exit 5' });
+    const words = ['a b', '-n', '', '$x', ''];
+    const printed = { command: 'count', code: 5, stdout: `${words.join('|')}|`, stderr: '' };
+    spare.prepare();
+    expect(await spare.run('count', words, DEADLINE)).toMatchObject(printed);
+    expect(await spare.run('count', words, DEADLINE)).toMatchObject(printed);
+  });
+
   it('tells of a program that is not there as the shell does', async () => {
     const spare = new SpareChild();
     spare.prepare();
