@@ -1,5 +1,6 @@
 import { PROBE_DEADLINE } from '../../linux/blkid.ts';
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
+import { findProgram } from '../../linux/find-program.ts';
 import { logicalTypes } from '../../linux/logical-partitions.ts';
 import { partitionType, TABLE_BYTES } from '../../linux/partition-table.ts';
 import { attribute } from '../../linux/sysfs.ts';
@@ -11,9 +12,14 @@ const TABLE_HOLDS = 5000;
 /** Of an MBR. */
 const FIRST_LOGICAL = 5;
 
+/** Prints so many bytes from an offset. */
+const READ =
+  'sysopen(my $disk, $ARGV[0], 0) && sysseek($disk, $ARGV[1], 0) && sysread($disk, my $bytes, $ARGV[2]) && syswrite(STDOUT, $bytes)';
+
 /** Reads of which types partitions are, as an unprivileged user: blkid tells that to root alone, who may open the whole disk. */
 export class PartitionTypes {
-  readonly #room = new ProbeRoom({ encoding: 'latin1' });
+  readonly #hasPerl = findProgram('perl') !== undefined;
+  readonly #room = new ProbeRoom({ encoding: 'latin1', ...(this.#hasPerl ? { perl: READ } : {}) });
   readonly #tables = new Map<
     string,
     { readonly disk: string; readonly until: number; readonly start: Promise<Buffer>; logical?: Promise<string[]> }
@@ -34,7 +40,7 @@ export class PartitionTypes {
     const start = await table.start;
     const type = partitionType(start, number, sectorBytes);
     if (type !== undefined || number < FIRST_LOGICAL) return type;
-    table.logical ??= logicalTypes(start, (sector) => this.#readSector(disk, sector, sectorBytes));
+    table.logical ??= logicalTypes(start, (sector) => this.#read(disk, sectorBytes, sector));
     return (await table.logical)[number - FIRST_LOGICAL];
   }
 
@@ -42,22 +48,20 @@ export class PartitionTypes {
     const id = `${disk.device} ${disk.diskSequence}`;
     const known = this.#tables.get(disk.name);
     if (known?.disk === id && performance.now() < known.until) return known;
-    const start = this.#read(disk);
+    const start = this.#read(disk, TABLE_BYTES);
     const table = { disk: id, until: performance.now() + TABLE_HOLDS, start };
     this.#tables.set(disk.name, table);
     start.catch(() => this.#tables.delete(disk.name));
     return table;
   }
 
-  async #readSector(disk: BlockDevice, sector: number, bytes: number): Promise<Buffer> {
-    const args = (node: string): string[] => [`if=${node}`, `bs=${bytes}`, `skip=${sector}`, 'count=1', 'status=none'];
+  /** The block of this number, of so many bytes. */
+  async #read(disk: BlockDevice, bytes: number, block = 0): Promise<Buffer> {
+    const args = (node: string): string[] =>
+      this.#hasPerl
+        ? [node, String(block * bytes), String(bytes)]
+        : [`if=${node}`, `bs=${bytes}`, `skip=${block}`, 'count=1', 'status=none'];
     const { stdout } = await this.#room.run(disk, 'dd', args, PROBE_DEADLINE);
-    return Buffer.from(stdout, 'latin1');
-  }
-
-  async #read(disk: BlockDevice): Promise<Buffer> {
-    const args = (node: string): string[] => ['-c', String(TABLE_BYTES), node];
-    const { stdout } = await this.#room.run(disk, 'head', args, PROBE_DEADLINE);
     return Buffer.from(stdout, 'latin1');
   }
 }

@@ -1,9 +1,9 @@
 import { chownSync, unlinkSync } from 'node:fs';
 import { PROBE_UID } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
-import type { ChildOptions, ChildResult } from '../../linux/child.ts';
+import type { ChildResult } from '../../linux/child.ts';
 import { createFileSystem, makeNode } from '../../linux/mounts.ts';
-import { SpareChild } from '../../linux/spare-child.ts';
+import { SpareChild, type SpareOptions } from '../../linux/spare-child.ts';
 
 /**
  * Where programs open disks: a file system attached nowhere, with nothing in it but the nodes of the disks that are being looked at. Needs
@@ -13,9 +13,9 @@ import { SpareChild } from '../../linux/spare-child.ts';
 export class ProbeRoom {
   #opened: { readonly path: string; readonly child: SpareChild } | undefined;
   #nodes = 0;
-  readonly #options: Pick<ChildOptions, 'encoding'>;
+  readonly #options: Pick<SpareOptions, 'encoding' | 'perl'>;
 
-  constructor(options: Pick<ChildOptions, 'encoding'> = {}) {
+  constructor(options: Pick<SpareOptions, 'encoding' | 'perl'> = {}) {
     this.#options = options;
   }
 
