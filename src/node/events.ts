@@ -10,6 +10,8 @@ import { subsystemsOf } from './devices/match.ts';
 export interface Concerned {
   readonly disks: readonly string[];
   readonly devices: readonly DeviceKey[];
+  /** The disk that the kernel has just made. */
+  readonly added?: string | undefined;
 }
 
 export function concernedBy(event: Uevent): Concerned {
@@ -18,9 +20,11 @@ export function concernedBy(event: Uevent): Concerned {
   const { action, subsystem, devpath, env } = event;
   if (subsystem !== 'block') return { disks: [], devices };
   const name = basename(devpath);
+  // `udevadm trigger` has such events sent of disks that have long been there.
+  const added = action === 'add' && env['SYNTH_UUID'] === undefined ? name : undefined;
   // A disk with partitions is another matter than one without, and the kernel says nothing of the disk when one comes.
-  if (env['DEVTYPE'] === 'partition') return { disks: [name, basename(dirname(devpath))], devices };
-  if (action !== 'change') return { disks: [name], devices };
+  if (env['DEVTYPE'] === 'partition') return { disks: [name, basename(dirname(devpath))], devices, added };
+  if (action !== 'change') return { disks: [name], devices, added };
   // Nor does it say anything of partitions when a card is pulled from its reader: those in use it cannot take away, and leaves as they
   // are (bdev_disk_changed in block/partitions/core.c).
   const partitions = partitionsOf(name);

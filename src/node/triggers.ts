@@ -62,9 +62,9 @@ export function startTriggers(options: TriggerOptions): Triggers {
   };
   const dispatch = ({ events, overflow, receivedAt }: UeventBatch): void => {
     for (const event of events) {
-      const { disks, devices: keys } = concernedBy(event);
+      const { disks, devices: keys, added } = concernedBy(event);
       for (const key of keys) devices.enqueue(key, receivedAt);
-      for (const disk of disks) media.enqueue(disk, receivedAt);
+      for (const disk of disks) disk === added ? media.added(disk, receivedAt) : media.enqueue(disk, receivedAt);
       const drive = buttonPressed(event);
       if (drive !== undefined) media.buttonPressed(drive);
     }

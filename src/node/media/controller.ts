@@ -114,6 +114,12 @@ export class MediaController {
     }
   }
 
+  /** The kernel has made a disk. @param at when its event was received, in ms since the epoch */
+  added(name: string, at: number): void {
+    this.#inspector.added(name);
+    this.enqueue(name, at);
+  }
+
   /** @param at when its event was received, in ms since the epoch */
   enqueue(name: string, at = performance.timeOrigin + performance.now()): void {
     if (!this.#requestedAt.has(name)) this.#requestedAt.set(name, at);
@@ -200,6 +206,7 @@ export class MediaController {
       this.working.delete(name);
       if (this.working.size === 0) this.#prepare();
       this.#states.end(name);
+      this.#inspector.reconciled(name);
       this.#options.onReconciled?.();
     }
   }

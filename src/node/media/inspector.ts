@@ -38,6 +38,9 @@ export class Inspector {
    */
   readonly #hasPast = new Set(blockDeviceNames());
 
+  /** The kernel has just said that they are there now. */
+  readonly #added = new Set<string>();
+
   constructor(options: InspectorOptions) {
     this.#options = options;
   }
@@ -46,6 +49,16 @@ export class Inspector {
   prepare(): void {
     this.#prober.prepare();
     this.#partitionTypes.prepare();
+  }
+
+  /** The kernel has made the disk: until its first reconciliation has ended, nobody is looked for who could have it already. */
+  added(name: string): void {
+    this.#added.add(name);
+  }
+
+  /** The disk has been reconciled. */
+  reconciled(name: string): void {
+    this.#added.delete(name);
   }
 
   /** The disk has been mounted. */
@@ -68,29 +81,43 @@ export class Inspector {
     }
   }
 
-  /** Reads what is on it, and meanwhile finds out whether a container has it mounted. */
+  /**
+   * Reads what is on it, and meanwhile finds out whether a container has it mounted. Not of a disk that has just come: a container that mounts
+   * it, too, can do so just after the search as well as before, and on a node with many processes the search takes longer than all the rest.
+   */
   async inspect(device: BlockDevice): Promise<Known> {
-    const [found, partType, byContainer] = await Promise.all([
+    const isNew = this.#isNew(device);
+    const children = Promise.all([
       this.#prober.probe(device),
       this.#partitionTypes.of(device),
-      this.#containerUse.of(device),
+      isNew ? undefined : this.#containerUse.of(device),
     ]);
+    const byNode = isNew ? this.#usageByNode(device) : undefined;
+    const [found, partType, byContainer] = await children;
     const probe: Probe =
       found.outcome === 'found' && partType !== undefined
         ? { ...found, fileSystem: { ...found.fileSystem, partType } }
         : found;
     // To ask keeps others from mounting it for a moment: not where no class takes it.
-    const isAsked = !byContainer && this.#hasPast.has(device.name) && this.#options.isWanted(device, probe);
+    const byOthers = byNode ?? byContainer;
+    const isAsked = !byOthers && this.#hasPast.has(device.name) && this.#options.isWanted(device, probe);
     const exclusivity = isAsked ? await this.#options.opener.ask(device) : 'free';
-    return { device, probe, use: byContainer ?? this.#claimOn(device, probe, exclusivity) };
+    return { device, probe, use: byOthers ?? this.#claimOn(device, probe, exclusivity) };
   }
 
-  /** Who uses the disk: on the node, before it has been inspected; then, as the inspection has found it. */
+  /**
+   * Who uses the disk: on the node, before it has been inspected, so that nobody's disk is read; then, as the inspection has found it. Of one
+   * that has just come, both are found out at the same time.
+   */
   useOf(device: BlockDevice, known: Known | undefined): DiskUse | undefined {
-    if (!known) return this.#usageByNode(device);
+    if (!known) return this.#isNew(device) ? undefined : this.#usageByNode(device);
     // Another member of the same btrfs may have been mounted since.
     if (known.use || known.probe.outcome !== 'found' || known.probe.fileSystem.type !== 'btrfs') return known.use;
     return this.#usageByNode(known.device);
+  }
+
+  #isNew({ name }: BlockDevice): boolean {
+    return this.#added.has(name) && !this.#hasPast.has(name);
   }
 
   /** A btrfs that the node has not mounted, some container has, or did: the inspection finds out. */
