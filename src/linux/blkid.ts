@@ -15,7 +15,8 @@ export interface FileSystem {
 
 export type Probe =
   | { readonly outcome: 'found'; readonly fileSystem: FileSystem }
-  | { readonly outcome: 'nothing' }
+  /** `table`: a partition table, `gpt` for instance, is all that there is. */
+  | { readonly outcome: 'nothing'; readonly table?: string | undefined }
   /** The drive is empty. */
   | { readonly outcome: 'no-medium' }
   /** More than one signature: which one is meant, only a person can say. */
@@ -58,7 +59,7 @@ export function readProbe({ code, stdout, stderr, timedOut, stuck }: ChildResult
     if (equals > 0) values.set(line.slice(0, equals), line.slice(equals + 1));
   }
   const type = values.get('ID_FS_TYPE');
-  if (!type) return { outcome: 'nothing' };
+  if (!type) return { outcome: 'nothing', table: values.get('ID_PART_TABLE_TYPE') };
   return {
     outcome: 'found',
     fileSystem: {

@@ -12,7 +12,7 @@ export const MEDIA_REASONS = {
     'it is built on {slaves}, of which something has been pulled: close it on the node (cryptsetup close, dmsetup remove, vgchange -an, mdadm --stop)',
   ),
   has_partitions: skipped('it has partitions ({partitions}), and those are looked at instead'),
-  no_class: skipped('no media class of the policy matches it'),
+  no_class: skipped('no media class of the policy matches it{content}'),
   system_partition: skipped(
     'it is {partition} (type {type}): media class {class} takes it if its match names that as `partType`',
   ),
@@ -33,11 +33,16 @@ export const MEDIA_REASONS = {
     'the kernel or some program holds it exclusively: another file system’s journal is on it, ZFS, RAID or bcache has it, a tool such as mkfs is at work, or files of the medium before it are still open. It is mounted when it is free',
   ),
   no_file_system: skipped('there is no file system on it'),
+  no_partitions: skipped(
+    'it has a partition table ({table}), and the kernel finds no partition in it: it is empty, or damaged (gdisk recovers one from its backup), or was made for sectors of another size, in another USB enclosure for instance',
+  ),
   encrypted: skipped(
     'it is encrypted ({type}), and hotmount has no keys: open it on the node (cryptsetup open), and the device that this makes is mounted where a class takes it (bus: [dm])',
   ),
-  not_a_file_system: skipped('it holds {type}, which is no file system'),
-  file_system_unknown: skipped('hotmount does not mount {type}'),
+  not_a_file_system: skipped(
+    'it holds {type}, which is no file system: a part of LVM, RAID, ZFS or bcache is put together on the node, and what that makes is mounted where a class takes it',
+  ),
+  file_system_unknown: skipped('it holds {type}, which hotmount does not mount: it mounts {known}'),
   ambiguous: skipped('it carries the signatures of several file systems: remove the wrong ones with wipefs(8)'),
 
   probe_failed: failed('it could not be read: {detail}'),

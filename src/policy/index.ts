@@ -15,7 +15,7 @@ export {
 export { escapeGlob, literalOf, matchesGlobs, matchesGlobsOfAny } from './globs.ts';
 export { whoMay } from './hints.ts';
 export { lint, rulesOnNamespaceLabels } from './lint.ts';
-export { hasOwners, isWithoutReplay, mountOptions } from './mount-options.ts';
+export { FILE_SYSTEM_NAMES, hasOwners, isWithoutReplay, mountOptions } from './mount-options.ts';
 export { parsePolicy } from './parse.ts';
 export type {
   Allow,

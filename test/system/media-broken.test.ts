@@ -2,10 +2,10 @@ import { statSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Rig, run, until } from './support/rig.ts';
+import { Rig, readText, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
-describeSystem('a file system with an error on it', ['debugfs'], () => {
+describeSystem('a file system with an error on it', ['debugfs', 'sfdisk'], () => {
   let rig: Rig;
   beforeEach(() => {
     rig = new Rig();
@@ -38,5 +38,29 @@ describeSystem('a file system with an error on it', ['debugfs'], () => {
     const [note] = (await daemon.status())?.mounted[0]?.notes ?? [];
     expect(note?.reason).toBe('dirty');
     expect(note?.message).toContain('mounting fs with errors');
+  });
+
+  it('that is too new for the kernel is mounted read-only where that suffices, and says so', async () => {
+    const daemon = await new Daemon(rig).start();
+    const readable = new LoopDisk(rig, { label: 'READABLE', files: { file: 'text' } });
+    run('debugfs', '-w', '-R', 'feature FEATURE_R30', readable.image);
+    const path = await daemon.mounted(readable.plug());
+    expect(readText(`${path}/file`)).toBe('text');
+    const [mounted] = (await daemon.status())?.mounted ?? [];
+    expect(mounted?.options).toContain('ro');
+    expect(mounted?.notes?.[0]).toMatchObject({ reason: 'too_new', message: expect.stringContaining('40000000') });
+
+    const unreadable = new LoopDisk(rig, { label: 'UNREADABLE' });
+    run('debugfs', '-w', '-R', 'feature FEATURE_I30', unreadable.image);
+    unreadable.plug();
+    expect(await daemon.leftFor(unreadable.name, 'mount_failed')).toMatch(/^it .*40000000.*newer kernel/);
+  });
+
+  it('that is none, but a table without partitions, says so', async () => {
+    const daemon = await new Daemon(rig).start();
+    const disk = new LoopDisk(rig, { fsType: 'none' });
+    run('sh', '-c', `echo 'label: gpt' | sfdisk -q ${disk.image}`);
+    disk.plug();
+    expect(await daemon.leftFor(disk.name, 'no_partitions')).toContain('(gpt)');
   });
 });

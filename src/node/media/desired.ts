@@ -1,7 +1,7 @@
 import { type FileSystem, PROBE_DEADLINE, type Probe } from '../../linux/blkid.ts';
 import type { BlockDevice } from '../../linux/block.ts';
 import { SYSTEM_PARTITIONS } from '../../linux/partition-table.ts';
-import { hasOwners, type MediaClass, mountOptions, type Owner } from '../../policy/index.ts';
+import { FILE_SYSTEM_NAMES, hasOwners, type MediaClass, mountOptions, type Owner } from '../../policy/index.ts';
 import { OPEN_DEADLINE } from '../block/exclusive-opener.ts';
 import { isFixed } from '../block/match.ts';
 import type { DiskUse } from '../containers/disk-usage.ts';
@@ -59,15 +59,7 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   if (hasPartitions && !facts.arePartitionsEmpty?.()) return leave(finding('has_partitions', { partitions }));
   const fileSystem = probe?.outcome === 'found' ? probe.fileSystem : undefined;
   const mediaClass = classOf(classes, device, fileSystem, fixed);
-  if (!mediaClass) {
-    const ifAsked = classOf(classes, device, fileSystem, fixed, true);
-    const partition = SYSTEM_PARTITIONS[fileSystem?.partType ?? ''];
-    if (ifAsked && partition) {
-      return leave(finding('system_partition', { partition, type: fileSystem?.partType ?? '', class: ifAsked.name }));
-    }
-    const ifMovable = fixed ? classOf(classes, device, fileSystem, false) : undefined;
-    return leave(ifMovable ? finding('fixed_disk', { class: ifMovable.name }) : finding('no_class', {}));
-  }
+  if (!mediaClass) return leave(withoutClass(device, fileSystem, classes, fixed));
   // See DiskClaims.
   const rawClass = facts.rawClass?.();
   if (rawClass !== undefined) return leave(finding('raw_device', { class: rawClass }));
@@ -79,13 +71,12 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
   if (use) return leave(inUse(use));
   if (!probe) return { kind: 'probe' };
   if (hasPartitions && !IMAGES.has(fileSystem?.type ?? '')) return leave(finding('has_partitions', { partitions }));
-  if (!fileSystem) return leave(unreadable(probe));
-  if (fileSystem.usage === 'crypto') return leave(finding('encrypted', { type: fileSystem.type }));
-  if (fileSystem.usage !== 'filesystem') return leave(finding('not_a_file_system', { type: fileSystem.type }));
+  if (!fileSystem) return leave(unreadable(probe, device));
+  const unmountable = notMountable(fileSystem);
+  if (unmountable) return leave(unmountable);
   const readOnly = mediaClass.mount.readOnly || device.readOnly;
   const owner = mediaClass.mount.owner ?? (device.removable && !readOnly ? DEFAULT_OWNER : undefined);
-  const options = optionsFor(fileSystem.type, { ...mediaClass.mount, owner, readOnly });
-  if (!options) return leave(finding('file_system_unknown', { type: fileSystem.type }));
+  const options = mountOptions(fileSystem.type, { ...mediaClass.mount, owner, readOnly });
   const ifDirty =
     readOnly || mediaClass.mount.ifDirty === 'fail' ? undefined : { ...mediaClass.mount, owner, readOnly: true };
   return {
@@ -94,7 +85,7 @@ export function desire(device: BlockDevice, probe: Probe | undefined, facts: Med
       className: mediaClass.name,
       fileSystem,
       options,
-      ...(ifDirty ? { readOnlyOptions: optionsFor(fileSystem.type, ifDirty) } : {}),
+      ...(ifDirty ? { readOnlyOptions: mountOptions(fileSystem.type, ifDirty) } : {}),
       nameBy: mediaClass.mount.nameBy,
       ...(owner && owner.uid + owner.gid > 0 && hasOwners(fileSystem.type) ? { owner } : {}),
     },
@@ -134,14 +125,30 @@ const leave = (found: Finding): DesiredState => ({ kind: 'leave', finding: found
  */
 const DEFAULT_OWNER = { uid: 1000, gid: 1000 };
 
-/** Undefined for a file system that hotmount has no options for. */
-function optionsFor(type: string, mount: MediaClass['mount']): string[] | undefined {
-  try {
-    return mountOptions(type, mount);
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
+/** Why no class takes the disk. Where one would if something else was on it, what is on it says more. */
+function withoutClass(
+  device: BlockDevice,
+  fileSystem: FileSystem | undefined,
+  classes: readonly MediaClass[],
+  fixed: boolean,
+): Finding {
+  const ifAsked = classOf(classes, device, fileSystem, fixed, true);
+  const partition = SYSTEM_PARTITIONS[fileSystem?.partType ?? ''];
+  if (ifAsked && partition) {
+    return finding('system_partition', { partition, type: fileSystem?.partType ?? '', class: ifAsked.name });
   }
+  const ifMovable = fixed ? classOf(classes, device, fileSystem, false) : undefined;
+  if (ifMovable) return finding('fixed_disk', { class: ifMovable.name });
+  if (!fileSystem) return finding('no_class', { content: '' });
+  return notMountable(fileSystem) ?? finding('no_class', { content: `, with the ${fileSystem.type} that is on it` });
+}
+
+/** Why it cannot be mounted, whatever a class says; undefined where it can. blkid takes parts of a ZFS pool for file systems. */
+function notMountable({ type, usage }: FileSystem): Finding | undefined {
+  if (usage === 'crypto') return finding('encrypted', { type });
+  if (usage !== 'filesystem' || type.endsWith('_member')) return finding('not_a_file_system', { type });
+  if (FILE_SYSTEM_NAMES.includes(type)) return undefined;
+  return finding('file_system_unknown', { type, known: FILE_SYSTEM_NAMES.join(', ') });
 }
 
 function inUse(use: DiskUse): Finding {
@@ -155,11 +162,13 @@ function inUse(use: DiskUse): Finding {
   return finding('mounted_elsewhere', { device: use.device, path: use.path, where });
 }
 
-function unreadable(probe: Probe): Finding {
+function unreadable(probe: Probe, { isPartition }: BlockDevice): Finding {
   if (probe.outcome === 'hung') {
     return finding('device_hangs', { command: 'blkid', seconds: String(PROBE_DEADLINE / 1000) });
   }
   if (probe.outcome === 'no-medium') return finding('no_medium', {});
   if (probe.outcome === 'failed') return finding('probe_failed', { detail: probe.detail });
-  return probe.outcome === 'ambiguous' ? finding('ambiguous', {}) : finding('no_file_system', {});
+  if (probe.outcome === 'ambiguous') return finding('ambiguous', {});
+  const table = probe.outcome === 'nothing' && !isPartition ? probe.table : undefined;
+  return table === undefined ? finding('no_file_system', {}) : finding('no_partitions', { table });
 }

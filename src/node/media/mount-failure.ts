@@ -1,8 +1,11 @@
 import { kernelWords } from '../../linux/kernel-log.ts';
-import { isDirtyNtfs } from './dirt.ts';
+import { isDirtyNtfs, isTooNew } from './dirt.ts';
 
 export const NTFS_ADVICE =
   'Windows left it dirty or hibernated: shut Windows down with fast startup off, or check the disk there (chkdsk /f), and plug it in anew; a class with `ifDirty: readOnly` mounts it read-only';
+
+const TOO_NEW_ADVICE =
+  'it was made by newer tools than this kernel knows: use a newer kernel, or make the file system without these features (mke2fs -O ^FEATURE); where they forbid writing only, a class without `ifDirty: fail` mounts it read-only';
 
 /**
  * Why a disk could not be mounted, for a person: what the program said, without the paths that only hotmount knows, and what the kernel did.
@@ -21,5 +24,6 @@ export function explainFailure(
   const parts = [line || `${command} ended with code ${code}`];
   if (said.length > 0) parts.push(kernelWords(said));
   if (isDirtyNtfs(type, stderr, said)) parts.push(NTFS_ADVICE);
+  if (isTooNew(said)) parts.push(TOO_NEW_ADVICE);
   return parts.join('; ');
 }

@@ -11,6 +11,8 @@ export const MEDIA_NOTES = {
     'its last user did not leave it in order, or it has errors: what was written to it last may be damaged. Unmount it (hotmount eject) and check it with fsck, or in Windows with chkdsk /f',
   dirty_read_only:
     'its driver does not write to it, mostly since its last user did not leave it in order: it is mounted read-only. Check it with fsck, or in Windows with chkdsk /f; where Windows has hibernated, shut that down with fast startup off; then plug it in anew',
+  too_new:
+    'it has features that this kernel can read and not write: it is mounted read-only. Use a newer kernel, or make the file system without them',
   turned_read_only:
     'the kernel made it read-only after an error: what is written to it fails. Unmount it, check it with fsck, and replace it where that finds bad blocks; the kernel log says what the error was',
   owner_not_shown:
@@ -34,8 +36,9 @@ const BROKEN = ['ro', 'emergency_ro', 'shutdown'];
 export const isBroken = ({ options }: Pick<MountRecord, 'options'>, mount: Pick<Mount, 'superOptions'>): boolean =>
   !options.includes('ro') && mount.superOptions.some((option) => BROKEN.includes(option));
 
-function dirtNote({ isUnwritable, words }: Dirt): MediaNote {
-  const reason = isUnwritable ? 'dirty_read_only' : 'dirty';
+function dirtNote({ isUnwritable, isTooNew, words }: Dirt): MediaNote {
+  const ofDirt = isUnwritable ? 'dirty_read_only' : 'dirty';
+  const reason = isTooNew ? 'too_new' : ofDirt;
   return { reason, message: [MEDIA_NOTES[reason], words].filter(Boolean).join('; ') };
 }
 

@@ -21,6 +21,8 @@ const OWN_EVENT: ReadonlySet<NodeReason> = new Set(['server_crashes']);
 /** There is nothing on it to be mounted. */
 const EMPTY: ReadonlySet<NodeReason> = new Set([
   'no_file_system',
+  'no_partitions',
+  'encrypted',
   'not_a_file_system',
   'file_system_unknown',
   'system_partition',

@@ -26,7 +26,7 @@ describe('readProbe', () => {
 
   it.each([
     ['nothing there', { ...result, code: 2 }, { outcome: 'nothing' }],
-    ['a partition table', { ...result, stdout: 'ID_PART_TABLE_TYPE=dos\n' }, { outcome: 'nothing' }],
+    ['a partition table', { ...result, stdout: 'ID_PART_TABLE_TYPE=dos\n' }, { outcome: 'nothing', table: 'dos' }],
     ['several signatures', { ...result, code: 8 }, { outcome: 'ambiguous' }],
     [
       'a device that cannot be read',

@@ -20,6 +20,14 @@ describe('a dirty disk', () => {
       false,
     ],
     ['ext4', '', ['EXT4-fs (sdb1): warning: mounting fs with errors, running e2fsck is recommended'], false],
+    ['ext4', '', ["EXT4-fs (sdb1): couldn't mount RDWR because of unsupported optional features (40000000)"], true],
+    ['xfs', '', ['XFS (sdb1): Superblock has unknown read-only compatible features (0x40000000) enabled.'], true],
+    [
+      'btrfs',
+      '',
+      ['BTRFS error (device sdb1): cannot mount read-write because of unknown compat_ro features (0x800)'],
+      true,
+    ],
   ] as const)('%s is told by what was said', (type, stderr, said, isUnwritable) => {
     expect(dirtOf(type, stderr, said)).toMatchObject({ isUnwritable });
   });

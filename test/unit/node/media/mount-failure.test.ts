@@ -21,6 +21,15 @@ describe('why a disk could not be mounted', () => {
     expect(explainFailure('mount', 32, STDERR, 'ntfs', [])).not.toContain('Windows');
   });
 
+  it.each([
+    "EXT4-fs (sdb1): couldn't mount RDWR because of unsupported optional features (40000000)",
+    "EXT4-fs (sdb1): couldn't mount because of unsupported optional features (40000000)",
+    'XFS (sdb1): Superblock has unknown incompatible features (0x40000000) enabled.',
+    'BTRFS error (device sdb1): cannot mount because of unknown incompat features (0x8000000)',
+  ])('says that the kernel is too old where that said %s', (line) => {
+    expect(explainFailure('mount', 22, 'wrong fs type', 'ext4', [line])).toContain('newer kernel');
+  });
+
   it('is the exit code where nothing was said', () => {
     expect(explainFailure('ntfs-3g', 21, '', 'ntfs', [])).toBe('ntfs-3g ended with code 21');
   });

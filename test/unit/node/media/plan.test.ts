@@ -93,11 +93,35 @@ describe('plan, for a disk that is not mounted', () => {
       'file_system_unknown',
     ],
     ['an empty disk', stick, { outcome: 'nothing' }, 'no_file_system'],
+    [
+      'a part of a ZFS pool',
+      stick,
+      { outcome: 'found', fileSystem: { ...fileSystem, type: 'zfs_member' } },
+      'not_a_file_system',
+    ],
+    [
+      'a table without partitions',
+      { ...stick, isPartition: false },
+      { outcome: 'nothing', table: 'gpt' },
+      'no_partitions',
+    ],
+    ['an extended partition', stick, { outcome: 'nothing', table: 'dos' }, 'no_file_system'],
     ['several signatures', stick, { outcome: 'ambiguous' }, 'ambiguous'],
     ['an unreadable disk', stick, { outcome: 'failed', detail: 'EIO' }, 'probe_failed'],
     ['a disk that hangs', stick, { outcome: 'hung', stuck: undefined }, 'device_hangs'],
   ] as [string, BlockDevice, Probe, string][])('leaves %s, and says why', (_, device, found, reason) => {
     expect(reasonFor(device, found)).toBe(reason);
+  });
+
+  it.each([
+    ['crypto_LUKS', 'crypto', 'encrypted'],
+    ['LVM2_member', 'raid', 'not_a_file_system'],
+    ['apfs', 'filesystem', 'file_system_unknown'],
+    ['hfsplus', 'filesystem', 'no_class'],
+  ])('says what is on it where no class takes %s', (type, usage, reason) => {
+    const found: Probe = { outcome: 'found', fileSystem: { ...fileSystem, type, usage } };
+    const outcome = plan(stick, [], found, facts('- {name: usb, match: [{bus: [usb], fsType: [ext4]}]}'));
+    expect(outcome).toMatchObject({ outcome: { reason, message: expect.stringContaining(type) } });
   });
 
   it('mounts a disk with partitions where an image of a disc is on it, and nothing to be mounted on them', () => {
