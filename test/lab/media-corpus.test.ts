@@ -23,9 +23,14 @@ const WRITABLE: Readonly<Record<string, { notes?: string[]; check?: readonly str
 };
 const READ_ONLY: typeof WRITABLE = {
   iso9660: {},
+  'ext4-newer': { notes: ['too_new', 'journal_not_replayed'] },
   'iso9660-hybrid': {},
 };
-const LEFT_ALONE: Readonly<Record<string, string>> = { luks: 'encrypted', ambiguous: 'ambiguous' };
+const LEFT_ALONE: Readonly<Record<string, string>> = {
+  luks: 'encrypted',
+  ambiguous: 'ambiguous',
+  'gpt-empty': 'no_partitions',
+};
 
 const labelOf = (name: string): string =>
   name
