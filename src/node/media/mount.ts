@@ -80,7 +80,7 @@ const asDirty = (record: MountRecord, dirty: Dirt, { readOnlyOptions }: DesiredM
 });
 
 /**
- * Puts an idmapped mount of the file system in place of the one that mount(8) has made. Where the file system or the node cannot, the disk
+ * Puts an idmapped mount of the file system in place of the one that has just been made. Where the file system or the node cannot, the disk
  * stays mounted as it is, and the status says so.
  */
 async function showOwner(runDir: RunDir, path: string, owner: Owner, target: number): Promise<void> {
