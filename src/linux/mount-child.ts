@@ -47,7 +47,7 @@ export function mountArguments(options: readonly string[]): { flags: number; dat
 
 /** Its exit code is the errno, which is below 256. */
 const PERL = `my ($source, $target, $type, $flags, $data) = @ARGV;
-syscall(${SYS_mount}, $source, $target, $type, $flags + 0, $data) == 0 or do { print STDERR "$!\\n"; exit($! + 0) };`;
+syscall(${SYS_mount}, $source, $target, $type, $flags + 0, $data) == 0 or do { my $errno = $! + 0; print STDERR "$!\\n"; exit $errno };`;
 
 /**
  * Mounts in a child process, which alone may come to hang. It calls mount(2) by itself where there is Perl, as in every Debian: to run
