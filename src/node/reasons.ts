@@ -34,13 +34,13 @@ export const MEDIA_REASONS = {
   ),
   no_file_system: skipped('there is no file system on it'),
   no_partitions: skipped(
-    'it has a partition table ({table}), and the kernel finds no partition in it: it is empty, or damaged (gdisk recovers one from its backup), or was made for sectors of another size, in another USB enclosure for instance',
+    'it has a partition table ({table}) in which the kernel finds no partition: the table is empty, damaged (gdisk can restore it from its backup), or was written for sectors of another size, in a USB enclosure for instance',
   ),
   encrypted: skipped(
     'it is encrypted ({type}), and hotmount has no keys: open it on the node (cryptsetup open), and the device that this makes is mounted where a class takes it (bus: [dm])',
   ),
   not_a_file_system: skipped(
-    'it holds {type}, which is no file system: a part of LVM, RAID, ZFS or bcache is put together on the node, and what that makes is mounted where a class takes it',
+    'it holds {type}, which is no file system: put LVM, RAID, ZFS or bcache together on the node, and what that makes is mounted where a class takes it',
   ),
   file_system_unknown: skipped('it holds {type}, which hotmount does not mount: it mounts {known}'),
   ambiguous: skipped('it carries the signatures of several file systems: remove the wrong ones with wipefs(8)'),

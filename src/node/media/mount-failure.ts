@@ -5,7 +5,7 @@ export const NTFS_ADVICE =
   'Windows left it dirty or hibernated: shut Windows down with fast startup off, or check the disk there (chkdsk /f), and plug it in anew; a class with `ifDirty: readOnly` mounts it read-only';
 
 const TOO_NEW_ADVICE =
-  'it was made by newer tools than this kernel knows: use a newer kernel, or make the file system without these features (mke2fs -O ^FEATURE); where they forbid writing only, a class without `ifDirty: fail` mounts it read-only';
+  'its file system has features that this kernel does not know: use a newer kernel, or make the file system without them (mke2fs -O ^FEATURE). If they only prevent writing, a class without `ifDirty: fail` mounts it read-only';
 
 /**
  * Why a disk could not be mounted, for a person: what the program said, without the paths that only hotmount knows, and what the kernel did.

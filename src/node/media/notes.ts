@@ -12,7 +12,7 @@ export const MEDIA_NOTES = {
   dirty_read_only:
     'its driver does not write to it, mostly since its last user did not leave it in order: it is mounted read-only. Check it with fsck, or in Windows with chkdsk /f; where Windows has hibernated, shut that down with fast startup off; then plug it in anew',
   too_new:
-    'it has features that this kernel can read and not write: it is mounted read-only. Use a newer kernel, or make the file system without them',
+    'its file system has features that this kernel can read but not write, so it is mounted read-only. Use a newer kernel, or make the file system without them',
   turned_read_only:
     'the kernel made it read-only after an error: what is written to it fails. Unmount it, check it with fsck, and replace it where that finds bad blocks; the kernel log says what the error was',
   owner_not_shown:
