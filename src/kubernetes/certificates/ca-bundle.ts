@@ -45,7 +45,7 @@ export const trusts = ({ webhooks = [] }: Configuration, pem: string): boolean =
 
 /**
  * Writes the bundle into every webhook that has another one. Only over the version that was read: where another replica, with a newer
- * Secret, was faster, this rejects with a conflict, and a new look decides.
+ * Secret, was faster, this rejects with a conflict, and the next run decides.
  */
 export async function writeBundle(
   kubernetes: Kubernetes,

@@ -8,7 +8,7 @@ import { keepWatching } from '../watch.ts';
 import { KINDS, type Kind, readConfigurations, trusts, writeBundle } from './ca-bundle.ts';
 import { type Material, readMaterial, rotateProblem, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
 import { nextStep } from './plan.ts';
-import { RepeatedLook } from './repeated-look.ts';
+import { ReconcileLoop } from './reconcile-loop.ts';
 
 export interface KeeperOptions {
   readonly secret: ObjectName;
@@ -24,8 +24,8 @@ export interface KeeperOptions {
   readonly now?: () => number;
 }
 
-/** Times may jump, and watches may miss what is not an event: so look anyway. In milliseconds. */
-const LOOK_ANYWAY_MS = 30_000;
+/** Times may jump, and watches may miss what is not an event: so reconcile anyway. In milliseconds. */
+const RESYNC_MS = 30_000;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2_000;
 /** In a row: more than replicas that start together have. */
@@ -57,12 +57,12 @@ export function keepCertificates(
   let told = false;
   let complaint: string | undefined;
 
-  const look = new RepeatedLook(async () => {
+  const loop = new ReconcileLoop(async () => {
     try {
       await reconcile();
       failures = 0;
       told = false;
-      return Math.min(LOOK_ANYWAY_MS, overlapMs / 4);
+      return Math.min(RESYNC_MS, overlapMs / 4);
     } catch (error) {
       failures++;
       // Mostly another replica was faster; but what can never be written is refused with the same codes.
@@ -75,7 +75,7 @@ export function keepCertificates(
     }
   });
 
-  /** One look at everything, and what is to be done about it. Rejects with what the API server refused. */
+  /** Reads everything, and does what is missing. Rejects with what the API server refused. */
   const reconcile = async (): Promise<void> => {
     // The configurations before the Secret: their version then vouches for the Secret being the newest when the bundle is written.
     const configurations =
@@ -128,12 +128,12 @@ export function keepCertificates(
         what: where,
         path: secretsOf(target),
         name: target.name,
-        onObject: () => look.lookNow(),
-        onGone: () => look.lookNow(),
+        onObject: () => loop.trigger(),
+        onGone: () => loop.trigger(),
       },
       log,
     ),
-    ...watchConfigurations(kubernetes, options, () => look.lookNow(), log),
+    ...watchConfigurations(kubernetes, options, () => loop.trigger(), log),
   ];
   const source: CertificateSource = {
     current: () => leaf as Certificate,
@@ -141,12 +141,12 @@ export function keepCertificates(
       listener = to;
     },
     close() {
-      look.close();
+      loop.close();
       for (const watch of watches) watch.close();
       listener = () => {};
     },
   };
-  look.lookNow();
+  loop.trigger();
   return first.promise;
 }
 

@@ -1,22 +1,22 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { RepeatedLook } from '../../../src/kubernetes/certificates/repeated-look.ts';
+import { ReconcileLoop } from '../../../src/kubernetes/certificates/reconcile-loop.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-describe('a look that is repeated', () => {
+describe('a reconcile loop', () => {
   it.each([
     ['as it ends', 0],
     ['while it goes on', 20],
-  ])('is taken again for what happens %s', async (_, goesOnFor) => {
+  ])('runs again for what happens %s', async (_, goesOnFor) => {
     let count = 0;
-    const look = new RepeatedLook(async () => {
+    const loop = new ReconcileLoop(async () => {
       if (++count > 1) return 30_000;
-      look.lookNow();
+      loop.trigger();
       await vi.advanceTimersByTimeAsync(goesOnFor);
       return 30_000;
     });
-    look.lookNow();
+    loop.trigger();
     await vi.advanceTimersByTimeAsync(100);
     expect(count).toBe(2);
     await vi.advanceTimersByTimeAsync(29_000);
@@ -25,14 +25,14 @@ describe('a look that is repeated', () => {
     expect(count).toBe(3);
   });
 
-  it('is never taken twice at once, and once for all that happened meanwhile', async () => {
+  it('never runs twice at once, and once for all that happened meanwhile', async () => {
     const ends: Array<() => void> = [];
-    const look = new RepeatedLook(async () => {
+    const loop = new ReconcileLoop(async () => {
       await new Promise<void>((resolve) => ends.push(resolve));
       return 1_000;
     });
     for (let i = 0; i < 5; i++) {
-      look.lookNow();
+      loop.trigger();
       await vi.advanceTimersByTimeAsync(10);
     }
     expect(ends).toHaveLength(1);
@@ -46,14 +46,14 @@ describe('a look that is repeated', () => {
 
   it('is not taken any more once it is closed', async () => {
     let count = 0;
-    const look = new RepeatedLook(async () => {
+    const loop = new ReconcileLoop(async () => {
       count++;
-      look.close();
+      loop.close();
       return 10;
     });
-    look.lookNow();
+    loop.trigger();
     await vi.advanceTimersByTimeAsync(100);
-    look.lookNow();
+    loop.trigger();
     await vi.advanceTimersByTimeAsync(100);
     expect(count).toBe(1);
   });
