@@ -61,7 +61,7 @@ int main(int argc, char **argv) {
         printf("# slowest %lld\n", slowest);
       }
       if (end - start > 100000) slow++;
-      if (++reads % 1000 == 0) printf("# reads %ld %ld\n", reads, slow);
+      if (++reads % 100 == 0) printf("# reads %ld %ld\n", reads, slow);
       if (value == last[i]) continue;
       last[i] = value;
       printf("%lld %s %ld\n", end, argv[i], value);

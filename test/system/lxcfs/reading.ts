@@ -148,7 +148,7 @@ export class ReadingContainer {
     return Number(notes.at(-1) ?? 0) / 1000;
   }
 
-  /** How often it has read so far, to the last thousand, and how many of these reads took more than 100 ms. */
+  /** How often it has read so far, to the last hundred, and how many of these reads took more than 100 ms. */
   counts(): { reads: number; slow: number } {
     const [, reads = 0, slow = 0] =
       this.#lines()

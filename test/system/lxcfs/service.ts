@@ -76,8 +76,17 @@ export class LxcfsService extends CliProcess {
   }
 }
 
-/** The lxcfs processes of a run dir, by their command lines. */
+/** The lxcfs processes of a run dir, without the children by which they look up who reads. */
 export function lxcfsProcesses(runDir: string): number[] {
+  const all = withChildren(runDir);
+  return all.filter((pid) => {
+    const parent = parentOf(pid);
+    return parent !== undefined && !all.includes(parent);
+  });
+}
+
+/** By their command lines, which a child has from its parent. */
+function withChildren(runDir: string): number[] {
   return readdirSync('/proc')
     .map(Number)
     .filter((pid) => {
@@ -91,6 +100,21 @@ export function lxcfsProcesses(runDir: string): number[] {
     });
 }
 
+/** Undefined where the process has ended since it was found. */
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  } catch {
+    return undefined;
+  }
+}
+
 export function endLxcfs(runDir: string): void {
-  for (const pid of lxcfsProcesses(runDir)) process.kill(pid, 'SIGKILL');
+  for (const pid of withChildren(runDir)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended since it was found.
+    }
+  }
 }
