@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { runChild } from '../../linux/child.ts';
+import { type ChildResult, runChild } from '../../linux/child.ts';
 import { errorCode, isErrno } from '../../linux/errors.ts';
 
 /** An lxcfs of this machine, and what it can do. */
@@ -77,12 +77,19 @@ export async function findPrograms(search = searchPath(), trees = treesPath()): 
 async function ask({ root, path }: Pick<Program, 'root' | 'path'>): Promise<Program> {
   const place = inRoot(root, path);
   const [version, help] = await Promise.all([printed(root, path, '--version'), printed(root, path, '--help')]);
-  const number = /\d+(\.\d+)*/.exec(version)?.[0];
-  if (number === undefined)
-    throw new Unfit(`${place} --version printed ${JSON.stringify(version.trim())}, which is no version: is it lxcfs?`);
+  // Whoever fails to run it may have numbers in what it says.
+  if (version.code !== 0)
+    throw new Unfit(
+      `${place} --version ended with code ${version.code}: ${version.output.trim() || 'it said nothing'}`,
+    );
+  const number = /\d+(\.\d+)*/.exec(version.output)?.[0];
+  if (number === undefined) {
+    const said = JSON.stringify(version.output.trim());
+    throw new Unfit(`${place} --version printed ${said}, which is no version: is it lxcfs?`);
+  }
   if (Number.parseInt(number, 10) < OLDEST)
     throw new Unfit(`${place} is lxcfs ${number}: install ${OLDEST}.0 or newer`);
-  return { path, root, version: number, options: parseOptions(help) };
+  return { path, root, version: number, options: parseOptions(help.output) };
 }
 
 const inRoot = (root: string, path: string): string => (root === '/' ? path : `${root}${path}`);
@@ -160,13 +167,17 @@ function isExecutable(path: string): boolean {
   return Boolean(stat?.isFile() && stat.mode & 0o111);
 }
 
-async function printed(root: string, path: string, flag: string): Promise<string> {
+async function printed(
+  root: string,
+  path: string,
+  flag: string,
+): Promise<Pick<ChildResult, 'code'> & { output: string }> {
   const place = inRoot(root, path);
   const [command = '', ...args] = root === '/' ? [path, flag] : ['chroot', root, path, flag];
   try {
-    const { stdout, stderr, timedOut } = await runChild(command, args, { deadline: DEADLINE });
+    const { code, stdout, stderr, timedOut } = await runChild(command, args, { deadline: DEADLINE });
     if (timedOut) throw new Unfit(`${place} ${flag} did not end within ${DEADLINE / 1000} s`);
-    return `${stdout}${stderr}`;
+    return { code, output: `${stdout}${stderr}` };
   } catch (error) {
     if (errorCode(error) === undefined) throw error;
     throw new Unfit(`${place} cannot be run: ${(error as Error).message}`);

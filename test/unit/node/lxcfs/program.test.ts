@@ -37,6 +37,14 @@ describe('the lxcfs that is found', () => {
     await expect(findPrograms(dir, '/nowhere')).rejects.toThrow(/printed "hello", which is no version/);
   });
 
+  it('is refused where it cannot be run, whatever number is in the message', async () => {
+    writeFileSync(join(dir, 'lxcfs'), '#!/bin/sh\necho "/opt/lxcfs/7.0.0/lib: not found" >&2\nexit 127\n');
+    chmodSync(join(dir, 'lxcfs'), 0o755);
+    await expect(findPrograms(dir, '/nowhere')).rejects.toThrow(
+      /lxcfs --version ended with code 127: \/opt\/lxcfs\/7\.0\.0\/lib: not found/,
+    );
+  });
+
   it('is another one when its file is another', async () => {
     const program = { path: fakeLxcfs('5.0.3'), root: '/', version: '5.0.3', options: new Set<string>() };
     const before = fingerprintNow(program, '');
