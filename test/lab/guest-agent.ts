@@ -12,7 +12,9 @@ export interface CommandOptions {
 /** The test's end of the channel to the agent in the guest. */
 export class GuestAgent {
   /** When the agent is up; rejects when the guest ends before. */
-  readonly ready: Promise<void>;
+  get ready(): Promise<void> {
+    return this.#becomeReady.promise;
+  }
   #send: (request: Request) => void;
   #defaultDirectory: string;
   #processes = new Map<number, GuestProcess>();
@@ -21,7 +23,6 @@ export class GuestAgent {
   #becomeReady: PromiseWithResolvers<void> = Promise.withResolvers();
 
   constructor(socket: Socket, defaultDirectory: string) {
-    this.ready = this.#becomeReady.promise;
     this.ready.catch(() => {});
     this.#defaultDirectory = defaultDirectory;
     this.#send = (request) => socket.write(`${JSON.stringify(request)}\n`);
@@ -52,16 +53,28 @@ export class GuestAgent {
     await Promise.allSettled(running.map((process) => process.exited));
   }
 
+  /** When the agent is up once more; rejects when the guest ends before. What runs until then gets an error. */
+  rebooted(): Promise<void> {
+    this.#becomeReady = Promise.withResolvers();
+    this.ready.catch(() => {});
+    return this.ready;
+  }
+
   /** The guest is no more: everything that waits for it gets this error, at once and from now on. */
   fail(error: Error): void {
     this.#ended = error;
     this.#becomeReady.reject(error);
+    this.#failAll(error);
+  }
+
+  #failAll(error: Error): void {
     for (const process of this.#processes.values()) process.fail(error);
     this.#processes.clear();
   }
 
   #receive(report: Report): void {
     if (report.type === 'ready') {
+      this.#failAll(new Error('the guest has rebooted'));
       this.#becomeReady.resolve();
       return;
     }

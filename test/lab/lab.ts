@@ -9,7 +9,7 @@ import { connected, Qmp } from './qmp.ts';
 import { whyLabCannotRun } from './requirements.ts';
 import { makeStickImage, type StickSpec } from './stick-image.ts';
 import { type DiscDrive, UsbBus, type UsbSerial, type UsbStick, type UsbStickOptions } from './usb.ts';
-import { makeLabDirectory, VirtualMachine } from './virtual-machine.ts';
+import { makeLabDirectory, type Network, VirtualMachine } from './virtual-machine.ts';
 
 export interface LabOptions {
   /** Default: this machine's own, with its files. `arm64`: Debian's packages for it, under emulation. */
@@ -22,6 +22,10 @@ export interface LabOptions {
   kernelOptions?: string;
   /** Default 1: on a busy host two emulated processors wait for each other, and booting costs twice the time. */
   cpus?: number;
+  /** A raw image on the host: /dev/vda, after `modprobe virtio_blk`. Default: none. */
+  disk?: string;
+  /** eth0, after `modprobe virtio_net`. Default: none. */
+  network?: Network;
   /** How long the boot may take. Default 120,000: it takes five seconds, on a busy machine many times that. */
   bootTimeoutMs?: number;
   /** Is told what takes longer than a moment. Default: standard error. */
@@ -163,6 +167,24 @@ export class Lab {
     await this.#usb.pullAll();
   }
 
+  /**
+   * Has systemd reboot the guest, and waits until it takes commands again. Its disk stays, and so does what is plugged in; other files and
+   * all processes are gone.
+   * @throws Error when the time is up, or the guest ends
+   */
+  async reboot(timeoutMs = 300_000): Promise<void> {
+    const back = this.#agent.rebooted();
+    // Otherwise qemu ends when the guest reboots, as it does by panicking.
+    await this.#qmp.execute('set-action', { reboot: 'reset' });
+    this.spawn('systemctl reboot');
+    const late = setTimeout(
+      () => this.#agent.fail(new Error(`the guest did not reboot in ${timeoutMs} ms`)),
+      timeoutMs,
+    );
+    await back.finally(() => clearTimeout(late));
+    await this.#qmp.execute('set-action', { reboot: 'shutdown' });
+  }
+
   /** Ends the guest as by pulling its power cord, and removes its files. May be called twice. */
   async stop(): Promise<void> {
     await this.#machine.stop();
@@ -206,6 +228,8 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       memoryMiB,
       cpus,
       kernelOptions,
+      disk: options.disk,
+      network: options.network,
     });
     return await connectLab(directory, machine, bootTimeoutMs);
   } catch (error) {

@@ -32,7 +32,10 @@ describeWithQemu('a lab', () => {
     expect(existsSync(lab.directory)).toBe(false);
   });
 
-  test.concurrent('boots to systemd where that is asked for', async ({ expect, onTestFinished }) => {
+  test.concurrent('boots to systemd where that is asked for, and again with what is plugged in', async ({
+    expect,
+    onTestFinished,
+  }) => {
     const lab = await startLab({ init: 'systemd' });
     onTestFinished(() => lab.stop());
     expect(await lab.sh('cat /proc/1/comm; systemctl is-system-running --wait')).toMatch(
@@ -41,10 +44,17 @@ describeWithQemu('a lab', () => {
     expect(await lab.sh('systemd-run -q --scope -p MemoryMax=32M cat /proc/self/cgroup')).toMatch(
       /^0::\/system.slice\/run-.*\.scope$/,
     );
+    const stick = await lab.plugUsbStick({ image: await lab.makeStick({ fs: 'vfat', label: 'DATA' }) });
+    await stick.disk();
+    const daemon = lab.spawn('touch /tmp/before; sleep 1000');
+    await lab.reboot();
+    await expect(daemon.exited).rejects.toThrow('the guest has rebooted');
+    expect(await lab.sh('[ ! -e /tmp/before ]; cat /proc/1/comm')).toBe('systemd');
+    await stick.disk();
     await lab.stop();
     expect(alive(lab.pid)).toBe(false);
     expect(existsSync(lab.directory)).toBe(false);
-  });
+  }, 300_000);
 
   test.concurrent('dies with the process that started it, however that ends', async ({ expect, onTestFinished }) => {
     const script = `import { startLab } from ${JSON.stringify(fileURLToPath(new URL('lab.ts', import.meta.url)))};

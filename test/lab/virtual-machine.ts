@@ -33,6 +33,17 @@ export interface MachineSettings {
   memoryMiB: number;
   kernelOptions: string;
   cpus: number;
+  /** The image of a disk, raw. */
+  disk?: string | undefined;
+  network?: Network | undefined;
+}
+
+/** Where the guest's network interface ends on the host. */
+export interface Network {
+  /** A network namespace, as a file. */
+  namespace: string;
+  /** The tap device in there. */
+  tap: string;
 }
 
 const DIRECTORY_PREFIX = 'hotmount-lab-';
@@ -48,15 +59,14 @@ export class VirtualMachine {
   constructor(settings: MachineSettings) {
     this.#directory = settings.directory;
     const log = openSync(join(settings.directory, 'qemu.log'), 'a');
-    const qemu: ChildProcess = spawn(
-      'setpriv',
-      ['--pdeathsig', 'KILL', settings.hardware.qemu, ...qemuArguments(settings)],
-      {
-        stdio: ['ignore', log, log],
-        env: { ...process.env, PATH: SEARCH_PATH },
-        detached: true, // Ctrl-C in a terminal is for the tests, which then end qemu in order
-      },
-    );
+    const { network } = settings;
+    const enter = network ? ['nsenter', `--net=${network.namespace}`] : [];
+    const command = ['--pdeathsig', 'KILL', ...enter, settings.hardware.qemu, ...qemuArguments(settings)];
+    const qemu: ChildProcess = spawn('setpriv', command, {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, PATH: SEARCH_PATH },
+      detached: true, // Ctrl-C in a terminal is for the tests, which then end qemu in order
+    });
     closeSync(log);
     this.pid = qemu.pid ?? 0;
     const { promise, resolve } = Promise.withResolvers<string>();
@@ -116,6 +126,7 @@ export async function removeLeftovers(): Promise<void> {
 
 function qemuArguments(settings: MachineSettings): string[] {
   const { directory, hardware, root, checkout, kernelImage, initrd, memoryMiB, cpus, kernelOptions } = settings;
+  const { disk, network } = settings;
   const socket = (id: string) => `socket,id=${id},path=${join(directory, id)},server=on,wait=off`;
   return [
     ...['-accel', 'tcg,thread=multi', ...hardware.arguments, '-smp', `${cpus}`, '-m', `${memoryMiB}`],
@@ -129,11 +140,24 @@ function qemuArguments(settings: MachineSettings): string[] {
     ...['-chardev', socket('qmp'), '-mon', 'chardev=qmp,mode=control'],
     ...['-device', 'virtio-serial-pci', '-chardev', socket('agent')],
     ...['-device', `virtserialport,chardev=agent,name=${PORT_NAME}`],
+    ...(disk === undefined ? [] : drive(disk)),
+    ...(network === undefined ? [] : networkCard(network.tap)),
     ...['-device', 'qemu-xhci,id=xhci,p2=15,p3=15'],
     // For usb-audio: nobody listens.
     ...['-audiodev', `none,id=${SILENCE}`],
   ];
 }
+
+/** What the guest has written is lost with the host, not with qemu. */
+const drive = (file: string): string[] => [
+  ...['-drive', `file=${file},format=raw,if=none,id=disk,cache=unsafe`],
+  ...['-device', 'virtio-blk-pci,drive=disk'],
+];
+
+const networkCard = (tap: string): string[] => [
+  ...['-netdev', `tap,id=network,ifname=${tap},script=no,downscript=no`],
+  ...['-device', 'virtio-net-pci,netdev=network'],
+];
 
 const share = (tag: string, path: string): string[] => [
   '-virtfs',

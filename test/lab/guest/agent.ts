@@ -71,5 +71,7 @@ function obey(request: Request): void {
   }
 }
 
+// Before a reboot it may have ended within a line.
+port.write('\n');
 report({ type: 'ready' });
 createReadStream('', { fd, autoClose: false }).on('data', messageParser(obey) as (chunk: string | Buffer) => void);

@@ -26,6 +26,8 @@ mkdir -p "/new$CHECKOUT" /new/lib/modules
 mount --move /checkout "/new$CHECKOUT" && mount --move /modules /new/lib/modules || fail 'moving the binds'
 if [ -n "$LAB_KOFFI" ]; then ln -s "$LAB_KOFFI" "/new$CHECKOUT/node_modules/@koromix/" || fail 'no node_modules in the checkout'; fi
 
+# Whose host is a container is not in it: systemd would believe that, and not be quite itself.
+rm -f /new/.dockerenv
 echo hotmount-lab > /new/etc/hostname; hostname hotmount-lab
 for directory in proc sys dev; do mount --move /$directory /new/$directory || fail "moving /$directory"; done
 export PATH="${LAB_NODE%/*}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
