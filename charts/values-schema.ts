@@ -71,6 +71,12 @@ export const valuesSchema = z.strictObject({
     .string()
     .meta({ pattern: '^(/[^/:]+)+$' })
     .describe("the kubelet's --root-dir, where it finds the CSI driver: other on k0s, microk8s and the like"),
+  slowness: z
+    .int()
+    .min(1)
+    .max(60)
+    .describe('how many times longer the probes of all pods wait, where nodes are slow')
+    .optional(),
   selinuxContext: z
     .string()
     .min(1)

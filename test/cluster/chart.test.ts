@@ -239,6 +239,20 @@ describeInCluster('the chart', (cluster) => {
     },
   );
 
+  test('waits for slow nodes in all probes, and longer where they have just started', async () => {
+    const seconds = async (slowness: number): Promise<number[]> =>
+      (await objects({ slowness }))
+        .flatMap(({ spec }) => spec?.template?.spec.containers ?? [])
+        .flatMap(({ startupProbe, livenessProbe, readinessProbe }) => {
+          if (livenessProbe) expect(startupProbe?.httpGet).toEqual(livenessProbe.httpGet);
+          return [startupProbe, livenessProbe, readinessProbe].filter(Boolean);
+        })
+        .flatMap(({ periodSeconds, timeoutSeconds }) => [periodSeconds, timeoutSeconds]);
+    const usual = await seconds(1);
+    expect(usual.length).toBeGreaterThan(0);
+    expect(await seconds(10)).toEqual(usual.map((number) => 10 * number));
+  });
+
   test('adds to the environment of the daemon, and takes nothing from it', async () => {
     const daemon = find(await objects(MATRIX['everything that is extra'] ?? {}), 'DaemonSet', 'hotmount-node');
     const { env } = daemon.spec.template.spec.containers[0];
