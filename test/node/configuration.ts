@@ -1,12 +1,11 @@
 import { stringify } from 'yaml';
 import { PAUSE } from './images.ts';
-import { CGROUP } from './machine.ts';
+import { CGROUP, NODE_ADDRESS } from './machine.ts';
 
 /** Addresses of the cluster: nothing of it leaves the node's network namespace. */
-export const NODE_ADDRESS = '10.97.0.1';
 const SERVICES = '10.96.0.0/16';
 const DNS_ADDRESS = '10.96.0.10';
-const PODS = '10.99.0.0/24';
+export const PODS = '10.99.0.0/24';
 export const NODE_NAME = 'node1';
 export const API_SERVER = `https://${NODE_ADDRESS}:6443`;
 export const CONTAINERD_SOCKET = '/run/containerd/containerd.sock';
@@ -21,8 +20,11 @@ export interface Files {
   readonly ca: string;
 }
 
-/** Program → its arguments. */
-export function argumentsOf({ directory, admin, node, ca }: Files): Readonly<Record<string, readonly string[]>> {
+/** Program → its arguments. @param address of the node, where the control plane may not be */
+export function argumentsOf(
+  { directory, admin, node, ca }: Files,
+  address: string,
+): Readonly<Record<string, readonly string[]>> {
   const etcd = 'http://127.0.0.1:2379';
   const peer = 'http://127.0.0.1:2380';
   return {
@@ -50,6 +52,8 @@ export function argumentsOf({ directory, admin, node, ca }: Files): Readonly<Rec
       '--service-account-issuer=https://kubernetes.default.svc',
       '--kubelet-preferred-address-types=InternalIP',
       '--allow-privileged=true',
+      // Without a kube-proxy beside it, it finds the pods of a Service by itself.
+      `--enable-aggregator-routing=${address !== NODE_ADDRESS}`,
     ],
     'kube-controller-manager': [
       `--kubeconfig=${admin}`,
@@ -65,7 +69,7 @@ export function argumentsOf({ directory, admin, node, ca }: Files): Readonly<Rec
       `--config=${directory}/kubelet.yaml`,
       `--kubeconfig=${node}`,
       `--hostname-override=${NODE_NAME}`,
-      `--node-ip=${NODE_ADDRESS}`,
+      `--node-ip=${address}`,
       `--cert-dir=${directory}/kubelet-certificates`,
     ],
     coredns: ['-conf', `${directory}/Corefile`],
@@ -78,11 +82,14 @@ export interface Runtime {
   /** Whether systemd makes the cgroups. */
   readonly systemd: boolean;
   readonly containerdMajor: number;
+  /** Of the node. */
+  readonly address: string;
+  readonly slowness: number;
 }
 
 /** Name → text of the files that these arguments name. */
 export function configurationFiles({ directory, admin }: Files, runtime: Runtime): Readonly<Record<string, string>> {
-  const { systemd } = runtime;
+  const { systemd, address, slowness } = runtime;
   return {
     'containerd.toml': containerd(directory, runtime),
     'cni/10-node.conflist': JSON.stringify({
@@ -120,13 +127,13 @@ export function configurationFiles({ directory, admin }: Files, runtime: Runtime
       evictionHard: { 'memory.available': '50Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
       imageGCHighThresholdPercent: 100,
       // How soon a changed ConfigMap is in the files of pods.
-      syncFrequency: '5s',
+      syncFrequency: `${5 * slowness}s`,
     }),
     'kube-proxy.yaml': stringify({
       apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
       kind: 'KubeProxyConfiguration',
       mode: 'iptables',
-      bindAddress: NODE_ADDRESS,
+      bindAddress: address,
       clusterCIDR: PODS,
       hostnameOverride: NODE_NAME,
       clientConnection: { kubeconfig: admin },
@@ -159,7 +166,7 @@ ${isOld ? '' : `[plugins.'io.containerd.cri.v1.images'.pinned_images]\n  sandbox
 `;
 }
 
-/** The Service by which pods find CoreDNS, a process of the node. */
+/** The Service by which pods find CoreDNS, a process beside the API server. */
 export const DNS_SERVICE = [
   {
     apiVersion: 'v1',

@@ -8,6 +8,9 @@ import { execute, type Result } from '../execute.ts';
 /** Where the node's pods have their cgroups, in each hierarchy. */
 export const CGROUP = 'hotmount-node';
 
+/** Of the machine, in a network that nothing leaves. */
+export const NODE_ADDRESS = '10.97.0.1';
+
 /** The kubelet sets these for the whole kernel; they are put back. */
 const SYSCTLS = ['vm/overcommit_memory', 'vm/panic_on_oom', 'kernel/panic', 'kernel/panic_on_oops'].map(
   (name) => `/proc/sys/${name}`,
@@ -44,6 +47,10 @@ export interface NodeMachine {
   readonly systemd: boolean;
   /** How many times longer everything may take there. */
   readonly slowness: number;
+  /** Of the node, for the cluster. */
+  readonly address: string;
+  /** Where the control plane and kubectl run, in a directory of the same name. Default: on the node itself. */
+  readonly controlPlane?: NodeMachine;
   run(command: readonly string[], input?: string, env?: NodeJS.ProcessEnv): Promise<Result>;
   /** Runs a shell script in there. @returns what it printed @throws with what it said where it failed */
   sh(script: string, ...args: string[]): Promise<string>;
@@ -63,10 +70,10 @@ export interface NodeMachine {
 export interface MachineOptions {
   /** Everything that outlives a program, on a disk. Made, and removed at the end. */
   readonly directory: string;
-  /** Of the node, in a network that nothing leaves. */
-  readonly address: string;
   /** Ends with this process, however that ends. Else it stays until somebody stops it. */
   readonly attached: boolean;
+  /** Whether it gets what pods take: cgroups, settings of the kernel. Default: true. */
+  readonly hasPods?: boolean;
 }
 
 /**
@@ -77,6 +84,7 @@ export class Machine implements NodeMachine {
   readonly directory: string;
   readonly systemd = false;
   readonly slowness = 1;
+  readonly address = NODE_ADDRESS;
   /** Of its process 1, out here. */
   readonly pid: number;
 
@@ -86,15 +94,17 @@ export class Machine implements NodeMachine {
   }
 
   /** Ends first what an earlier run has left in the directory. @throws where one is in use */
-  static async start({ directory, address, attached }: MachineOptions): Promise<Machine> {
+  static async start({ directory, attached, hasPods = true }: MachineOptions): Promise<Machine> {
     const left = await Machine.find(directory);
     if (left?.owner) throw new Error(`process ${left.owner} has a node in ${directory}: end that first`);
     await (left?.machine ?? new Machine(directory, 0)).stop();
     await mkdir(directory, { recursive: true });
-    await writeFile(join(directory, 'sysctls'), await readSysctls());
-    await makeCgroups();
+    if (hasPods) {
+      await writeFile(join(directory, 'sysctls'), await readSysctls());
+      await makeCgroups();
+    }
     const unshare = ['--mount', '--pid', '--net', '--fork', '--kill-child=KILL', '--mount-proc'];
-    const boot = ['unshare', ...unshare, 'bash', '-c', BOOT, 'node', directory, address];
+    const boot = ['unshare', ...unshare, 'bash', '-c', BOOT, 'node', directory, NODE_ADDRESS];
     const command = attached ? ['setpriv', '--pdeathsig', 'KILL', ...boot] : boot;
     const log = join(directory, 'boot.log');
     const child = spawn('sh', ['-c', `exec "$@" >"${log}" 2>&1`, 'sh', ...command], {
@@ -178,8 +188,10 @@ export class Machine implements NodeMachine {
   async stop(): Promise<void> {
     this.kill();
     for (let tries = 0; this.isRunning && tries < 3000; tries++) await sleep(10);
-    await removeCgroups();
-    await writeSysctls(this.#file('sysctls'));
+    if (existsSync(this.#file('sysctls'))) {
+      await removeCgroups();
+      await writeSysctls(this.#file('sysctls'));
+    }
     await rm(this.directory, { recursive: true, force: true });
   }
 

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { Commands } from '../cluster/commands.ts';
 import { kubeconfigFor } from '../cluster/kubeconfig.ts';
 import { succeed } from '../execute.ts';
@@ -13,7 +13,6 @@ import {
   configurationFiles,
   DNS_SERVICE,
   type Files,
-  NODE_ADDRESS,
   NODE_NAME,
 } from './configuration.ts';
 import { writeImages } from './images.ts';
@@ -28,38 +27,46 @@ const PATIENCE = 120_000;
 /** A cluster of one node: a control plane, containerd and a kubelet on a machine of their own, as an admin sees it. */
 export class Node<M extends NodeMachine = Machine> extends Commands {
   readonly machine: M;
+  readonly #controlPlane: NodeMachine;
   readonly #binaries: NodeBinaries;
   readonly #files: Files;
 
   private constructor(machine: M, binaries: NodeBinaries) {
     const files = filesIn(machine.directory);
-    super(binaries, files.admin, (...command) => machine.run(...command));
+    const controlPlane = machine.controlPlane ?? machine;
+    super(binaries, files.admin, (...command) => controlPlane.run(...command));
     this.machine = machine;
+    this.#controlPlane = controlPlane;
     this.#binaries = binaries;
     this.#files = files;
   }
 
   /** @param attached whether it ends with this process @throws with what its programs said */
   static async start(binaries: NodeBinaries, attached: boolean): Promise<Node> {
-    const machine = await Machine.start({ directory: DIRECTORY, address: NODE_ADDRESS, attached });
-    return Node.startOn(machine, binaries, join(machine.directory, 'pods.tar'), writeImages);
+    const machine = await Machine.start({ directory: DIRECTORY, attached });
+    const images = join(machine.directory, 'pods.tar');
+    const made = writeImages(images);
+    const [node] = await Promise.all([
+      Node.startOn(machine, binaries, (node) => made.then(() => node.importImages(images))),
+      made,
+    ]);
+    return node;
   }
 
   /**
    * The same on a machine that is there, which is stopped where it fails.
-   * @param images the archive with what pods run, as the machine sees it, which `make` writes first
+   * @param prepare what is to be done once containerd is there, and before the kubelet is
    */
   static async startOn<M extends NodeMachine>(
     machine: M,
     binaries: NodeBinaries,
-    images: string,
-    make: (archive: string) => Promise<void> = async () => {},
+    prepare: (node: Node<M>) => Promise<void> = async () => {},
   ): Promise<Node<M>> {
     try {
       const node = new Node(machine, binaries);
       await node.#writeFiles();
-      const made = make(images);
-      await Promise.all([made, node.serve(() => made.then(() => node.importImages(images)))]);
+      await Promise.all([node.#serveControlPlane(), node.#serveContainerd().then(() => prepare(node))]);
+      await node.#serveKubelet();
       return node;
     } catch (error) {
       await machine.stop();
@@ -96,8 +103,9 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
 
   /** A program of the node ends by a signal and is started again, as systemd does it. Resolves when it serves. */
   async restart(program: 'kubelet' | 'containerd' | 'kube-apiserver', signal = 'TERM'): Promise<void> {
-    await this.machine.signal(program, signal);
-    await this.eventually(() => this.machine.hasEnded(program), PATIENCE);
+    const machine = this.#machineOf(program);
+    await machine.signal(program, signal);
+    await this.eventually(() => machine.hasEnded(program), PATIENCE);
     await this.#serve(program);
     await this.#ready(program);
   }
@@ -112,20 +120,30 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
     await this.machine.stop();
   }
 
-  /**
-   * Starts all programs, the first time, or after the machine has booted again. Resolves when the node is Ready.
-   * @param prepare what is to be done once containerd is there, and before the kubelet is
-   */
-  async serve(prepare: () => Promise<void> = async () => {}): Promise<void> {
-    for (const program of ['etcd', 'kube-apiserver', 'containerd']) await this.#serve(program);
-    await this.#ready('containerd');
-    await prepare();
+  /** Starts what runs on the node itself, after its machine has booted again. Resolves when it is Ready. */
+  async serveAgain(): Promise<void> {
+    await this.#serveContainerd();
+    await this.#serveKubelet();
+  }
+
+  async #serveControlPlane(): Promise<void> {
+    for (const program of ['etcd', 'kube-apiserver']) await this.#serve(program);
     await this.#ready('kube-apiserver');
-    for (const program of ['kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'coredns']) {
-      await this.#serve(program);
-    }
+    for (const program of ['kube-controller-manager', 'kube-scheduler', 'coredns']) await this.#serve(program);
     await this.eventually(() => this.apply(DNS_SERVICE), PATIENCE);
     await this.eventually(() => this.kubectl('get', 'serviceaccount', 'default', '-n', 'default'), PATIENCE);
+    if (this.#controlPlane === this.machine) return;
+    const { ca, directory } = this.#files;
+    await this.machine.write(relative(directory, ca), await this.#controlPlane.sh('cat "$1"', ca));
+  }
+
+  async #serveContainerd(): Promise<void> {
+    await this.#serve('containerd');
+    await this.#ready('containerd');
+  }
+
+  async #serveKubelet(): Promise<void> {
+    for (const program of ['kubelet', 'kube-proxy']) await this.#serve(program);
     await this.untilNodeReady().catch(async (error: Error) => {
       throw new Error(`${error.message}\n${await this.machine.log('kubelet')}`);
     });
@@ -137,7 +155,8 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
     if (file === undefined) throw new Error(`${program} is not among what has been built`);
     // containerd looks for its shim there.
     const PATH = `${containerd}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-    await this.machine.serve(program, [file, ...(argumentsOf(this.#files)[program] ?? [])], { PATH, HOME: '/root' });
+    const args = argumentsOf(this.#files, this.machine.address)[program] ?? [];
+    await this.#machineOf(program).serve(program, [file, ...args], { PATH, HOME: '/root' });
   }
 
   async #ready(program: 'kubelet' | 'containerd' | 'kube-apiserver'): Promise<void> {
@@ -149,8 +168,14 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
     try {
       await this.eventually(check, PATIENCE);
     } catch (error) {
-      throw new Error(`${program} does not serve: ${(error as Error).message}\n${await this.machine.log(program)}`);
+      throw new Error(
+        `${program} does not serve: ${(error as Error).message}\n${await this.#machineOf(program).log(program)}`,
+      );
     }
+  }
+
+  #machineOf(program: string): NodeMachine {
+    return ['containerd', 'kubelet', 'kube-proxy'].includes(program) ? this.machine : this.#controlPlane;
   }
 
   async #writeFiles(): Promise<void> {
@@ -158,17 +183,20 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const [adminToken, nodeToken] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
     const runc = (await succeed(['sh', '-c', 'command -v runc'])).trim();
-    const { systemd } = this.machine;
+    const { systemd, address, slowness } = this.machine;
     const { containerdMajor } = this.#binaries;
+    const runtime = { runc, systemd, address, slowness, containerdMajor };
     const files = {
-      ...configurationFiles(this.#files, { runc, systemd, containerdMajor }),
+      ...configurationFiles(this.#files, runtime),
       'service-account.key': privateKey.export({ type: 'pkcs8', format: 'pem' }),
       'service-account.pub': publicKey.export({ type: 'spki', format: 'pem' }),
       'tokens.csv': `${adminToken},admin,admin,system:masters\n${nodeToken},system:node:${NODE_NAME},node,system:nodes\n`,
       [basename(admin)]: kubeconfigFor(API_SERVER, ca, adminToken),
       [basename(node)]: kubeconfigFor(API_SERVER, ca, nodeToken),
     };
-    for (const [name, text] of Object.entries(files)) await this.machine.write(name, text.toString());
+    for (const machine of new Set([this.machine, this.#controlPlane])) {
+      for (const [name, text] of Object.entries(files)) await machine.write(name, text.toString());
+    }
   }
 }
 

@@ -1,0 +1,106 @@
+import { once } from 'node:events';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { whyLabCannotRun } from '../lab/requirements.ts';
+import { SOAK } from '../settings.ts';
+import { install } from './installation.ts';
+import { LabMachine } from './lab-machine.ts';
+import { Node } from './node.ts';
+import { deployment, namespace, pod } from './objects.ts';
+
+const EDGE = 'edge-systemd';
+/** ms. The machine is emulated. */
+const LONG = 3_600_000;
+/** ms, of what a user waits for, in a machine's own time. */
+const WAIT = 60_000;
+const KUBECTL_WAIT = '--timeout=20m';
+
+const VALUES = {
+  policy: {
+    apiVersion: 'hotmount.io/v1alpha1',
+    kind: 'Policy',
+    mediaClasses: [{ name: 'usb', match: [{ bus: ['usb'] }] }],
+    deviceClasses: [{ name: 'serial', match: [{ subsystem: ['tty'], devname: ['ttyUSB*'] }], access: 'rw' }],
+    rules: [
+      { name: 'edge', namespaces: ['edge-*'], allow: { lxcfs: true, live: true, media: ['usb'], devices: ['serial'] } },
+    ],
+  },
+  // Emulated, Node.js takes half a minute to start.
+  slowness: 10,
+  webhook: { replicas: 1, timeoutSeconds: 30 },
+};
+
+/** In the soak alone. */
+describe.runIf(SOAK)('a node with systemd, cgroup v2 and USB', () => {
+  let machine: LabMachine;
+  let node: Node<LabMachine>;
+  let stick: string;
+  const exec = (name: string, ...command: string[]) => node.exec(EDGE, name, ...command);
+  const user = (...command: string[]) => exec('deployment/user', ...command);
+  const podOfUser = async () => (await node.get('pods', '-n', EDGE, '-l', 'app=user')).items[0];
+
+  beforeAll(async () => {
+    const obstacle = inject('nodeObstacle') || whyLabCannotRun();
+    if (obstacle) throw new Error(obstacle);
+    machine = await LabMachine.start(inject('nodeBinaries'), inject('nodeImage'));
+    node = await Node.startOn(machine, inject('nodeBinaries'));
+    await install(node, ['--timeout', '30m'], VALUES);
+    await node.apply(namespace(EDGE));
+    await node.eventually(() => node.kubectl('get', 'serviceaccount', 'default', '-n', EDGE));
+    stick = await machine.lab.makeStick({ fs: 'vfat', label: 'STICK', files: { hello: 'from the stick' } });
+  }, LONG);
+  afterAll(() => machine?.stop(), 120_000);
+
+  test(
+    'gives a pod its limits, a stick and a serial adapter as they are plugged in, and takes them away',
+    async () => {
+      expect(await machine.sh('stat -fc %T /sys/fs/cgroup; cat /proc/1/comm')).toBe('cgroup2fs\nsystemd');
+      await node.apply(deployment('user'), '-n', EDGE);
+      const annotations = ['lxcfs=meminfo', 'media=usb', 'devices=serial'].map((text) => `hotmount.io/${text}`);
+      await node.kubectl('annotate', 'deployment', 'user', ...annotations, '-n', EDGE);
+      await node.kubectl('rollout', 'status', 'deployment/user', '-n', EDGE, KUBECTL_WAIT);
+      expect(await user('grep', 'MemTotal', '/proc/meminfo')).toMatch(/ 262144 kB$/);
+
+      const plugged = await machine.lab.plugUsbStick({ image: stick });
+      expect(await node.eventually(() => user('cat', '/media/usb/STICK/hello'), WAIT)).toBe('from the stick');
+      await plugged.pull();
+      await node.eventually(async () => expect(await user('ls', '/media/usb')).toBe(''), WAIT);
+
+      const adapter = await machine.lab.plugUsbSerial();
+      const port = await node.eventually(() => user('sh', '-c', 'ls /dev/hotmount/serial/ttyUSB*'), WAIT);
+      const heard = once(adapter.wire, 'data');
+      await node.eventually(() => user('sh', '-c', `echo hello >${port}`), WAIT);
+      expect(String((await heard)[0])).toMatch(/^hello/);
+      await adapter.pull();
+      await node.eventually(async () => expect(await user('ls', '/dev/hotmount/serial')).toBe(''), WAIT);
+    },
+    LONG,
+  );
+
+  test(
+    'has its pods back right, with their disk, after a reboot',
+    async () => {
+      await machine.lab.plugUsbStick({ image: stick });
+      await node.apply(pod('live', { 'hotmount.io/live': 'true' }), '-n', EDGE);
+      await node.kubectl('wait', '--for=condition=Ready', 'pod/live', '-n', EDGE, KUBECTL_WAIT);
+      await node.kubectl('annotate', 'pod', 'live', 'hotmount.io/media=usb', '-n', EDGE);
+      const seen = () =>
+        node.eventually(async () => {
+          expect(await user('grep', 'MemTotal', '/proc/meminfo')).toMatch(/ 262144 kB$/);
+          expect(await user('cat', '/media/usb/STICK/hello')).toBe('from the stick');
+          expect(await exec('live', 'cat', '/hotmount/media/usb/STICK/hello')).toBe('from the stick');
+        }, WAIT);
+      await seen();
+      const { uid } = (await podOfUser()).metadata;
+
+      await machine.reboot();
+      await node.serveAgain();
+      await node.eventually(async () => {
+        const { metadata, status } = await podOfUser();
+        expect(metadata.uid).toBe(uid);
+        expect(status.containerStatuses[0]).toMatchObject({ ready: true, restartCount: 1 });
+      }, WAIT);
+      await seen();
+    },
+    LONG,
+  );
+});
