@@ -6,6 +6,7 @@ import { Random } from '../random.ts';
 import { SEED } from '../settings.ts';
 import { Faults } from './faults/faults.ts';
 import { CLI } from './support/cli-process.ts';
+import { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { ownSize } from './support/devices.ts';
 import { LoopDisk, ZramDisk } from './support/disks.ts';
@@ -95,18 +96,25 @@ describeSystem('a live pod', ['gcc', 'runc', 'busybox', 'zram'], () => {
     const path = `/hotmount/devices/raw/${disk.name}`;
     const opens = (): boolean => container.sh(`( : < ${path} ) 2>/dev/null && echo yes || echo no`) === 'yes';
     const granted = async () => (await daemon.status())?.devices[0]?.containers.length;
+    // As hotmount's own pods do, it sees the directories of all live pods.
+    const bystander = new Container(rig, {
+      mounts: [{ source: daemon.runDir, target: '/all', propagation: 'rslave', readOnly: true }],
+    });
     live.annotate({ 'hotmount.io/devices': 'raw' });
     await until('it opens it', opens);
     expect(await granted()).toBe(1);
+    const others = `/all/live/${live.pod.uid}/devices/raw/${disk.name}`;
+    expect(bystander.sees(others)).toBe(true);
+    expect(() => bystander.sh(`: < ${others}`)).toThrow('Operation not permitted');
 
     const holding = container.start(`exec 3<${path}; echo open; sleep 1000`);
     await until('it is held open', () => holding().includes('open'));
     live.annotate({});
     await until('it is gone', () => !container.sees('/hotmount/devices/raw'));
     await until('access is taken back', async () => (await granted()) === 0);
-    const [taken] = (await daemon.status())?.live?.taken ?? [];
+    const taken = await until('who holds it is named', async () => (await daemon.status())?.live?.taken[0]);
     expect(taken).toMatchObject({ class: 'devices/raw', pod: 'edge-1/web' });
-    expect(taken?.holders).not.toEqual([]);
+    expect(taken.holders).not.toEqual([]);
   });
 
   it('is given nothing that the policy does not give, whoever annotated it, and is told why', async () => {
@@ -271,25 +279,5 @@ describeSystem('a live pod', ['gcc', 'runc', 'busybox', 'zram'], () => {
     live.annotate({});
     await until('it is gone', () => !container.sh('cat /proc/self/mountinfo').includes('/tmp/own'));
     expect(faults.hasFired).toBe(true);
-  });
-
-  it('is asked about by a timer where inotify has no watches left, and that is said', async () => {
-    const faults = new Faults(rig);
-    faults.arm('inotify_add_watch', 'each', 'ENOSPC');
-    await daemon.stop();
-    const blind = await new Daemon(rig, {
-      policy: livePolicy(rig, SIZE),
-      kubeletDir: 'kubelet',
-      env: faults.env,
-    }).start();
-    const live = await LivePod.start(rig, kubelet);
-    const problem = async () => (await blind.status())?.live?.problem;
-    expect(await until('status says so', problem)).toContain('max_user_watches');
-    live.annotate(MEDIA);
-    await until('it has the class', () => live.container.sees('/hotmount/media/test'));
-    faults.disarm();
-    await until('all is well again', async () => (await problem()) === undefined);
-    live.annotate({});
-    await until('it is gone', () => !live.container.sees('/hotmount/media/test'));
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Daemon } from './support/daemon.ts';
 import { LoopDisk } from './support/disks.ts';
-import { Rig, until } from './support/rig.ts';
+import { Rig, run, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
 describeSystem('a second daemon on the same run dir', [], () => {
@@ -41,6 +41,23 @@ describeSystem('a second daemon on the same run dir', [], () => {
     await second.mounted(after.name);
     expect(second.mountPoints()).toEqual(expect.arrayContaining(['media/test/AFTER', 'media/test/BEFORE']));
     await second.logged(/taking over/);
+  });
+
+  it('makes a new run dir where the first has lost it, and is then the only one that serves', async () => {
+    const first = await new Daemon(rig).start();
+    const second = new Daemon(rig);
+    second.spawn();
+    await healthOf(second);
+    run('umount', '-l', first.runDir);
+    await until('the first ends', () => first.hasEnded);
+    await until('the second serves', async () => (await second.status())?.daemon.pid === second.pid);
+    const third = new Daemon(rig);
+    third.spawn();
+    await healthOf(third);
+    const disk = new LoopDisk(rig, { label: 'AFTER' });
+    disk.plug();
+    await second.mounted(disk.name);
+    expect(second.mountPoints()).toEqual(['media-ro/test/AFTER', 'media/test/AFTER']);
   });
 
   it('ends on a signal while it stands by, and leaves the first alone', async () => {
