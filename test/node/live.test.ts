@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { JsonObject } from '../../src/contract/json.ts';
 import { SOAK } from '../settings.ts';
 import { LoopDisk, ZramDisk } from '../system/support/disks.ts';
+import { crash } from './crash.ts';
 import { describeOnNode } from './describe-on-node.ts';
 import { NAMESPACE } from './installation.ts';
 import { namespace, pod } from './objects.ts';
@@ -15,6 +16,10 @@ const MODEST = {
 const POWERLESS = { securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } } };
 const livePod = (name: string): JsonObject => pod(name, { 'hotmount.io/live': 'true' }, MODEST, POWERLESS);
 const STICK = '/hotmount/media/usb/STICK';
+
+/** A script that prints ext4's magic number, from the disk itself. */
+const magic = (disk: string): string =>
+  `dd if=/hotmount/devices/raw/${disk} bs=1 skip=1080 count=2 2>/dev/null | hexdump -e '1/2 "%x"'`;
 
 describeOnNode('a pod that runs', (on) => {
   let disk: LoopDisk;
@@ -69,10 +74,8 @@ describeOnNode('a pod that runs', (on) => {
 
   test('opens a raw disk from when it is annotated, until it no longer is', async () => {
     const raw = new ZramDisk(on().rig, { size: RAW_SIZE });
-    const path = `/hotmount/devices/raw/${raw.name}`;
-    const magic = `dd if=${path} bs=1 skip=1080 count=2 2>/dev/null | hexdump -e '1/2 "%x"'`;
     await annotate('web', 'hotmount.io/devices=raw');
-    await on().node.eventually(async () => expect(await exec('web', 'sh', '-c', magic)).toBe('ef53'));
+    await on().node.eventually(async () => expect(await exec('web', 'sh', '-c', magic(raw.name))).toBe('ef53'));
     await annotate('web', 'hotmount.io/devices-');
     await on().node.eventually(async () => {
       const { devices } = await on().hotmount.status();
@@ -112,6 +115,36 @@ describeOnNode('a pod that runs', (on) => {
     await reads('web');
     await annotate('web', 'hotmount.io/media-');
     await node.eventually(() => gone('web'), 90_000);
+  }, 400_000);
+
+  test('has its disk and its device again after the node has crashed and come back', async () => {
+    const { node, hotmount } = on();
+    const raw = new ZramDisk(on().rig, { size: RAW_SIZE });
+    await annotate('web', 'hotmount.io/media=usb', 'hotmount.io/devices=raw');
+    const hasBoth = async () => {
+      expect(await exec('web', 'cat', `${STICK}/hello`)).toBe('from the disk');
+      expect(await exec('web', 'sh', '-c', magic(raw.name))).toBe('ef53');
+    };
+    await node.eventually(hasBoth);
+    const uid = (await node.get('pod', 'web', '-n', EDGE)).metadata.uid;
+
+    await crash(node);
+    await node.eventually(hasBoth, 180_000);
+    await node.eventually(async () => {
+      const { live, devices } = await hotmount.status();
+      expect(live.pods).toMatchObject([{ podUid: uid, media: ['usb'], devices: ['raw'], notGiven: [] }]);
+      expect(devices).toMatchObject([{ containers: [{ state: 'granted' }] }]);
+      // A mount for each class, and one for the stick: nothing is there twice.
+      expect(await node.machine.sh('ls /run/hotmount/live; grep -c /run/hotmount/live/ /proc/self/mountinfo')).toBe(
+        `${uid}\n3`,
+      );
+    });
+    for (const name of ['daemonset/hotmount-node', 'daemonset/hotmount-lxcfs', 'deployment/hotmount-webhook']) {
+      await node.kubectl('rollout', 'status', name, '-n', NAMESPACE, '--timeout=120s');
+    }
+    await annotate('web', 'hotmount.io/media-', 'hotmount.io/devices-');
+    await gone('web');
+    await raw.unplugWhenFree();
   }, 400_000);
 
   const PODS = SOAK ? 50 : 5;

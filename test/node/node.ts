@@ -101,11 +101,19 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
     await this.ctr('images', 'import', '--local', '--discard-unpacked-layers', archive);
   }
 
-  /** A program of the node ends by a signal and is started again, as systemd does it. Resolves when it serves. */
-  async restart(program: 'kubelet' | 'containerd' | 'kube-apiserver', signal = 'TERM'): Promise<void> {
+  /**
+   * A program of the node ends by a signal and is started again, as systemd does it. Resolves when it serves.
+   * @param meanwhile what is to be done in between
+   */
+  async restart(
+    program: 'kubelet' | 'containerd' | 'kube-apiserver',
+    signal = 'TERM',
+    meanwhile: () => Promise<unknown> = async () => {},
+  ): Promise<void> {
     const machine = this.#machineOf(program);
     await machine.signal(program, signal);
     await this.eventually(() => machine.hasEnded(program), PATIENCE);
+    await meanwhile();
     await this.#serve(program);
     await this.#ready(program);
   }
