@@ -222,7 +222,8 @@ async function explainUnderPolicy(
 }
 
 async function check(connection: Connection, flags: OutputFlags): Promise<number> {
-  const findings = judge(await withProgress((onAnswer) => gather(connection, onAnswer)));
+  const facts = await withProgress((onAnswer) => gather(connection, onAnswer));
+  const findings = judge({ ...facts, namespace: flags.namespace });
   const report: CheckReport = { apiVersion: API_VERSION, kind: 'CheckReport', findings };
   process.stdout.write(
     flags.output === 'json' || flags.output === 'yaml' ? asData(report, flags.output) : formatCheck(report, look()),

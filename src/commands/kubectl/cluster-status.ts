@@ -51,14 +51,18 @@ export function formatClusterStatus(cluster: ClusterStatus, look: Look): string 
       ),
     ),
   );
-  section('NO ACCESS', ['NODE', 'DEVICE', 'POD', 'REASON', 'WHY'], answered.flatMap(refusedRows));
+  section(
+    'NO ACCESS',
+    ['NODE', 'DEVICE', 'POD', 'REASON', 'WHY'],
+    answered.flatMap((report) => refusedRows(report, look)),
+  );
   section(
     'NOT GIVEN TO LIVE PODS',
     ['NODE', 'POD', 'REASON', 'WHY'],
     answered.flatMap(({ node, status }) =>
-      (status.live?.pods ?? []).flatMap(({ pod, notGiven }) =>
-        notGiven.map(({ reason, message }) => [node, pod, reason, message]),
-      ),
+      (status.live?.pods ?? [])
+        .filter(({ pod }) => isIn(look.namespace, pod))
+        .flatMap(({ pod, notGiven }) => notGiven.map(({ reason, message }) => [node, pod, reason, message])),
     ),
   );
   section(
@@ -156,7 +160,7 @@ export const uncounted = ({ devicePlugin }: NodeStatus): string[] =>
 function pluggedRows({ node, status }: Answered, look: Look): Row[] {
   const { namespace, now, wide } = look;
   const seenBy = (pods: readonly PodRef[]): string | undefined => {
-    const names = [...new Set(pods.map(podOf))].filter((name) => !namespace || name.startsWith(`${namespace}/`));
+    const names = [...new Set(pods.map(podOf))].filter((name) => isIn(namespace, name));
     return namespace && names.length === 0 ? undefined : names.sort().join(', ') || 'nobody';
   };
   const disks = status.mounted.map(
@@ -174,10 +178,11 @@ function pluggedRows({ node, status }: Answered, look: Look): Row[] {
   return [...disks, ...devices].flatMap(([cells, seen]) => (seen === undefined ? [] : [[...cells, seen]]));
 }
 
-const refusedRows = ({ node, status }: Answered): Row[] =>
+const refusedRows = ({ node, status }: Answered, { namespace }: Look): Row[] =>
   status.devices.flatMap(({ device, containers }) =>
     containers
       .filter(({ state }) => state === 'refused' || state === 'waiting')
+      .filter((container) => isIn(namespace, podOf(container)))
       .map((c) => [node, device, podOf(c), c.reason ?? c.state, c.message ?? '']),
   );
 
@@ -195,6 +200,10 @@ function notDoneRows({ node, status }: Answered, kind: 'failed' | 'skipped'): Ro
     ]),
   ];
 }
+
+/** Whether a pod, `namespace/name`, is of a namespace; each is of undefined. */
+export const isIn = (namespace: string | undefined, pod: string): boolean =>
+  namespace === undefined || pod.startsWith(`${namespace}/`);
 
 interface PodRef {
   readonly pod?: string;

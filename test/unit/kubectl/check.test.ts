@@ -176,6 +176,15 @@ describe('kubectl hotmount check', () => {
     expect(blind.map(({ severity }) => severity)).toEqual(Array(5).fill('unknown'));
   });
 
+  it('judges with -n the live pods of that namespace alone', () => {
+    const notGiven = [{ reason: 'class_unknown', message: 'there is no class "x"' }];
+    const pods = ['a/b', 'ab/c'].map((pod) => ({ podUid: pod, pod, media: [], devices: [], notGiven }));
+    const of = (namespace: string | undefined) => found({ ...node({ live: { pods, taken: [] } }), namespace });
+    expect(of(undefined)).toHaveLength(2);
+    expect(of('a').map(({ message }) => message)).toEqual([expect.stringContaining('n: a/b is not given')]);
+    expect(of('b')).toEqual([]);
+  });
+
   it('says how a broken policy is mended for good, and where', () => {
     const [finding] = found(node({ policy: { ...idle().policy, problem: 'policy.yaml:1: no' } }));
     expect(finding?.remedy).toMatch(/helm upgrade; .* kubectl edit configmap hotmount-policy -n hotmount-system /);

@@ -37,6 +37,20 @@ describe('kubectl hotmount status', () => {
     expect(shown).not.toMatch(/ttyUSB0 +serial/);
   });
 
+  it('shows of one namespace alone which pods have no access, and are not given what they ask for', () => {
+    const notGiven = [{ reason: 'class_not_allowed', message: 'no rule allows it' }];
+    const pods = ['shop/reader', 'shop-2/reader'].map((pod) => ({ podUid: pod, pod, media: [], devices: [], notGiven }));
+    const nodes = [{ node: 'n', status: { ...busy(), live: { pods, taken: [] } } }];
+    const of = (namespace: string | undefined) =>
+      formatClusterStatus({ ...CLUSTER, nodes }, { now: NOW, width: undefined, colors, wide: false, namespace });
+    const refused = busy().devices.flatMap(({ containers }) => containers.filter(({ state }) => state === 'refused'));
+    const theirs = refused.map(({ pod }) => pod?.split('/')[0])[0] as string;
+    expect(of(undefined).match(/no rule allows it/g)).toHaveLength(2);
+    expect(of('shop').match(/no rule allows it/g)).toHaveLength(1);
+    expect(of(theirs)).toContain('\nNO ACCESS\n');
+    expect(of('nobodys')).not.toMatch(/NO ACCESS|NOT GIVEN/);
+  });
+
   it('shows what is to be known of disks, live pods and the device plugin', () => {
     const [mount] = busy().mounted;
     const status = busy();

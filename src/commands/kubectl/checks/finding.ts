@@ -13,6 +13,8 @@ export interface CheckFinding {
 /** What may not be seen, or is not there, is undefined. */
 export interface Facts {
   readonly systemNamespace: string;
+  /** Whose pods alone are judged, where `-n` was given. */
+  readonly namespace?: string | undefined;
   readonly webhookPods: readonly V1Pod[];
   /** By kind. Each is the `clientConfig.caBundle` of all its webhooks. */
   readonly caBundles: ReadonlyMap<string, readonly (string | undefined)[]> | undefined;

@@ -1,4 +1,5 @@
-import { uncounted } from '../cluster-status.ts';
+import { isIn, uncounted } from '../cluster-status.ts';
+import type { NodeReport } from '../daemons.ts';
 import { type CheckFinding, type Facts, ok } from './finding.ts';
 
 /** Whether all daemons answer, and are ready. */
@@ -82,12 +83,14 @@ export function resourcesCounted({ reports }: Facts): CheckFinding[] {
 }
 
 /** Whether live pods are given what they ask for, and soon. */
-export function livePods({ reports }: Facts): CheckFinding[] {
+export function livePods({ reports, namespace }: Facts): CheckFinding[] {
   const check = 'live pods';
+  const podsOf = (status: NodeReport['status']) =>
+    (status?.live?.pods ?? []).filter(({ pod }) => isIn(namespace, pod));
   const findings = reports.flatMap(({ node, status }): CheckFinding[] => {
-    const { pods = [], problem } = status?.live ?? {};
+    const problem = status?.live?.problem;
     const late = problem === undefined ? [] : [{ message: problem, remedy: 'the log of that daemon says more' }];
-    const refused = pods.flatMap(({ pod, notGiven }) =>
+    const refused = podsOf(status).flatMap(({ pod, notGiven }) =>
       notGiven.map(({ reason, message }) => ({
         message: `${pod} is not given what it asks for: ${message}`,
         remedy: `docs/annotations.md, Reason codes: ${reason}`,
@@ -100,7 +103,7 @@ export function livePods({ reports }: Facts): CheckFinding[] {
       remedy,
     }));
   });
-  const count = reports.reduce((sum, { status }) => sum + (status?.live?.pods.length ?? 0), 0);
+  const count = reports.reduce((sum, { status }) => sum + podsOf(status).length, 0);
   return findings.length > 0 ? findings : ok(check, `${count} have what they ask for`);
 }
 
