@@ -29,13 +29,13 @@ WORKDIR /hotmount
 COPY package.json LICENSE ./
 COPY --from=build /hotmount/dist dist
 COPY examples examples
-ENV NODE_ENV=production MALLOC_ARENA_MAX=1
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=16384 MALLOC_TRIM_THRESHOLD_=65536
 # An unprivileged user, by number: kubelets check runAsNonRoot by it.
 USER 1000:1000
 # HTTPS, and plain HTTP for metrics and health.
 EXPOSE 8443 8080
 # As the first line of the program has it: there is no /usr/bin/env.
-ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=4", "/hotmount/dist/cli.js"]
+ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=2", "/hotmount/dist/cli.js"]
 CMD ["--help"]
 LABEL org.opencontainers.image.title="hotmount webhook" org.opencontainers.image.licenses="Apache-2.0"
 

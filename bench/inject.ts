@@ -27,7 +27,7 @@ try {
     const ours: Run[] = [];
     const theirs: Run[] = [];
     for (let i = 0; i < ROUNDS; i++) {
-      ours.push(run(process.execPath, ['--max-semi-space-size=4', CLI, 'inject', '-R', files]));
+      ours.push(run(process.execPath, ['--max-semi-space-size=2', CLI, 'inject', '-R', files]));
       theirs.push(run(kubectl, ['annotate', '--local', '-R', '-f', files, 'example.com/a=b', '-o', 'yaml']));
     }
     console.log(`${name}: ${figures(ours)}; kubectl: ${figures(theirs)}; ratio ${ratio(ours, theirs)}`);

@@ -20,8 +20,14 @@ export async function startServer(...args: string[]): Promise<Server> {
   const child = fork(join(import.meta.dirname, 'server.ts'), args, {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     // As src/cli.ts starts it.
-    execArgv: ['--max-semi-space-size=4'],
-    env: { ...process.env, MALLOC_ARENA_MAX: '1', NODE_COMPILE_CACHE: COMPILE_CACHE },
+    execArgv: ['--max-semi-space-size=2'],
+    env: {
+      ...process.env,
+      MALLOC_ARENA_MAX: '1',
+      MALLOC_MMAP_THRESHOLD_: '16384',
+      MALLOC_TRIM_THRESHOLD_: '65536',
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
+    },
   });
   const exited = once(child, 'exit');
   const answer = async (): Promise<unknown> => {
@@ -30,14 +36,7 @@ export async function startServer(...args: string[]): Promise<Server> {
     return message;
   };
   const { url, ca } = (await answer()) as { url: string; ca: string };
-  const pool = new Pool(url, { connections: 8, pipelining: 1, connect: { ca } });
-
-  const post = async (body: string) => {
-    const headers = { 'content-type': 'application/json' };
-    const response = await pool.request({ path: '/mutate/pods?timeout=3s', method: 'POST', headers, body });
-    const text = await response.body.text();
-    if (response.statusCode !== 200 || !text.includes('"patch"')) throw new Error(`unexpected answer: ${text}`);
-  };
+  const { post, flood, close } = connectTo(url, ca);
   const usage = async () => {
     child.send('usage');
     const { cpu, rss } = (await answer()) as { cpu: NodeJS.CpuUsage; rss: number };
@@ -45,13 +44,7 @@ export async function startServer(...args: string[]): Promise<Server> {
   };
   return {
     usage,
-    async flood(review, count) {
-      let left = count;
-      const one = async () => {
-        while (left-- > 0) await post(review);
-      };
-      await Promise.all(Array.from({ length: 8 }, one));
-    },
+    flood,
     async pace(review, perSecond, seconds) {
       const took: number[] = [];
       const pending: Promise<void>[] = [];
@@ -66,11 +59,31 @@ export async function startServer(...args: string[]): Promise<Server> {
       return took.sort((a, b) => a - b);
     },
     async close() {
-      await pool.close();
+      await close();
       child.send('close');
       await exited;
     },
   };
+}
+
+/** Eight kept-alive connections to a webhook, and what sends reviews over them; each answer must have a patch. */
+export function connectTo(url: string, ca: string) {
+  const pool = new Pool(url, { connections: 8, pipelining: 1, connect: { ca } });
+  const post = async (body: string): Promise<string> => {
+    const headers = { 'content-type': 'application/json' };
+    const response = await pool.request({ path: '/mutate/pods?timeout=3s', method: 'POST', headers, body });
+    const text = await response.body.text();
+    if (response.statusCode !== 200 || !text.includes('"patch"')) throw new Error(`unexpected answer: ${text}`);
+    return text;
+  };
+  const flood = async (review: string, count: number): Promise<void> => {
+    let left = count;
+    const one = async () => {
+      while (left-- > 0) await post(review);
+    };
+    await Promise.all(Array.from({ length: 8 }, one));
+  };
+  return { post, flood, close: () => pool.close() };
 }
 
 /** CPU microseconds of the server for one request. */

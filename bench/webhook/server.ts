@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import jsonPatch from 'fast-json-patch';
 import { selfSigned, startWebhook } from '../../src/admission/index.ts';
+import { keepHeapSmall } from '../../src/commands/memory.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { parsePolicy } from '../../src/policy/index.ts';
 
@@ -20,6 +21,7 @@ const webhook = await startWebhook({
   log: createLogger('info'),
   host: '127.0.0.1',
 });
+keepHeapSmall();
 process.on('message', (question) => {
   if (question === 'close') void webhook.close().then(() => process.disconnect?.());
   else process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage.rss() });

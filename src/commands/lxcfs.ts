@@ -7,6 +7,7 @@ import type { LogLevel } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
 import { fail, UsageError } from './fail.ts';
 import { logLevelOption } from './flags.ts';
+import { keepHeapSmall, restartSavingMemory } from './memory.ts';
 import { firstSignal } from './signals.ts';
 
 interface Flags {
@@ -62,6 +63,7 @@ function readSeconds(text: string): number {
 }
 
 async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promise<void> {
+  restartSavingMemory();
   const signalled = firstSignal();
   const [
     { createLogger },
@@ -106,6 +108,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
     process.exit();
   }
   service = started;
+  keepHeapSmall();
   // Taking over from another one takes its time.
   if (source.current() !== initial) service.setPolicy(source.current().lxcfs);
   const signal = await Promise.race([signalled, service.ended.then(() => undefined)]);

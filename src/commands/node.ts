@@ -1,5 +1,4 @@
-import { getCompileCacheDir } from 'node:module';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { LXCFS_MODES, type LxcfsMode } from '../contract/lxcfs-modes.ts';
 import { KUBELET_DIR, RUN_DIR } from '../contract/paths.ts';
@@ -8,6 +7,7 @@ import type { LogLevel } from '../observability/log-levels.ts';
 import type { PolicyListener } from '../policy/index.ts';
 import { fail } from './fail.ts';
 import { logLevelOption, readNumber, readPort } from './flags.ts';
+import { keepHeapSmall, restartSavingMemory } from './memory.ts';
 import { firstSignal } from './signals.ts';
 
 interface Flags {
@@ -82,23 +82,6 @@ export function nodeCommand(): Command {
     });
 }
 
-const MEMORY_FLAGS = ['--max-semi-space-size=1', '--no-memory-reducer'];
-
-/**
- * What Node takes with its defaults is a good third more than the daemon needs: memory that each node of a cluster pays. So young
- * objects get 1 MiB before they are collected, instead of growing to 16; V8 looks for nothing to tidy up while the daemon is idle, which
- * would wake it; and all threads take from the cache what the sources compile to, so that neither the compiler nor its garbage stays in
- * memory from the second start on. All that can only be had at the start of a process: this one becomes it, with its id and all.
- */
-function startSavingMemory(): void {
-  if (MEMORY_FLAGS.every((flag) => process.execArgv.includes(flag)) || process.execve === undefined) return;
-  const cache = getCompileCacheDir();
-  const args = [process.execPath, ...process.execArgv, ...MEMORY_FLAGS, ...process.argv.slice(1)];
-  // The image sets the variable itself; where nothing can be written, there is none to set.
-  const cached = cache === undefined ? {} : { NODE_COMPILE_CACHE: dirname(cache) };
-  process.execve(process.execPath, args, { ...cached, ...process.env });
-}
-
 /** The heavy modules are imported here, once it is clear that they are needed: `--help` does without. */
 async function run(
   flags: Flags,
@@ -107,7 +90,7 @@ async function run(
   receiveBuffer: number,
   logLevel: LogLevel,
 ): Promise<void> {
-  startSavingMemory();
+  restartSavingMemory();
   // A second signal ends it at once, and so does anything that hangs: nothing would be lost.
   const signalled = firstSignal();
   const [
@@ -182,6 +165,7 @@ async function run(
   if (source.current() !== initial) daemon.setPolicy(source.current(), source.text());
   if (broken) daemon.policyFailed(broken);
   log.info({ metricsPort: daemon.port, policy: flags.policy ?? 'built-in', version: VERSION }, 'serving');
+  keepHeapSmall();
 
   const signal = await Promise.race([signalled, daemon.failed]);
   log.info({ signal }, 'stopping; what is mounted stays');

@@ -6,6 +6,7 @@ import type { Logger } from '../observability/logger.ts';
 import type { Policy } from '../policy/index.ts';
 import { fail } from './fail.ts';
 import { logLevelOption, volumesOption } from './flags.ts';
+import { keepHeapSmall } from './memory.ts';
 import { firstSignal } from './signals.ts';
 import { type Flags, readSettings, type Settings } from './webhook/settings.ts';
 
@@ -152,6 +153,7 @@ async function serve(settings: Settings): Promise<void> {
     'serving',
   );
 
+  keepHeapSmall();
   const signal = await signalled;
   log.info({ signal, seconds }, 'draining: not ready, still serving; a second signal, or Ctrl-C, ends it at once');
   const cut = await webhook.drain(seconds, inCluster?.uncalled());

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { didYouMean, quote } from '../contract/suggest.ts';
 import { CLASS_NAME_RULE, isClassName } from '../contract/wants.ts';
 import { globProblem, literalOf } from './globs.ts';

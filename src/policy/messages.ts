@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { didYouMean, quote } from '../contract/suggest.ts';
 import { enumerate } from '../contract/text.ts';
 import type { Path } from './document.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { quote } from '../contract/suggest.ts';
 import { globProblem } from './globs.ts';
 

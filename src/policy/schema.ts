@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Feature } from '../contract/annotations.ts';
 import { ALL_CAPABILITIES, CAPABILITIES, isCapability, normalizeCapability } from '../contract/capabilities.ts';
 import { normalizePath, pathProblem } from '../contract/paths.ts';

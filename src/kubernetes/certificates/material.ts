@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { V1Secret } from '@kubernetes/client-node';
 import { type Certificate, checkCertificate } from '../../admission/certificates/certificate.ts';
-import { type Authority, issueAuthority, issueLeaf } from '../../admission/certificates/issue.ts';
+import type { Authority } from '../../admission/certificates/issue.ts';
 import { quote } from '../../contract/suggest.ts';
 import type { CertificateState, Since, Step } from './plan.ts';
 
@@ -112,6 +112,8 @@ export async function takeStep(
   { now, names }: { now: number; names: readonly string[] },
 ): Promise<Material> {
   const { ca, next, old, leaf } = material;
+  // x509 takes 7 MB: a webhook that finds all in the Secret does without.
+  const { issueAuthority, issueLeaf } = await import('../../admission/certificates/issue.ts');
   switch (step) {
     case 'replace_ca': {
       const authority = await issueAuthority(CA_DAYS);

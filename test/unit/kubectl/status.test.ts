@@ -39,7 +39,13 @@ describe('kubectl hotmount status', () => {
 
   it('shows of one namespace alone which pods have no access, and are not given what they ask for', () => {
     const notGiven = [{ reason: 'class_not_allowed', message: 'no rule allows it' }];
-    const pods = ['shop/reader', 'shop-2/reader'].map((pod) => ({ podUid: pod, pod, media: [], devices: [], notGiven }));
+    const pods = ['shop/reader', 'shop-2/reader'].map((pod) => ({
+      podUid: pod,
+      pod,
+      media: [],
+      devices: [],
+      notGiven,
+    }));
     const nodes = [{ node: 'n', status: { ...busy(), live: { pods, taken: [] } } }];
     const of = (namespace: string | undefined) =>
       formatClusterStatus({ ...CLUSTER, nodes }, { now: NOW, width: undefined, colors, wide: false, namespace });

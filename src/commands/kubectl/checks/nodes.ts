@@ -85,8 +85,7 @@ export function resourcesCounted({ reports }: Facts): CheckFinding[] {
 /** Whether live pods are given what they ask for, and soon. */
 export function livePods({ reports, namespace }: Facts): CheckFinding[] {
   const check = 'live pods';
-  const podsOf = (status: NodeReport['status']) =>
-    (status?.live?.pods ?? []).filter(({ pod }) => isIn(namespace, pod));
+  const podsOf = (status: NodeReport['status']) => (status?.live?.pods ?? []).filter(({ pod }) => isIn(namespace, pod));
   const findings = reports.flatMap(({ node, status }): CheckFinding[] => {
     const problem = status?.live?.problem;
     const late = problem === undefined ? [] : [{ message: problem, remedy: 'the log of that daemon says more' }];
