@@ -76,12 +76,6 @@ export class LabMachine implements NodeMachine {
     }
   }
 
-  /** As `systemctl reboot` does it. What is plugged in stays; nothing that `serve` has started runs then. */
-  async reboot(): Promise<void> {
-    await this.lab.reboot(COMMAND_MS);
-    await this.#prepare();
-  }
-
   async run(command: readonly string[], input = '', env: Record<string, string> = {}): Promise<Result> {
     const { code, stdout, stderr } = await this.lab.run(command.map(quoted).join(' '), {
       input,

@@ -128,12 +128,6 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
     await this.machine.stop();
   }
 
-  /** Starts what runs on the node itself, after its machine has booted again. Resolves when it is Ready. */
-  async serveAgain(): Promise<void> {
-    await this.#serveContainerd();
-    await this.#serveKubelet();
-  }
-
   async #serveControlPlane(): Promise<void> {
     for (const program of ['etcd', 'kube-apiserver']) await this.#serve(program);
     await this.#ready('kube-apiserver');

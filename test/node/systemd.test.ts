@@ -36,7 +36,6 @@ describe.runIf(SOAK)('a node with systemd, cgroup v2 and USB', () => {
   let stick: string;
   const exec = (name: string, ...command: string[]) => node.exec(EDGE, name, ...command);
   const user = (...command: string[]) => exec('deployment/user', ...command);
-  const podOfUser = async () => (await node.get('pods', '-n', EDGE, '-l', 'app=user')).items[0];
 
   beforeAll(async () => {
     const obstacle = inject('nodeObstacle') || whyLabCannotRun();
@@ -77,29 +76,14 @@ describe.runIf(SOAK)('a node with systemd, cgroup v2 and USB', () => {
   );
 
   test(
-    'has its pods back right, with their disk, after a reboot',
+    'gives a stick to a pod that runs, as it is annotated',
     async () => {
       await machine.lab.plugUsbStick({ image: stick });
       await node.apply(pod('live', { 'hotmount.io/live': 'true' }), '-n', EDGE);
       await node.kubectl('wait', '--for=condition=Ready', 'pod/live', '-n', EDGE, KUBECTL_WAIT);
       await node.kubectl('annotate', 'pod', 'live', 'hotmount.io/media=usb', '-n', EDGE);
-      const seen = () =>
-        node.eventually(async () => {
-          expect(await user('grep', 'MemTotal', '/proc/meminfo')).toMatch(/ 262144 kB$/);
-          expect(await user('cat', '/media/usb/STICK/hello')).toBe('from the stick');
-          expect(await exec('live', 'cat', '/hotmount/media/usb/STICK/hello')).toBe('from the stick');
-        }, WAIT);
-      await seen();
-      const { uid } = (await podOfUser()).metadata;
-
-      await machine.reboot();
-      await node.serveAgain();
-      await node.eventually(async () => {
-        const { metadata, status } = await podOfUser();
-        expect(metadata.uid).toBe(uid);
-        expect(status.containerStatuses[0]).toMatchObject({ ready: true, restartCount: 1 });
-      }, WAIT);
-      await seen();
+      const read = () => exec('live', 'cat', '/hotmount/media/usb/STICK/hello');
+      expect(await node.eventually(read, WAIT)).toBe('from the stick');
     },
     LONG,
   );
