@@ -283,6 +283,11 @@ export const REASONS = {
     sentence: 'the labels of namespace {namespace} are not known, and policy rule {rule} depends on them',
     remedy: 'what its pods get is decided when they are created',
   },
+  annotation_misplaced: {
+    kind: 'warning',
+    sentence: '{annotation} in {place} does nothing',
+    remedy: 'write {right}',
+  },
   existing_job: {
     kind: 'warning',
     sentence:

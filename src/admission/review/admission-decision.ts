@@ -6,6 +6,7 @@ import {
   inject,
   judgeAnnotations,
   judgeVolumes,
+  misplacedAnnotations,
   mutateWorkload,
   ObjectError,
   type Summary,
@@ -62,7 +63,8 @@ const MUTATIONS: Record<Target, Mutation> = {
     operations: ['CREATE'],
     mutate(object, { namespace }, { policy, ...context }) {
       const { pod, ...result } = inject(object, { namespace, ...context }, policy);
-      return { object: pod, ...result };
+      const warnings = [...result.warnings, ...misplacedAnnotations(object)];
+      return { object: pod, ...result, warnings };
     },
   },
   workloads: {
@@ -71,7 +73,8 @@ const MUTATIONS: Record<Target, Mutation> = {
     mutate(object, request, { policy, ...circumstances }) {
       const operation = request.operation === 'CREATE' ? 'CREATE' : 'UPDATE';
       const context = { namespace: request.namespace, ...circumstances, operation } as const;
-      return { ...mutateWorkload(object, context, policy), denials: [] };
+      const result = mutateWorkload(object, context, policy);
+      return { ...result, warnings: [...result.warnings, ...misplacedAnnotations(object)], denials: [] };
     },
   },
   volumes: {

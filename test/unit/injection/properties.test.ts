@@ -283,6 +283,7 @@ describe('what the generators reach', () => {
     );
     const outOfReach = (Object.keys(REASONS) as Reason[]).filter((reason) => !reached.has(reason));
     expect(outOfReach.filter((reason) => REASONS[reason].kind !== 'outcome').toSorted()).toEqual([
+      'annotation_misplaced', // of admission: see misplaced.test.ts
       'existing_job', // of workloads
       'live_annotations_awaited', // of pods that run, as the next ones: see judge-annotations.test.ts
       'live_annotations_unreadable',
