@@ -1,4 +1,4 @@
-import { closeSync, readdirSync } from 'node:fs';
+import { closeSync, readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MountReplacer, NamespaceHangs } from '../../src/linux/mount-replacer.ts';
@@ -34,13 +34,13 @@ describeSystem('replacing mounts', ['lxcfs'], () => {
   it('tells a file that cannot be opened now from one that is not there', async () => {
     const replacer = new MountReplacer();
     await replacer.warmUp();
-    const before = readdirSync('/proc/self/fd').length;
+    const before = openRoots();
     const [there, missing] = await replacer.open(['/', '/missing', '/etc/passwd/missing'], 'files');
     expect(missing).toBeUndefined();
     closeSync(there as number);
     const opening = replacer.open(['/', `/${'x'.repeat(300)}`], 'files');
     await expect(opening).rejects.toMatchObject({ code: 'ENAMETOOLONG', syscall: 'open' });
-    expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+    expect(openRoots()).toBe(before);
     await replacer.close();
     resume();
   });
@@ -64,3 +64,14 @@ describeSystem('replacing mounts', ['lxcfs'], () => {
     await until('no more is open', () => readdirSync('/proc/self/fd').length <= before + 1);
   });
 });
+
+/** How often this process has `/` open. */
+const openRoots = (): number =>
+  readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === '/';
+    } catch {
+      // That of the directory itself.
+      return false;
+    }
+  }).length;

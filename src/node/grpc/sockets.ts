@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { chmodSync, renameSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { makeDirectories } from '../../linux/make-directories.ts';
@@ -24,7 +22,7 @@ export interface Listening {
  * Serves on a unix socket that root alone can reach. It is bound under a hidden name and renamed: whoever has the path open, or watches
  * its directory, finds the daemon before this one, or this one, and never none. Nobody removes the socket at the end, for the same
  * reason: it would be the next daemon's.
- * @throws Error if it cannot listen there
+ * @throws Error where the path cannot be had
  */
 export async function serveOnSocket(path: string, services: readonly Service[]): Promise<Listening> {
   makeDirectories(dirname(path), 0o750);
@@ -32,20 +30,17 @@ export async function serveOnSocket(path: string, services: readonly Service[]):
   rmSync(hidden, { force: true });
   const server = new Server(OPTIONS);
   for (const { definition, implementation } of services) server.addService(definition, implementation);
-  // Bound by the library itself, a connection that cannot be accepted would end the process: it does not listen to that error.
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const listener = createServer((socket) => injector.injectConnection(socket));
+  const address = `unix://${hidden}`;
   const close = (): void => {
-    listener.close();
     // A shutdown alone forgets the connections where the library keeps no books (channelz).
-    injector.destroy();
+    server.unbind(address);
     server.forceShutdown();
   };
   try {
-    listener.listen(hidden);
-    await once(listener, 'listening');
-    // For lack of descriptors or memory: the kubelet tries again.
-    listener.on('error', () => {});
+    await new Promise<void>((resolve, reject) => {
+      const credentials = ServerCredentials.createInsecure();
+      server.bindAsync(address, credentials, (error) => (error ? reject(error) : resolve()));
+    });
     chmodSync(hidden, 0o600);
     renameSync(hidden, path);
   } catch (error) {
