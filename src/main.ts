@@ -5,7 +5,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { setColorMode, takeColor } from './commands/color.ts';
 import { helpWordsToFlag } from './commands/help-words.ts';
 import { whatIsMissing } from './commands/missing.ts';
-import { flushLogs } from './observability/last-words.ts';
+import { endLogs, endLogsSync } from './observability/last-words.ts';
 import { FULL_VERSION } from './observability/version.ts';
 
 /** The exit code where the output cannot be written: 1 and 2 are the commands' own. */
@@ -87,7 +87,7 @@ process.stderr.on('error', () => {});
 
 // A defect. Whoever starts a daemon again has one that looks at everything once more; one that goes on after this may do harm.
 process.on('uncaughtException', (error) => {
-  flushLogs();
+  endLogsSync();
   const text = error instanceof Error ? error.message : String(error);
   const stack = error instanceof Error && error.stack ? `${error.stack}\n` : '';
   process.stderr.write(`${stack}error: unexpected: ${text}\n`);
@@ -104,7 +104,7 @@ try {
   }
   if (!(error instanceof CommanderError)) {
     const text = error instanceof Error ? (process.env['HOTMOUNT_DEBUG'] ? error.stack : error.message) : String(error);
-    flushLogs();
+    await endLogs();
     process.stderr.write(`error: unexpected: ${text} (HOTMOUNT_DEBUG=1 shows where)\n`);
   }
   process.exitCode = exitCodeOf(error);

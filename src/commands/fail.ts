@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { flushLogs } from '../observability/last-words.ts';
+import { endLogs } from '../observability/last-words.ts';
 import type { PolicyError } from '../policy/index.ts';
 import { colorsFor } from './color.ts';
 import { whatIsMissing } from './missing.ts';
@@ -25,7 +25,7 @@ const EXIT_CODES: Readonly<Record<string, 1 | 2>> = {
  * is given, it is one to be told and to end with, too.
  */
 export async function fail(command: Command, error: unknown, otherwise?: 1): Promise<never> {
-  flushLogs();
+  await endLogs();
   const { name } = error as Error;
   const message = whatIsMissing(error) ?? (error as Error).message;
   const exitCode = EXIT_CODES[name] ?? otherwise;

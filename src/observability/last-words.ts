@@ -1,10 +1,18 @@
-/** Write what logs still hold back. */
-const flushes: (() => void)[] = [];
+interface EndingLog {
+  end(): Promise<void>;
+  endSync(): void;
+}
 
-/** @param flush writes, without waiting for another turn, what is still held back; never throws */
-export const flushBeforeLastWords = (flush: () => void): void => void flushes.push(flush);
+/** Whose lines come before the last words. */
+const logs: EndingLog[] = [];
 
-/** To be called before a program says on stderr why it ends: its log comes first, and the cause is the last line. */
-export function flushLogs(): void {
-  for (const flush of flushes) flush();
+/** Has a log end before the program says on stderr why it ends. */
+export const endBeforeLastWords = (log: EndingLog): void => void logs.push(log);
+
+/** To be awaited before a program says on stderr why it ends: its log comes first, and the cause is the last line. */
+export const endLogs = (): Promise<unknown> => Promise.all(logs.map((log) => log.end()));
+
+/** As `endLogs`, where nothing can be waited for. */
+export function endLogsSync(): void {
+  for (const log of logs) log.endSync();
 }

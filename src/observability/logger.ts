@@ -1,5 +1,5 @@
 import { type Logger, pino } from 'pino';
-import { flushBeforeLastWords } from './last-words.ts';
+import { endBeforeLastWords } from './last-words.ts';
 import type { LogLevel } from './log-levels.ts';
 import { StderrStream } from './stderr-stream.ts';
 
@@ -11,7 +11,7 @@ export type { Logger };
  */
 export function createLogger(level: LogLevel): Logger {
   const stream = new StderrStream();
-  flushBeforeLastWords(() => stream.flushSync());
+  endBeforeLastWords(stream);
   process.on('exit', () => stream.flushSync());
   return pino(
     {

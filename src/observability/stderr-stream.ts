@@ -1,4 +1,5 @@
 import { write, writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const STDERR = 2;
 /** Bytes that wait for a reader of the log who does not read; what comes after is lost, so that the program is not. */
@@ -24,8 +25,10 @@ export class StderrStream {
   #rest: Buffer = Buffer.alloc(0);
   #timer: NodeJS.Timeout | undefined;
   readonly #waiting: (() => void)[] = [];
+  #isEnding = false;
 
   write(line: string): void {
+    if (this.#isEnding) return;
     const waiting = this.#length + this.#rest.length + (this.#inFlight?.length ?? 0);
     if (waiting + line.length > MAX_BACKLOG) return;
     this.#lines.push(line);
@@ -37,6 +40,20 @@ export class StderrStream {
   flush(callback?: () => void): void {
     if (callback) this.#waiting.push(callback);
     this.#flush();
+  }
+
+  /** Writes what is left, and takes no further line: the last words follow. Resolves when it has, or after a second. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    const written = new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#inFlight) await Promise.race([written, sleep(LAST_TRIES * RETRY_AFTER)]);
+    this.flushSync();
+  }
+
+  /** As `end`, for a program that can wait for nothing: what is just being written may come after the last words. */
+  endSync(): void {
+    this.#isEnding = true;
+    this.flushSync();
   }
 
   /** Writes what is left, now, but for what is being written anyway. Never throws. */
@@ -70,6 +87,10 @@ export class StderrStream {
     write(STDERR, bytes, (error, written) => {
       this.#inFlight = undefined;
       this.#rest = bytes.subarray(error ? 0 : written);
+      if (this.#isEnding) {
+        this.#done();
+        return;
+      }
       if (!error) {
         this.#flush();
         return;
