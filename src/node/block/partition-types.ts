@@ -13,8 +13,9 @@ const TABLE_HOLDS = 5000;
 const FIRST_LOGICAL = 5;
 
 /** Prints so many bytes from an offset. */
-const READ =
-  'sysopen(my $disk, $ARGV[0], 0) && sysseek($disk, $ARGV[1], 0) && sysread($disk, my $bytes, $ARGV[2]) && syswrite(STDOUT, $bytes)';
+const READ = `my ($disk, $bytes);
+sysopen($disk, $ARGV[0], 0) && sysseek($disk, $ARGV[1], 0) && defined(sysread($disk, $bytes, $ARGV[2])) or die "$!\\n";
+syswrite(STDOUT, $bytes);`;
 
 /** Reads of which types partitions are, as an unprivileged user: blkid tells that to root alone, who may open the whole disk. */
 export class PartitionTypes {
