@@ -45,11 +45,11 @@ export function startTriggers(options: TriggerOptions): Triggers {
   const usageChanged = (): void => {
     settling ??= setTimeout(() => {
       settling = undefined;
-      if (!isReachable(runDir)) {
-        fail(new Error(`the run dir ${runDir.path} has been unmounted, or covered: what is mounted reaches no pod`));
-        return;
-      }
       attempts.run('following the mount table', () => {
+        if (!isReachable(runDir)) {
+          fail(new Error(`the run dir ${runDir.path} has been unmounted, or covered: what is mounted reaches no pod`));
+          return;
+        }
         media.mountsChanged();
         devices.mountsChanged();
         live.mountsChanged();
