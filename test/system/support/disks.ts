@@ -178,7 +178,13 @@ export class Partition {
     this.#number = String(number);
     this.name = `${basename(disk)}p${number}`;
     run('addpart', disk, this.#number, String(2048 + (number - 1) * sectors), String(sectors));
-    rig.onClose('disk', () => this.#present && this.unplug());
+    // What was unmounted lazily a moment ago may still have it open; left behind, it would be on the next disk that gets the device.
+    rig.onClose('disk', () =>
+      until(`${this.name} can be removed`, () => {
+        if (this.#present) this.unplug();
+        return true;
+      }),
+    );
   }
   #present = true;
 
