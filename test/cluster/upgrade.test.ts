@@ -1,31 +1,15 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeUnless } from '../describe-unless.ts';
+import { earlierState, extractState } from '../earlier-state.ts';
 import type { Cluster } from './cluster.ts';
 import { describeInCluster } from './describe-in-cluster.ts';
 import { CHART, type Installation, install } from './installation.ts';
 import { namespace, pod } from './objects.ts';
 
-const CHECKOUT = join(import.meta.dirname, '../..');
 const SHOP = 'shop-upgrade';
-
-const git = (...args: string[]): string => execFileSync('git', ['-C', CHECKOUT, ...args], { encoding: 'utf8' }).trim();
-
-/** The last release, or while there is none, the state before the chart was last changed; undefined where git knows of neither. */
-function previousState(): string | undefined {
-  try {
-    const released = git('tag', '--list', 'v*', '--sort=-v:refname').split('\n')[0];
-    return released || git('log', '-2', '--format=%H', '--', 'charts/hotmount').split('\n')[1];
-  } catch {
-    // No git, or no repository of its own.
-    return undefined;
-  }
-}
-
 const NAME = 'an upgrade from the previous state';
-const previous = previousState();
+const previous = earlierState('charts/hotmount');
 if (previous === undefined) describeUnless('git knows no earlier state', NAME, () => {}, 'history');
 else describeInCluster(NAME, (cluster) => upgrade(cluster, previous));
 
@@ -33,9 +17,7 @@ function upgrade(cluster: () => Cluster, previous: string): void {
   let hotmount: Installation;
   beforeAll(async () => {
     const directory = join(cluster().directory, 'previous');
-    mkdirSync(directory, { recursive: true });
-    const archive = execFileSync('git', ['-C', CHECKOUT, 'archive', previous, 'charts/hotmount']);
-    execFileSync('tar', ['-x', '-C', directory], { input: archive });
+    extractState(previous, directory, 'charts/hotmount');
     hotmount = await install(cluster(), { chart: join(directory, 'charts/hotmount') });
     await cluster().apply(namespace(SHOP));
     await cluster().eventually(() => cluster().kubectl('get', 'serviceaccount', 'default', '-n', SHOP));

@@ -8,6 +8,8 @@ export const CLI = fileURLToPath(new URL('../../../src/cli.ts', import.meta.url)
 /** A command of hotmount that runs until it is told to end, as it is started on a node; and can be started again. */
 export class CliProcess {
   #child: ChildProcess | undefined;
+  /** What is started: another state's may be. */
+  cli = CLI;
   /** All that it wrote to its log, over all its lives. */
   log = '';
 
@@ -16,7 +18,7 @@ export class CliProcess {
   }
 
   protected launch(args: readonly string[], env: NodeJS.ProcessEnv = process.env): void {
-    this.#child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    this.#child = spawn(process.execPath, [this.cli, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.log += text;
     });
