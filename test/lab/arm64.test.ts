@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { describeWithQemu } from './describe-in-lab.ts';
 import { DEADLINE, RUN_DIR, startGuestNode } from './guest-node.ts';
 import { type Lab, startLab } from './lab.ts';
+import { GuestLivePod, KUBELET_DIR, liveRule } from './live-pod.ts';
 import { startPodContainer } from './pod-container.ts';
 
 /** Most edge boxes have this architecture, and numbers of the kernel's that differ. One boot for all, and every kind of work once. */
@@ -44,21 +45,26 @@ describeWithQemu('on arm64', () => {
     expect(await node.process.exited).toEqual({ code: 0, signal: null });
   });
 
-  test('a serial adapter is opened in an unprivileged container on cgroup v2, and access is taken back', {
+  test('a serial adapter is opened in an unprivileged container of a live pod on cgroup v2, and access is taken back', {
     timeout: 5 * DEADLINE,
   }, async () => {
-    const node = await startGuestNode(lab, [], [{ name: 'serial', match: [{ subsystem: ['tty'], bus: ['usb'] }] }]);
-    const container = await startPodContainer(lab, `${RUN_DIR}/devices/serial`, '/dev/serial');
+    const live = await GuestLivePod.publish(lab);
+    const classes = [{ name: 'serial', match: [{ subsystem: ['tty'], bus: ['usb'] }] }];
+    const rules = [liveRule('edge', { devices: ['serial'] })];
+    const node = await startGuestNode(lab, [], classes, ['--kubelet-dir', KUBELET_DIR], rules);
+    const container = await live.start();
+    await live.annotate({ 'hotmount.io/devices': 'serial' });
     const adapter = await lab.plugUsbSerial({ serial: 'ARM-1' });
-    const port = `/dev/serial/${await adapter.tty()}`;
+    const port = `/hotmount/devices/serial/${await adapter.tty()}`;
     const received: string[] = [];
     adapter.wire.setEncoding('utf8').on('data', (text: string) => received.push(text));
     await container.sh(`until stty -F ${port} 115200 raw -echo 2> /tmp/error; do sleep 0.1; done`);
     await container.sh(`echo from the container > ${port}`);
     await expect.poll(() => received.join(''), { timeout: DEADLINE }).toContain('from the container');
-    await adapter.pull();
+    await live.annotate({});
     await container.sh(`until [ ! -e ${port} ]; do sleep 0.1; done`);
     await node.process.waitForOutput(/access to a device taken back/, DEADLINE);
+    await adapter.pull();
   });
 
   test('lxcfs shows a container its limit, also after it was killed, and its supervisor ends when it is told to', {

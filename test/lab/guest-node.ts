@@ -39,15 +39,16 @@ export class GuestNode {
 
 /**
  * Starts `hotmount node` and waits until it is ready. When the test has finished, it is stopped and all that it mounted cleaned up.
- * @param mediaClasses as in the policy; so are deviceClasses
+ * @param mediaClasses as in the policy; so are deviceClasses and rules
  */
 export async function startGuestNode(
   lab: Lab,
   mediaClasses: readonly object[],
   deviceClasses: readonly object[] = [],
   flags: readonly string[] = [],
+  rules: readonly object[] = [],
 ): Promise<GuestNode> {
-  const policy = { apiVersion: 'hotmount.io/v1alpha1', kind: 'Policy', rules: [], mediaClasses, deviceClasses };
+  const policy = { apiVersion: 'hotmount.io/v1alpha1', kind: 'Policy', rules, mediaClasses, deviceClasses };
   await lab.writeFile('/tmp/policy.yaml', JSON.stringify(policy));
   const command = `${CLI} node --policy /tmp/policy.yaml --run-dir ${RUN_DIR} --metrics-port 0 --host 127.0.0.1 --lxcfs off`;
   const process = lab.spawn(`exec ${command} --log-level debug ${flags.join(' ')}`);
