@@ -2,17 +2,17 @@
 # Two images: `--target webhook` is Node and the program alone; the last stage, for the node's pods and everything else, has a Debian
 # with what those call.
 
-# The program is the same on every architecture; koffi brings native code for the one that the image is for.
-FROM node:26.10.0-bookworm-slim AS build
+# The program is the same on every architecture, and built on the builder's own; koffi brings native code for the one that the image is for.
+FROM --platform=$BUILDPLATFORM node:26.10.0-bookworm-slim AS build
 WORKDIR /hotmount
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tools tools
 COPY examples examples
 COPY src src
-ARG HOTMOUNT_COMMIT
+ARG TARGETARCH HOTMOUNT_COMMIT
 RUN npm run --silent build \
-  && npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
+  && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --os=linux --libc=glibc --cpu="$(echo "$TARGETARCH" | sed s/amd64/x64/)" \
   && rm -rf node_modules/.package-lock.json node_modules/@koromix/*/musl*
 
 # Node without its symbols, a fifth of it, and the libraries that it is linked to.
@@ -40,9 +40,10 @@ CMD ["--help"]
 LABEL org.opencontainers.image.title="hotmount webhook" org.opencontainers.image.licenses="Apache-2.0"
 
 # Which lxcfs fits depends on the node's cgroups: 7.0 knows v2 only, 6.0 v1 too. `hotmount lxcfs` finds out where it runs.
-FROM debian:bookworm-slim AS lxcfs
+FROM --platform=$BUILDPLATFORM debian:bookworm-slim AS lxcfs
+ARG TARGETARCH
 COPY image image
-RUN image/unpack-lxcfs sid /opt/lxcfs/sid && image/unpack-lxcfs trixie /opt/lxcfs/trixie
+RUN for suite in sid trixie; do image/unpack-lxcfs $suite /opt/lxcfs/$suite "$TARGETARCH" || exit 1; done
 
 FROM debian:bookworm-slim AS node
 # mount, umount and blkid; file systems that kernels may lack; an lxcfs for where no namespaces can be made; what Node is linked to.

@@ -44,8 +44,8 @@ function tests(): void {
   });
 
   it('has the Node that the tests run with, and says so, and of which commit it is', async () => {
-    expect(readFileSync('Dockerfile', 'utf8').match(/^FROM node:\S+/gm)).toEqual(
-      Array(2).fill(`FROM node:${process.versions.node}-bookworm-slim`),
+    expect(readFileSync('Dockerfile', 'utf8').match(/(?<=^FROM .*)node:\S+/gm)).toEqual(
+      Array(2).fill(`node:${process.versions.node}-bookworm-slim`),
     );
     const commit = run('git', 'rev-parse', '--short=12', 'HEAD').trim();
     for (const each of [image, webhookImage]) {
