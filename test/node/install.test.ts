@@ -34,7 +34,7 @@ describeOnNode('docs/install.md', (on) => {
     await node.eventually(() => node.exec(EDGE, 'last', 'ls', '-d', '/media/usb/LAST'));
     await node.kubectl('delete', 'pod', 'last', '-n', EDGE);
 
-    for (const command of commandsAfter('so clear the nodes next:')) await hotmount.type(command);
+    for (const command of commandsAfter('so clean up the nodes next:')) await hotmount.type(command);
     // Empty directories stay, those that the pods had from the node.
     const files =
       'find /run /var/lib/kubelet -name "*hotmount*" -not -path "*/containerd/*" -not \\( -type d -empty \\)';
