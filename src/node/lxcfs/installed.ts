@@ -9,8 +9,10 @@ import { findPrograms, fingerprintNow, type Program, placeOf, placesNow, Unfit }
 /** Failures of one program in a row, after which another is tried where there is one. */
 const PATIENCE = 3;
 const UNFIT = Number.POSITIVE_INFINITY;
-/** ms after which a program that failed, or did not say what it is, is tried again. */
+/** ms after which a program that failed is tried again. */
 const RETRY = { first: 300_000, last: 7_200_000 };
+/** ms after which one is asked again that did not say what it is: on a busy node it may have had no time to. */
+const ASK_AGAIN = { first: 15_000, last: 7_200_000 };
 
 /** Every lxcfs that this node has, and which of them is to be run. */
 export class Installed {
@@ -63,7 +65,10 @@ export class Installed {
 
   #retryLater(what: string): void {
     const failures = (this.#retries.get(what)?.failures ?? 0) + 1;
-    this.#retries.set(what, { failures, at: performance.now() + backOff(failures, RETRY) });
+    this.#retries.set(what, {
+      failures,
+      at: performance.now() + backOff(failures, what === SEARCH ? ASK_AGAIN : RETRY),
+    });
   }
 
   /** Programs whose time has come are as good as new. */

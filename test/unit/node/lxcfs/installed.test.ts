@@ -40,7 +40,7 @@ describe('of the lxcfs of a node,', () => {
     expect(installed.program?.version).toBe('5.0.3');
     expect(lines.join()).toMatch(/trees\/new\/usr\/bin\/lxcfs.*left out/);
     expect(installed.hasChanged).toBe(false);
-    vi.advanceTimersByTime(5 * MINUTE);
+    vi.advanceTimersByTime(MINUTE / 4);
     expect(installed.hasChanged).toBe(true);
     await installed.refresh();
     expect(installed.hasChanged).toBe(false);
