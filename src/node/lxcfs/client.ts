@@ -24,7 +24,7 @@ export interface LxcfsClient {
 }
 
 const CLI = fileURLToPath(new URL('../../cli.ts', import.meta.url));
-const START_DEADLINE = 15_000;
+const START_DEADLINE = 60_000;
 const POLL = 25;
 const RETRY = 5000;
 const NOT_RUNNING = {
@@ -84,7 +84,18 @@ async function isRight({ runDir, version, policyFile }: LxcfsClientOptions): Pro
 async function startSupervisor(options: LxcfsClientOptions, signal: AbortSignal): Promise<void> {
   const { runDir, policyFile, log } = options;
   const policy = policyFile === undefined ? [] : ['--policy', policyFile];
-  const args = [CLI, 'lxcfs', '--detached', '--run-dir', runDir, ...policy, '--log-level', log.level];
+  // With this process' own flags it need not start itself once more for them (commands/memory.ts).
+  const args = [
+    ...process.execArgv,
+    CLI,
+    'lxcfs',
+    '--detached',
+    '--run-dir',
+    runDir,
+    ...policy,
+    '--log-level',
+    log.level,
+  ];
   // Its log goes where the daemon's goes, as long as somebody reads there.
   const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'ignore', 'inherit'], cwd: '/' });
   child.unref();
