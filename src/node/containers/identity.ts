@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { isUnreadableProcess } from '../../linux/errors.ts';
 import type { Holder } from '../../linux/holders.ts';
+import { readProcessFile } from '../../linux/process-file.ts';
 
 /** The container that a process runs in, as its cgroup's path tells; empty for a process of the node itself. */
 export interface ContainerIdentity {
@@ -24,7 +23,7 @@ export function parseContainerCgroup(cgroup: string): ContainerIdentity {
 }
 
 /** The container of a process; empty where it has ended, too. */
-export const containerOf = (pid: number): ContainerIdentity => parseContainerCgroup(readCgroup(pid));
+export const containerOf = (pid: number): ContainerIdentity => parseContainerCgroup(readProcessFile(pid, 'cgroup'));
 
 /** A process that still has files open, and whose it is. */
 export interface HolderReport extends Holder, ContainerIdentity {
@@ -33,7 +32,7 @@ export interface HolderReport extends Holder, ContainerIdentity {
 }
 
 export function reportHolder(holder: Holder): HolderReport {
-  const text = readCgroup(holder.pid);
+  const text = readProcessFile(holder.pid, 'cgroup');
   const paths = text
     .trim()
     .split('\n')
@@ -45,14 +44,4 @@ export function reportHolder(holder: Holder): HolderReport {
 export function describeHolder({ pid, command, path, how, podUid, containerId, cgroup }: HolderReport): string {
   const container = containerId ? `container ${containerId.slice(0, 12)}` : `cgroup ${cgroup}`;
   return `${command} (process ${pid}, ${podUid ? `pod ${podUid}, ` : ''}${container}) has ${path} ${how}`;
-}
-
-/** Empty where the process has ended. */
-function readCgroup(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cgroup`, 'utf8');
-  } catch (error) {
-    if (!isUnreadableProcess(error)) throw error;
-    return '';
-  }
 }

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { type Finding, finding } from '../../contract/reasons.ts';
-import { isUnreadableProcess } from '../../linux/errors.ts';
 import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
 import { mountNamespaces, nodeNamespaces } from '../../linux/namespaces.ts';
+import { readProcessFile } from '../../linux/process-file.ts';
 import { containerOf } from '../containers/identity.ts';
 import { isOfRunDir, type RunDir } from '../run-dir/run-dir.ts';
 import { LIVE } from './directory.ts';
@@ -15,7 +14,7 @@ import { LIVE } from './directory.ts';
 export function findLost(runDir: RunDir, podUid: string): Finding | undefined {
   const node = nodeNamespaces();
   const holders = mountNamespaces()
-    .filter(({ id, pid }) => !node.has(id) && hasLost(tableOf(pid), runDir.device, podUid))
+    .filter(({ id, pid }) => !node.has(id) && hasLost(readProcessFile(pid, 'mountinfo'), runDir.device, podUid))
     .map(({ pid }) => containerOf(pid).containerId?.slice(0, 12) ?? `of process ${pid}`);
   return holders.length === 0 ? undefined : finding('live_directory_lost', { containers: holders.sort().join(', ') });
 }
@@ -30,14 +29,4 @@ export function hasLost(table: string, device: string, podUid: string): boolean 
   const isLost = (mount: Mount): boolean =>
     isOfRunDir(mount) && (mount.root === `${root}//deleted` || (mount.root === root && mount.device !== device));
   return parseMountinfo(lines.join('\n')).some(isLost);
-}
-
-/** Empty where the process has ended. */
-function tableOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
-  } catch (error) {
-    if (!isUnreadableProcess(error)) throw error;
-    return '';
-  }
 }

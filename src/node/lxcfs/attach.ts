@@ -1,9 +1,10 @@
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errnoName, isUnreadableProcess } from '../../linux/errors.ts';
+import { errnoName } from '../../linux/errors.ts';
 import { type MountReplacer, NamespaceHangs, type Replaced } from '../../linux/mount-replacer.ts';
 import { type Mount, parseMountinfo, readMountinfo } from '../../linux/mountinfo.ts';
 import { type MountNamespace, mountNamespaces, namespaceOf, nodeNamespaces } from '../../linux/namespaces.ts';
+import { readProcessFile } from '../../linux/process-file.ts';
 import { type AttachFailure, type AttachResult, Pass } from './attach-pass.ts';
 import {
   type Attachment,
@@ -150,7 +151,7 @@ export class Attacher {
 
   /** @returns how many files it has as they should be, by what its table said; undefined where it has none of ours at all */
   async #visit(namespace: MountNamespace, pass: Pass): Promise<{ lxcfs: number; node: number } | undefined> {
-    const text = readTable(namespace.pid);
+    const text = readProcessFile(namespace.pid, 'mountinfo');
     if (!this.#served || !mayHaveOurs(text)) return undefined;
     const mounts = parseMountinfo(text);
     const attachments = await this.#plan(mounts, namespace, pass);
@@ -244,13 +245,4 @@ async function forEach<T>(items: IterableIterator<T>, job: (item: T) => Promise<
     for (const item of items) await job(item);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
-}
-
-function readTable(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
-  } catch (error) {
-    if (!isUnreadableProcess(error)) throw error;
-    return '';
-  }
 }
