@@ -16,6 +16,7 @@ import {
   type LiveRecord,
   livePods,
   makeLiveDirectory,
+  mendLiveDirectory,
   placesIn,
   readLiveRecord,
   removeLiveDirectory,
@@ -162,8 +163,8 @@ export class LiveController {
   #make(podUid: string, record: LiveRecord): LiveRecord {
     const { runDir, publications } = this.#options;
     const before = readLiveRecord(runDir, podUid);
-    const isReplacement = before ? before.isReplacement === true : publications()?.has(podUid) === true;
-    const made = { ...record, isReplacement };
+    if (before) return mendLiveDirectory(runDir, podUid, { ...record, isReplacement: before.isReplacement === true });
+    const made = { ...record, isReplacement: publications()?.has(podUid) === true };
     makeLiveDirectory(runDir, podUid, made);
     return made;
   }
@@ -198,12 +199,12 @@ export class LiveController {
     if (published === undefined) return true;
     if (!published) return this.#remove(podUid);
     const record = readLiveRecord(runDir, podUid) ?? this.#makeAgain(podUid);
-    return record === undefined || this.#serve(podUid, record);
+    if (record === undefined) return true;
+    return this.#serve(podUid, isWhole(runDir, podUid) ? record : mendLiveDirectory(runDir, podUid, record));
   }
 
   async #serve(podUid: string, record: LiveRecord): Promise<boolean> {
     const { runDir, kubeletDir = '', policy, log } = this.#options;
-    if (!isWhole(runDir, podUid)) makeLiveDirectory(runDir, podUid, record);
     // Before it is read: nothing in between is missed.
     this.#watch?.follow(podUid);
     const desired = desire(readAnnotations(kubeletDir, podUid), record, policy());
@@ -226,7 +227,7 @@ export class LiveController {
     if (lost) this.#lost.add(podUid);
     else this.#lost.delete(podUid);
     if (record.isReplacement && !lost) {
-      makeLiveDirectory(this.#options.runDir, podUid, { ...record, isReplacement: false });
+      mendLiveDirectory(this.#options.runDir, podUid, { ...record, isReplacement: false });
     }
     return lost ? [lost] : [];
   }

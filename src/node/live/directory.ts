@@ -28,6 +28,22 @@ const INSIDE = [LIVE_ANNOTATIONS_DIRECTORY, ...KINDS];
 /** Makes a pod's directory. One that is there stays, and is made whole. @throws Error of the system */
 export function makeLiveDirectory(runDir: RunDir, podUid: string, record: LiveRecord): void {
   ensureDirectory(runDir, `${LIVE}/${podUid}`);
+  fillLiveDirectory(runDir, podUid, record);
+}
+
+/**
+ * Makes the directory whole whose record was read. One that has been removed since is made as a replacement.
+ * @returns the record that it has now
+ * @throws Error of the system
+ */
+export function mendLiveDirectory(runDir: RunDir, podUid: string, record: LiveRecord): LiveRecord {
+  const isReplacement = ensureDirectory(runDir, `${LIVE}/${podUid}`) || record.isReplacement === true;
+  const mended = { ...record, isReplacement };
+  fillLiveDirectory(runDir, podUid, mended);
+  return mended;
+}
+
+function fillLiveDirectory(runDir: RunDir, podUid: string, record: LiveRecord): void {
   setAttribute(workPath(runDir, podUid), RECORD, JSON.stringify(record));
   for (const name of INSIDE) ensureDirectory(runDir, `${LIVE}/${podUid}/${name}`);
 }
@@ -87,8 +103,9 @@ export const placesIn = (runDir: RunDir, podUid: string): string[] =>
   KINDS.flatMap((kind) => namesIn(runDir, `${LIVE}/${podUid}/${kind}`).map((name) => `${kind}/${name}`));
 
 /** Makes the directory of a class in the directory of a pod. @throws Error of the system */
-export const makePlace = (runDir: RunDir, podUid: string, place: string): void =>
+export function makePlace(runDir: RunDir, podUid: string, place: string): void {
   makeDirectories(`${workPath(runDir, podUid)}/${place}`);
+}
 
 const workPath = (runDir: RunDir, podUid: string): string => `${runDir.work}/${LIVE}/${podUid}`;
 

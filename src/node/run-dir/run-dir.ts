@@ -111,9 +111,9 @@ export const isRunDir = (mount: Mount | undefined): boolean =>
 /** Whether it shows some part of a run dir. */
 export const isOfRunDir = ({ fsType, source }: Mount): boolean => fsType === 'tmpfs' && source === SOURCE;
 
-/** Makes a directory in the working tree, parents included. Left as it is where it exists. */
-export function ensureDirectory(runDir: RunDir, path: string): void {
-  makeDirectories(`${runDir.work}/${path}`);
+/** Makes a directory in the working tree, parents included. Left as it is where it exists. @returns whether it was not there */
+export function ensureDirectory(runDir: RunDir, path: string): boolean {
+  return makeDirectories(`${runDir.work}/${path}`);
 }
 
 /** Names in a directory of the run dir; none where it does not exist. */
