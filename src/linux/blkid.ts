@@ -11,6 +11,8 @@ export interface FileSystem {
   readonly uuid: string;
   /** Of the partition that it is on: a GUID, or `0xc` of an MBR. */
   readonly partType?: string | undefined;
+  /** Why that could not be read. */
+  readonly partTypeProblem?: string | undefined;
 }
 
 export type Probe =

@@ -46,6 +46,9 @@ export const MEDIA_REASONS = {
   ambiguous: skipped('it carries the signatures of several file systems: remove the wrong ones with wipefs(8)'),
 
   probe_failed: failed('it could not be read: {detail}'),
+  partition_type_unread: failed(
+    'the partition table of its disk could not be read ({detail}), and it may be for firmware, boot or rescue: media class {class} takes it all the same if its match says `partType: ["*"]`',
+  ),
   device_hangs: failed('{command} did not end within {seconds} s: the device does not answer'),
   mount_failed: failed('it could not be mounted: {detail}'),
   driver_missing: failed(

@@ -133,6 +133,9 @@ function withoutClass(
   fixed: boolean,
 ): Finding {
   const ifAsked = classOf(classes, device, fileSystem, fixed, true);
+  if (ifAsked && fileSystem?.partTypeProblem !== undefined) {
+    return finding('partition_type_unread', { detail: fileSystem.partTypeProblem, class: ifAsked.name });
+  }
   const partition = SYSTEM_PARTITIONS[fileSystem?.partType ?? ''];
   if (ifAsked && partition) {
     return finding('system_partition', { partition, type: fileSystem?.partType ?? '', class: ifAsked.name });

@@ -3,7 +3,7 @@ import { type BlockDevice, blockDeviceNames } from '../../linux/block.ts';
 import { pollMedium } from '../../linux/medium-polling.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { ExclusiveOpener, Exclusivity } from '../block/exclusive-opener.ts';
-import { PartitionTypes } from '../block/partition-types.ts';
+import { type PartitionType, PartitionTypes } from '../block/partition-types.ts';
 import { Prober } from '../block/prober.ts';
 import { ContainerUsage, type DiskUse, usageByNode } from '../containers/disk-usage.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -94,10 +94,7 @@ export class Inspector {
     ]);
     const byNode = isNew ? this.#usageByNode(device) : undefined;
     const [found, partType, byContainer] = await children;
-    const probe: Probe =
-      found.outcome === 'found' && partType !== undefined
-        ? { ...found, fileSystem: { ...found.fileSystem, partType } }
-        : found;
+    const probe = withPartitionType(found, partType);
     // To ask keeps others from mounting it for a moment: not where no class takes it.
     const byOthers = byNode ?? byContainer;
     const isAsked = !byOthers && this.#hasPast.has(device.name) && this.#options.isWanted(device, probe);
@@ -133,4 +130,14 @@ export class Inspector {
     const use = isBtrfs || exclusivity !== 'free' ? usageByNode(device, this.#options.runDir.path) : undefined;
     return use ?? (exclusivity === 'free' ? undefined : { kind: exclusivity });
   }
+}
+
+function withPartitionType(found: Probe, read: PartitionType): Probe {
+  if (found.outcome !== 'found') return found;
+  if ('problem' in read) {
+    const { problem, stuck } = read;
+    if (stuck) return { outcome: 'hung', stuck };
+    return { ...found, fileSystem: { ...found.fileSystem, partTypeProblem: problem } };
+  }
+  return read.type === undefined ? found : { ...found, fileSystem: { ...found.fileSystem, partType: read.type } };
 }

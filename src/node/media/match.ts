@@ -7,7 +7,8 @@ import { is, isDisk, isHardware } from '../block/match.ts';
 /**
  * The first class that takes the disk. Without `fileSystem`, the first one that could: what is on a disk is probed only where some
  * class might take it.
- * @param systemPartitions whether a class takes partitions for firmware, boot loaders and rescue although it does not ask for them
+ * @param systemPartitions whether a class takes partitions that are, or may be, for firmware, boot loaders and rescue, although it does not ask for
+ * them
  */
 export function classOf(
   classes: readonly MediaClass[],
@@ -43,7 +44,13 @@ function matches(
   );
 }
 
-const isPartition = ({ partType: globs }: MediaMatch, { partType }: FileSystem, systemPartitions: boolean): boolean =>
-  globs === undefined
-    ? systemPartitions || partType === undefined || !Object.hasOwn(SYSTEM_PARTITIONS, partType)
-    : is(globs, partType ?? '');
+/** Of a type that could not be read, only whoever asks for every type takes it. */
+function isPartition(
+  { partType: globs }: MediaMatch,
+  { partType, partTypeProblem }: FileSystem,
+  systemPartitions: boolean,
+): boolean {
+  if (partTypeProblem !== undefined) return systemPartitions || globs?.every((glob) => glob === '*') === true;
+  if (globs !== undefined) return is(globs, partType ?? '');
+  return systemPartitions || partType === undefined || !Object.hasOwn(SYSTEM_PARTITIONS, partType);
+}

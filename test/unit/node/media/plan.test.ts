@@ -124,6 +124,17 @@ describe('plan, for a disk that is not mounted', () => {
     expect(outcome).toMatchObject({ outcome: { reason, message: expect.stringContaining(type) } });
   });
 
+  it.each([
+    ['', 'partition_type_unread'],
+    [', partType: ["*"]', 'mount'],
+    [', partType: ["*", "!0xef"]', 'partition_type_unread'],
+    [', partType: ["0x83"]', 'partition_type_unread'],
+    [', label: [OTHER]', 'no_class'],
+  ])('mounts a partition whose type could not be read only where a class takes all (%s)', (match, reason) => {
+    const found: Probe = { outcome: 'found', fileSystem: { ...fileSystem, partTypeProblem: 'Input/output error' } };
+    expect(reasonFor(stick, found, facts(`- {name: usb, match: [{bus: [usb]${match}}]}`))).toBe(reason);
+  });
+
   it('mounts a disk with partitions where an image of a disc is on it, and nothing to be mounted on them', () => {
     const hybrid = { ...stick, name: 'sdb', isPartition: false, partitions: ['sdb1', 'sdb2'] };
     const iso: Probe = { outcome: 'found', fileSystem: { ...fileSystem, type: 'iso9660' } };
