@@ -116,9 +116,10 @@ export function formatStatus(status: NodeStatus, now: Date): string {
   if (status.lxcfs) lines.push('', pc.bold('LXCFS'), ...formatLxcfs(status.lxcfs, now));
   section(
     'GONE, STILL HELD OPEN',
-    departed.flatMap(({ name, holders, at }) =>
-      holders.map((h) => [name, `${ago(at, now)} ago`, `${h.command} (${h.pid})`, podOf(h) ?? h.cgroup, h.path]),
-    ),
+    departed.flatMap(({ name, holders, holdersProblem, at }) => [
+      ...holders.map((h) => [name, `${ago(at, now)} ago`, `${h.command} (${h.pid})`, podOf(h) ?? h.cgroup, h.path]),
+      ...unknownHolders(holdersProblem, [name, `${ago(at, now)} ago`]),
+    ]),
   );
   section('TAKEN FROM LIVE PODS, STILL HELD OPEN', takenRows(status.live?.taken ?? [], now));
   return `${lines.join('\n')}\n`;
@@ -267,9 +268,13 @@ const notGivenRows = ({ pods }: NonNullable<NodeStatus['live']>): string[][] =>
   pods.flatMap(({ pod, notGiven }) => notGiven.map(({ reason, message }) => [pod, reason, message]));
 
 const takenRows = (taken: NonNullable<NodeStatus['live']>['taken'], now: Date): string[][] =>
-  taken.flatMap(({ class: name, pod, at, holders }) =>
-    holders.map((h) => [name, `${ago(at, now)} ago`, pod, `${h.command} (${h.pid})`, h.path]),
-  );
+  taken.flatMap(({ class: name, pod, at, holders, holdersProblem }) => [
+    ...holders.map((h) => [name, `${ago(at, now)} ago`, pod, `${h.command} (${h.pid})`, h.path]),
+    ...unknownHolders(holdersProblem, [name, `${ago(at, now)} ago`, pod]),
+  ]);
+
+const unknownHolders = (problem: string | undefined, about: readonly string[]): string[][] =>
+  problem === undefined ? [] : [[...about, `by whom is not known yet: ${problem}`]];
 
 /** Fields may be added to a version; those that are there stay. */
 const NODE_STATUS = { apiVersion: 'hotmount.io/v1alpha1', kind: 'NodeStatus' };

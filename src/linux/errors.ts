@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
 
 /** Errors of file systems and media that libuv, and so Node, has no name for (asm-generic/errno.h). */
@@ -38,6 +39,13 @@ export function errorCode(error: unknown): string | undefined {
 
 /** Whether it is an error of the system by one of these names. */
 export const isErrno = (error: unknown, ...names: readonly string[]): boolean => names.includes(errorCode(error) ?? '');
+
+/** Errors for want of something that the process or the machine lacks now: they say nothing of the thing that was asked about. */
+const SHORTAGES = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR'] as const;
+
+/** Whether it is an error that the next try may not meet, and that is no answer. @param error an error, or an errno's number */
+export const isShortage = (error: unknown): boolean =>
+  SHORTAGES.some((name) => (typeof error === 'number' ? constants.errno[name] === error : errorCode(error) === name));
 
 /**
  * Whether what was read of a process in /proc failed since there is no such process, or this one may not know: the only errors that may be

@@ -2,6 +2,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'no
 import { setImmediate } from 'node:timers/promises';
 import { runChild } from './child.ts';
 import { O_PATH } from './constants.ts';
+import { isUnreadableProcess } from './errors.ts';
 import { pathBytes } from './mountinfo.ts';
 
 /** A process that holds something of a file system. */
@@ -20,6 +21,7 @@ export interface Holder {
  * only name that a detached mount still has: it is in no table any more, but `/proc/<pid>/fdinfo` names it. Touches no file system but procfs.
  * @param device `major:minor` of the file system
  * @param pids where to look
+ * @throws Error of the system where a process cannot be looked at: it is not taken for one that holds nothing
  */
 export async function holdersOfMounts(
   mountIds: ReadonlySet<number>,
@@ -72,8 +74,9 @@ async function openPath(pid: number, mountIds: ReadonlySet<number>): Promise<str
     if (i % DESCRIPTORS_A_TURN === DESCRIPTORS_A_TURN - 1) await setImmediate();
     try {
       if (mountIds.has(mountIdOf(`/proc/${pid}/fdinfo/${fd}`))) return readlinkSync(`/proc/${pid}/fd/${fd}`);
-    } catch {
-      // Closed while we looked.
+    } catch (error) {
+      // Closed meanwhile.
+      if (!isUnreadableProcess(error)) throw error;
     }
   }
   return undefined;
@@ -82,7 +85,8 @@ async function openPath(pid: number, mountIds: ReadonlySet<number>): Promise<str
 function descriptorsOf(pid: number): string[] {
   try {
     return readdirSync(`/proc/${pid}/fdinfo`);
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return [];
   }
 }
@@ -101,8 +105,9 @@ function namedPath(pid: number, mountIds: ReadonlySet<number>): string | undefin
       } finally {
         closeSync(fd);
       }
-    } catch {
-      // It has ended while we looked.
+    } catch (error) {
+      // It has ended meanwhile.
+      if (!isUnreadableProcess(error)) throw error;
     }
   }
   return undefined;
@@ -114,6 +119,7 @@ function commandOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
   } catch {
+    // Whatever the error is: a holder without a name is a holder all the same.
     return '';
   }
 }

@@ -75,6 +75,7 @@ const MAX_PASSES = 10;
  *
  * @param devices each a `major:minor`, or, for btrfs, whose mounts have numbers that are nobody else's, the `/dev/sdb1` that they name as
  * their source; of other file systems without a device the source is whatever somebody says
+ * @throws Error of the system where the processes cannot be listed or told apart
  */
 export function findMounts(devices: Iterable<string>): FoundMounts {
   const wanted = new Set(devices);
@@ -129,8 +130,9 @@ function identify(process: number): [pid: number, namespace: string | undefined]
       const other = namespaceOf(task);
       if (other !== undefined) return [task, other];
     }
-  } catch {
+  } catch (error) {
     // It has ended since.
+    if (!isUnreadableProcess(error)) throw error;
   }
   return [process, undefined];
 }
@@ -138,7 +140,8 @@ function identify(process: number): [pid: number, namespace: string | undefined]
 function isRooted(pid: number): boolean {
   try {
     return readlinkSync(`/proc/${pid}/root`) === '/';
-  } catch {
+  } catch (error) {
+    if (!isUnreadableProcess(error)) throw error;
     return false;
   }
 }

@@ -1,5 +1,6 @@
 import { readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { isErrno } from './errors.ts';
 import { exists } from './exists.ts';
 import { ancestors, attribute, entries, usbDeviceOf } from './sysfs.ts';
 
@@ -32,6 +33,7 @@ export function usbFacts(path: string, sysfs: string): UsbFacts {
  * Whether no driver of the kernel has any of a USB device's interfaces: programs reach it through libusb alone. One that a program has claimed
  * through usbfs is left to programs, too.
  * @param device its directory in sysfs, which may be a symbolic link
+ * @throws Node's error where that cannot be told: a device that a driver has is not to be taken for free
  */
 export function isLeftToPrograms(device: string): boolean {
   const interfaces = entries(device)
@@ -43,8 +45,9 @@ export function isLeftToPrograms(device: string): boolean {
 function driverOf(path: string): string {
   try {
     return basename(readlinkSync(join(path, 'driver')));
-  } catch {
-    // ENOENT: it has none.
+  } catch (error) {
+    // It has none, or has just been unplugged.
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ENODEV')) throw error;
     return '';
   }
 }

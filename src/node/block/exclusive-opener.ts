@@ -2,6 +2,7 @@ import { constants as open } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlockDevice } from '../../linux/block.ts';
+import { errnoName, isShortage } from '../../linux/errors.ts';
 import { findProgram } from '../../linux/find-program.ts';
 import { ProbeRoom } from './probe-room.ts';
 
@@ -39,7 +40,7 @@ export class ExclusiveOpener {
 
   /**
    * A device that cannot be opened for another reason is free: whoever mounts or reads it is told why.
-   * @throws where no child can be started
+   * @throws where no child can be started, or it ended without an answer
    */
   async ask(device: Pick<BlockDevice, 'device' | 'disk'>): Promise<Exclusivity> {
     const before = this.#turns.get(device.disk);
@@ -65,7 +66,18 @@ export class ExclusiveOpener {
     const [command, script] = this.#program === undefined ? [process.execPath, NODE] : [this.#program, PERL];
     const args = (node: string): string[] => [...script, node, String(FLAGS)];
     const { code, timedOut } = await this.#room.run(device, command, args, OPEN_DEADLINE);
-    if (timedOut) return 'hangs';
-    return code === constants.errno.EBUSY ? 'held' : 'free';
+    return readAnswer(code, timedOut);
   }
+}
+
+/**
+ * What the child's end means.
+ * @param code its exit code: the errno, 0 where it could open the device, undefined where a signal ended it
+ * @throws Error where that is no answer
+ */
+export function readAnswer(code: number | undefined, timedOut: boolean): Exclusivity {
+  if (timedOut) return 'hangs';
+  if (code === undefined || isShortage(code))
+    throw new Error(`the child that opens it ended by ${code === undefined ? 'a signal' : errnoName(code)}`);
+  return code === constants.errno.EBUSY ? 'held' : 'free';
 }

@@ -6,13 +6,36 @@ const REPORTS_KEPT = 20;
 /** No event says that a file has been closed. ms. */
 const ASK_AGAIN = { first: 1000, last: 30_000 };
 
-interface Entry<R> {
-  report: R;
-  readonly askHolders: (pids: readonly number[]) => Promise<Holder[]>;
+/** Who holds what was taken away. */
+export interface Held {
+  readonly holders: readonly HolderReport[];
+  /** Why that is not known yet: there may be others. */
+  readonly holdersProblem?: string | undefined;
 }
 
+/** Which of these processes hold it; without any given, all that could. @throws Error where that cannot be told */
+export type AskHolders = (pids?: readonly number[]) => Promise<readonly Holder[]>;
+
+interface Entry<R> {
+  report: R;
+  readonly askHolders: AskHolders;
+}
+
+/** Asks for the first time. A failure must not keep anything from being taken away: it is part of the answer. */
+export async function findHolders(askHolders: AskHolders): Promise<Held> {
+  try {
+    return { holders: (await askHolders()).map(reportHolder) };
+  } catch (error) {
+    return { holders: [], holdersProblem: (error as Error).message };
+  }
+}
+
+/** @param problem why it is not known who holds it */
+export const describeUnknown = (problem: string): string =>
+  `who still has files open on it is not known yet (${problem}): hotmount status tells once it is`;
+
 /** What was taken away last, and who still holds it, for as long as they do. */
-export class HeldReports<R extends { readonly holders: readonly HolderReport[] }> {
+export class HeldReports<R extends Held> {
   readonly #onReleased: (report: R) => void;
   /** The last one first. */
   #entries: Entry<R>[] = [];
@@ -27,25 +50,27 @@ export class HeldReports<R extends { readonly holders: readonly HolderReport[] }
     return this.#entries.map(({ report }) => report);
   }
 
-  /** @param askHolders which of these processes still hold it */
   add(report: R, askHolders: Entry<R>['askHolders']): void {
     this.#entries = [{ report, askHolders }, ...this.#entries].slice(0, REPORTS_KEPT);
     this.#retry.set(this.#isHeld());
   }
 
   #isHeld(): boolean {
-    return this.#entries.some(({ report }) => report.holders.length > 0);
+    return this.#entries.some(isHeld);
   }
 
   async #askAgain(): Promise<void> {
-    for (const entry of this.#entries.filter(({ report }) => report.holders.length > 0)) {
-      const { holders } = entry.report;
-      // Where they cannot be asked, they are asked again.
-      const still = await entry.askHolders(holders.map(({ pid }) => pid)).catch(() => holders);
-      if (still.length === holders.length) continue;
-      entry.report = { ...entry.report, holders: still.map(reportHolder) };
-      if (still.length === 0) this.#onReleased(entry.report);
+    for (const entry of this.#entries.filter(isHeld)) {
+      const { holders, holdersProblem } = entry.report;
+      const isUnknown = holdersProblem !== undefined;
+      const now = await findHolders(() => entry.askHolders(isUnknown ? undefined : holders.map(({ pid }) => pid)));
+      // Those that cannot be asked are asked again.
+      if (now.holdersProblem !== undefined || (!isUnknown && now.holders.length === holders.length)) continue;
+      entry.report = { ...entry.report, holders: now.holders, holdersProblem: undefined };
+      if (now.holders.length === 0) this.#onReleased(entry.report);
     }
     this.#retry.set(this.#isHeld());
   }
 }
+
+const isHeld = ({ report }: Entry<Held>): boolean => report.holders.length > 0 || report.holdersProblem !== undefined;

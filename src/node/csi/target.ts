@@ -85,15 +85,17 @@ export function publishLink(kubeletDir: string, target: Target, source: string, 
   });
 }
 
-/** Whether the target is that link already. */
+/** Whether the target is that link already. @throws Error of the system where that cannot be told: what a running pod has is not asked for anew */
 export function isPublished(kubeletDir: string, target: Target, source: string, pod: string): boolean {
   try {
     return inDirectoryOf(kubeletDir, target, (directory) => {
       const link = `${directory}/${LINK}`;
       return readLink(link) === source && attributeOf(link, POD) === pod;
     });
-  } catch {
-    return false;
+  } catch (error) {
+    // There is no such directory yet; or a link leads to it, which publishing refuses.
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EXDEV')) return false;
+    throw error;
   }
 }
 
@@ -128,10 +130,12 @@ export function publishedVolumes(kubeletDir: string, podUid?: string): Published
       const directory = `${kubeletDir}/pods/${uid}/${CSI_VOLUMES}`;
       return namesIn(directory).flatMap((volume) => {
         const link = `${directory}/${volume}/${LINK}`;
+        // Other drivers mount there: their FUSE servers would be asked for the attributes, and may hang.
+        const source = readLink(link);
+        if (source === undefined) return [];
         const pod = attributeOf(link, POD);
         const serviceAccount = attributeOf(link, SERVICE_ACCOUNT);
-        const source = readLink(link);
-        return pod === undefined || source === undefined ? [] : [{ podUid: uid, volume, pod, serviceAccount, source }];
+        return pod === undefined ? [] : [{ podUid: uid, volume, pod, serviceAccount, source }];
       });
     });
 }
@@ -205,10 +209,13 @@ function readLink(path: string): string | undefined {
   }
 }
 
+/** Undefined where there is none. @throws SystemCallError */
 function attributeOf(link: string, name: string): string | undefined {
   try {
     return getAttribute(link, name);
-  } catch {
+  } catch (error) {
+    // It has gone since; or its file system has no attributes.
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ENOTSUP', 'EOPNOTSUPP')) throw error;
     return undefined;
   }
 }

@@ -1,8 +1,9 @@
-import { existsSync, lstatSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { livePath } from '../../contract/paths.ts';
 import { finding } from '../../contract/reasons.ts';
 import { type OwnVolume, readVolumeAttributes, volumeName, volumePath } from '../../contract/volumes.ts';
 import { isErrno } from '../../linux/errors.ts';
+import { exists } from '../../linux/exists.ts';
 import { type Policy, volumeRefusalByAccount } from '../../policy/index.ts';
 import { CallRefused } from '../grpc/services.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -115,7 +116,7 @@ function whyAbsent(volume: OwnVolume, { runDir, lxcfs }: Circumstances): string 
         : `${name} is not there yet: lxcfs is starting on this node; hotmount status there says how it stands`;
     case 'media':
     case 'devices':
-      return existsSync(volumePath(volume, runDir.work))
+      return exists(volumePath(volume, runDir.work))
         ? undefined
         : `${name} is not there yet: hotmount is starting on this node`;
     case 'udev':

@@ -1,22 +1,20 @@
 import { type Finding, finding } from '../../contract/reasons.ts';
 import type { Logger } from '../../observability/logger.ts';
-import type { HeldReports } from '../containers/held-reports.ts';
-import { describeHolder, type HolderReport, reportHolder } from '../containers/identity.ts';
+import { describeUnknown, type Held, type HeldReports } from '../containers/held-reports.ts';
+import { describeHolder } from '../containers/identity.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { bindClass, removePlace, unbindClass } from './bind.ts';
 import type { LiveRecord } from './directory.ts';
 import type { Plan } from './plan.ts';
 
-/** A class that was taken away from a running pod, lately. */
-export interface TakenReport {
+/** A class that was taken away from a running pod lately, and who still has files or devices of it open. */
+export interface TakenReport extends Held {
   readonly podUid: string;
   /** `namespace/name`. */
   readonly pod: string;
   /** `media/usb` */
   readonly class: string;
   readonly at: string;
-  /** Who still has files or devices of it open. */
-  readonly holders: readonly HolderReport[];
 }
 
 export interface ApplyOptions {
@@ -41,14 +39,15 @@ export async function apply(
   };
   for (const bind of taken) {
     await attempt(bind.place, async () => {
-      const { holders, askHolders, problem } = await unbindClass(runDir, podUid, bind);
+      const { held, askHolders, problem } = await unbindClass(runDir, podUid, bind);
       if (problem !== undefined) return problem;
-      const held = holders.map(reportHolder);
-      reports.add({ podUid, pod, class: bind.place, at: new Date().toISOString(), holders: held }, askHolders);
+      reports.add({ podUid, pod, class: bind.place, at: new Date().toISOString(), ...held }, askHolders);
       log.info({ podUid, pod, class: bind.place }, 'taken away from the running pod');
-      for (const report of held) {
+      for (const report of held.holders) {
         log.warn({ class: bind.place, ...report }, `it is taken away, and ${describeHolder(report)}`);
       }
+      if (held.holdersProblem !== undefined)
+        log.warn({ podUid, pod, class: bind.place }, `it is taken away, and ${describeUnknown(held.holdersProblem)}`);
       return undefined;
     });
   }

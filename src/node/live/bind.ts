@@ -8,6 +8,7 @@ import { attachMount, cloneMount, openBeneath, setMountAttributes } from '../../
 import { detachIn } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { renameMounted } from '../../linux/rename-mounted.ts';
+import { type AskHolders, findHolders, type Held } from '../containers/held-reports.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import type { Bind } from './actual.ts';
 import { LIVE, makePlace } from './directory.ts';
@@ -51,9 +52,9 @@ export function bindClass(runDir: RunDir, podUid: string, place: string, source:
 /** What became of a class that was taken away. */
 export interface Taken {
   /** Who still has files or devices of it open. */
-  readonly holders: readonly Holder[];
-  /** Which of these processes still have. */
-  readonly askHolders: (pids: readonly number[]) => Promise<Holder[]>;
+  readonly held: Held;
+  /** Who still has. */
+  readonly askHolders: AskHolders;
   /** Why it is not gone, where that is so. */
   readonly problem: string | undefined;
 }
@@ -64,11 +65,10 @@ export async function unbindClass(runDir: RunDir, podUid: string, bind: Bind): P
   const temporary = hide(runDir, podUid, bind.place);
   const problem = await unmount(runDir, podUid, temporary);
   const leftProblem = await detachLeft(copies);
-  const askHolders = (pids: readonly number[]): Promise<Holder[]> => holdersOf(copies, pids);
-  // A failure of the search must not keep it mounted.
-  const holders = await Promise.try(() => askHolders(processesIn(copies))).catch((): Holder[] => []);
+  const askHolders: AskHolders = async (pids) => holdersOf(copies, pids ?? processesIn(copies));
+  const held = await findHolders(askHolders);
   const placeProblem = await removePlace(runDir, podUid, temporary);
-  return { holders, askHolders, problem: problem ?? leftProblem ?? placeProblem };
+  return { held, askHolders, problem: problem ?? leftProblem ?? placeProblem };
 }
 
 /** Removes a directory on which nothing is mounted. @returns why it could not be */

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { errorCode, isErrno } from '../../linux/errors.ts';
+import { errorCode, isErrno, isShortage } from '../../linux/errors.ts';
+import { exists } from '../../linux/exists.ts';
 import { makeDirectories } from '../../linux/make-directories.ts';
 import { namespaceOf } from '../../linux/namespaces.ts';
 
@@ -90,7 +91,8 @@ export function makeLimitedCgroup(
     try {
       if (cgroups.version === 'v1') for (const root of hierarchiesBeside(cgroups.memory)) make(root);
       limitsCpu = made.some(limitCpu);
-    } catch {
+    } catch (error) {
+      if (isShortage(error)) throw error;
       isWhole = false;
     }
     const limited = isWhole ? [...made] : [memory];
@@ -106,7 +108,7 @@ export function makeLimitedCgroup(
 
 /** Each once, though one may have several names. */
 function hierarchiesBeside(memory: string): string[] {
-  const found = V1_HIERARCHIES.map((name) => join(dirname(memory), name)).filter((root) => existsSync(`${root}/tasks`));
+  const found = V1_HIERARCHIES.map((name) => join(dirname(memory), name)).filter((root) => exists(`${root}/tasks`));
   return [...new Map(found.map((root) => [realpathSync(root), root])).values()].filter((root) => root !== memory);
 }
 
@@ -127,7 +129,7 @@ export function removeLeftCgroups({ version, memory }: Cgroups): void {
   for (const root of [memory, ...(version === 'v1' ? hierarchiesBeside(memory) : [])]) {
     for (const name of readdirSync(root)) {
       const owner = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-      if (!owner || existsSync(`/proc/${owner}`)) continue;
+      if (!owner || exists(`/proc/${owner}`)) continue;
       const nested = readdirSync(`${root}/${name}`, { withFileTypes: true }).filter((entry) => entry.isDirectory());
       for (const path of [...nested.map((entry) => `${name}/${entry.name}`), name]) remove(`${root}/${path}`);
     }

@@ -80,7 +80,7 @@ export class LxcfsProcess {
       const threads = threadsOf(this.record.pid);
       return this.#stuckThreads.find(threads, openFuseRequests(this.device), performance.now());
     } catch {
-      // It has ended.
+      // It has ended; or it cannot be told now, and what was found before stays for the next time.
       return undefined;
     }
   }

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { isUnreadableProcess } from '../../linux/errors.ts';
 
 /** A thread of lxcfs, at one moment. */
 export interface Thread {
@@ -54,8 +55,9 @@ export function threadsOf(pid: number): Thread[] {
         const waitsIn = read('wchan');
         if (waitsIn === '0' || COMES_BY_ITSELF.test(waitsIn)) return [{ id, waitsIn: undefined, switches: '' }];
         return [{ id, waitsIn, switches: (read('status').match(SWITCHES) ?? []).join() }];
-      } catch {
+      } catch (error) {
         // It has ended since.
+        if (!isUnreadableProcess(error)) throw error;
         return [];
       }
     });

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { LxcfsView } from '../../contract/wants.ts';
+import { isErrno } from '../../linux/errors.ts';
 
 /** What the views say, or the node's own files: those of them that are there. */
 export interface Told {
@@ -115,12 +116,14 @@ export function untrueViews(told: Told, node: Told, maxCpus: number | undefined)
   return found;
 }
 
-/** What the node's own files say. */
+/** What the node's own files say. @throws Node's error where one cannot be read now: a view would pass for true that nothing is compared with */
 export function nodeTold(): Told {
   const read = (path: string): string => {
     try {
       return readFileSync(path, 'latin1');
-    } catch {
+    } catch (error) {
+      // Not in this kernel, or not for this process to read.
+      if (!isErrno(error, 'ENOENT', 'EACCES', 'EPERM')) throw error;
       return '';
     }
   };

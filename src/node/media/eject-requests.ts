@@ -1,17 +1,21 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { runChild } from '../../linux/child.ts';
 import type { Logger } from '../../observability/logger.ts';
+import { Timers } from '../reconcile/timers.ts';
 
 /** A pod that may write to a disk asks for its ejection by a file of this name in the disk's root directory. */
 export const EJECT_FILE = '.eject';
 
 /** ms */
 const REMOVE_DEADLINE = 5000;
+/** ms after which it is found out again what an event meant. */
+const RETRY = 1000;
 
 /** Watches for such files. One that was there when the disk was plugged in asks for nothing. */
 export class EjectRequests {
   readonly #log: Logger;
   readonly #onRequest: (disk: string) => void;
+  readonly #timers = new Timers();
   readonly #watched = new Map<string, { readonly path: string; readonly watcher: FSWatcher }>();
 
   constructor(log: Logger, onRequest: (disk: string) => void) {
@@ -43,14 +47,26 @@ export class EjectRequests {
   }
 
   close(): void {
+    this.#timers.clear();
     for (const disk of [...this.#watched.keys()]) this.follow(disk, undefined);
   }
 
   /** The event is the same where the file has gone: who takes away an old one asks for nothing. */
   async #request(disk: string, path: string): Promise<void> {
-    const options = { deadline: REMOVE_DEADLINE, cwd: path };
-    const removed = await runChild('rm', ['--', EJECT_FILE], options).catch(() => undefined);
-    if (removed && /No such file/.test(removed.stderr)) return;
+    const watched = this.#watched.get(disk);
+    try {
+      const removed = await runChild('rm', ['--', EJECT_FILE], { deadline: REMOVE_DEADLINE, cwd: path });
+      if (/No such file/.test(removed.stderr)) return;
+    } catch (error) {
+      this.#log.warn(
+        { disk, err: error },
+        `whether a pod asks for its ejection is not known yet: ${EJECT_FILE} is looked at again`,
+      );
+      this.#timers.after(RETRY, () => {
+        if (watched && this.#watched.get(disk) === watched) void this.#request(disk, path);
+      });
+      return;
+    }
     this.follow(disk, undefined);
     this.#log.info({ disk }, `a pod asks for its ejection, by ${EJECT_FILE}`);
     this.#onRequest(disk);

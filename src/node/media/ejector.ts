@@ -1,6 +1,7 @@
 import { type BlockDevice, readBlockDevice } from '../../linux/block.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { openTray } from '../block/open-tray.ts';
+import { describeUnknown } from '../containers/held-reports.ts';
 import { describeHolder } from '../containers/identity.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, mediaDirectory } from './actual.ts';
@@ -93,10 +94,11 @@ export class Ejector {
     const state = this.#options.stateOf(name);
     if (state?.kind === 'mounted') return { problem: 'it is still mounted' };
     if (state?.kind === 'failed') return { problem: state.message };
-    const [holder] = this.#options.unmounts().find((report) => report.name === name)?.holders ?? [];
-    return holder
-      ? { problem: `it is unmounted, and ${describeHolder(holder)}: what that writes now may be lost` }
-      : {};
+    const report = this.#options.unmounts().find((each) => each.name === name);
+    const [holder] = report?.holders ?? [];
+    if (holder) return { problem: `it is unmounted, and ${describeHolder(holder)}: what that writes now may be lost` };
+    const unknown = report?.holdersProblem;
+    return unknown === undefined ? {} : { problem: `it is unmounted, and ${describeUnknown(unknown)}` };
   }
 
   /** A FUSE program that hangs would have whoever looks at its mount wait. */

@@ -1,15 +1,12 @@
 import type { Logger } from '../../observability/logger.ts';
-import { HeldReports } from '../containers/held-reports.ts';
-import type { HolderReport } from '../containers/identity.ts';
+import { type Held, HeldReports } from '../containers/held-reports.ts';
 
-/** A disk that went, lately. */
-export interface UnmountReport {
+/** A disk that went lately, and who still has files open on it. */
+export interface UnmountReport extends Held {
   readonly name: string;
   readonly className: string;
   readonly directory: string;
   readonly at: string;
-  /** Who still has files open on it. */
-  readonly holders: readonly HolderReport[];
 }
 
 /** @param onReleased nobody holds the disk of this name any more */

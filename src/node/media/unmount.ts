@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChildResult, runChild } from '../../linux/child.ts';
-import { type Holder, holdersOfMounts } from '../../linux/holders.ts';
+import { holdersOfMounts } from '../../linux/holders.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { detachIn } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
+import { type AskHolders, findHolders, type Held } from '../containers/held-reports.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { Mounted } from './actual.ts';
@@ -21,9 +22,9 @@ export interface Departure {
   /** What went wrong; undefined where no mount table on the node names the disk any more. */
   readonly finding: Finding | undefined;
   /** Who still had files open on it. */
-  readonly holders: readonly Holder[];
-  /** Which of these processes still have. */
-  readonly askHolders: (pids: readonly number[]) => Promise<Holder[]>;
+  readonly held: Held;
+  /** Who still has. */
+  readonly askHolders: AskHolders;
   readonly stuck: Promise<void> | undefined;
   /** Why what was written to it last may be lost, where that is so. */
   readonly lost: string | undefined;
@@ -41,19 +42,18 @@ export async function unmountDisk(runDir: RunDir, mounted: Mounted, gone: boolea
 
   const { last, lost } = gone ? { last: await umount(mounts, ['-l']), lost: undefined } : await unmountGently(mounts);
   const remaining = stillThere(mounts);
-  // A failure of the search must not keep the disk mounted.
   const ids = new Set(before.flatMap(({ mounts }) => mounts.map(({ id }) => id)));
-  const askHolders = (pids: readonly number[]): Promise<Holder[]> => holdersOfMounts(ids, device, pids);
-  const holders = await Promise.try(() => askHolders(processesIn(before))).catch((): Holder[] => []);
+  const askHolders: AskHolders = async (pids) => holdersOfMounts(ids, device, pids ?? processesIn(before));
+  const held = await findHolders(askHolders);
   if (remaining.length > 0) {
     const detail = last?.timedOut ? 'umount did not end' : (last?.stderr.trim() ?? '');
-    return { finding: finding('unmount_failed', { detail }), holders, askHolders, stuck: last?.stuck, lost };
+    return { finding: finding('unmount_failed', { detail }), held, askHolders, stuck: last?.stuck, lost };
   }
   const left = await detachCopies(device);
   const removed = await removeDirectories(runDir, directories);
   const stuck = last?.stuck ?? removed?.stuck;
   const hung = [last, removed].find((child) => child?.stuck);
-  return { finding: hung ? hangs(hung) : left, holders, askHolders, stuck, lost };
+  return { finding: hung ? hangs(hung) : left, held, askHolders, stuck, lost };
 }
 
 async function unmountGently(

@@ -1,8 +1,8 @@
 import type { BlockDevice } from '../../linux/block.ts';
 import { exists } from '../../linux/exists.ts';
 import type { Logger } from '../../observability/logger.ts';
-import type { HeldReports } from '../containers/held-reports.ts';
-import { describeHolder, reportHolder } from '../containers/identity.ts';
+import { describeUnknown, type HeldReports } from '../containers/held-reports.ts';
+import { describeHolder } from '../containers/identity.ts';
 import type { Finding, NodeReason } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { Mounted } from './actual.ts';
@@ -65,19 +65,18 @@ export class Unmounter {
     const { runDir, log } = this.#options;
     const { className, directory, record } = mounted;
     this.#unmounted.set(name, `${record.device} ${record.sequence}`);
-    const { finding, holders, askHolders, stuck, lost } = await unmountDisk(runDir, mounted, gone);
+    const { finding, held, askHolders, stuck, lost } = await unmountDisk(runDir, mounted, gone);
     if (finding && COPIES_LEFT.has(finding.reason)) this.#left.set(name, mounted.main[0]?.device ?? '');
     if (lost !== undefined) {
       log.error({ disk: name }, `what was written to it last may be lost, for it could not be written back: ${lost}`);
     }
     if (finding?.reason === 'unmount_failed') return { finding, stuck };
-    const reports = holders.map(reportHolder);
-    const at = new Date().toISOString();
-    this.#reports.add({ name, className, directory, at, holders: reports }, askHolders);
+    this.#reports.add({ name, className, directory, at: new Date().toISOString(), ...held }, askHolders);
     log.info({ disk: name, class: className, directory, gone }, 'unmounted');
-    for (const report of reports) {
-      log.warn({ disk: name, ...report }, `the disk is ${gone ? 'gone' : 'unmounted'}, and ${describeHolder(report)}`);
-    }
+    const what = `the disk is ${gone ? 'gone' : 'unmounted'}`;
+    for (const report of held.holders) log.warn({ disk: name, ...report }, `${what}, and ${describeHolder(report)}`);
+    if (held.holdersProblem !== undefined)
+      log.warn({ disk: name }, `${what}, and ${describeUnknown(held.holdersProblem)}`);
     return { finding, stuck };
   }
 }
