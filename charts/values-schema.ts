@@ -163,7 +163,11 @@ export const valuesSchema = z.strictObject({
     ports: z.strictObject({ metrics: port }).describe('that the pods listen on'),
     ...pods,
   }),
-  lxcfs: z.strictObject({ enabled: z.boolean().describe('a truthful /proc'), ...pods }),
+  lxcfs: z.strictObject({
+    enabled: z.boolean().describe('a truthful /proc'),
+    ports: z.strictObject({ health: port }).describe('that the pods listen on'),
+    ...pods,
+  }),
   networkPolicy: z.strictObject({
     enabled: z.boolean().describe('limit who reaches the pods, and whom they reach'),
     metricsFrom: objects.describe('peers that may read the metrics; empty: everybody'),

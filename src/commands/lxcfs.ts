@@ -6,7 +6,7 @@ import type { LxcfsService } from '../node/lxcfs/service.ts';
 import type { LogLevel } from '../observability/log-levels.ts';
 import type { Logger } from '../observability/logger.ts';
 import { fail, UsageError } from './fail.ts';
-import { logLevelOption } from './flags.ts';
+import { logLevelOption, readPort } from './flags.ts';
 import { keepHeapSmall, restartSavingMemory } from './memory.ts';
 import { firstSignal } from './signals.ts';
 
@@ -15,6 +15,7 @@ interface Flags {
   runDir: string;
   selinuxContext: string;
   checkEvery: string;
+  healthPort?: string;
   logLevel: LogLevel;
   detached?: true;
   check?: true;
@@ -43,14 +44,16 @@ export function lxcfsCommand(): Command {
       'auto',
     )
     .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')
+    .option('--health-port <number>', 'for /readyz over plain HTTP; 0: any free one (default: none)')
     .addOption(logLevelOption())
-    .option('--check', 'end with 0 where the supervisor of this container has settled, else 1: for a readiness probe')
+    .option('--check', 'end with 0 where the supervisor of this container has settled, else 1')
     .addOption(new Option('--detached', 'end when another takes over').hideHelp())
     .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
       try {
+        const port = flags.healthPort === undefined ? undefined : readPort('--health-port', flags.healthPort);
         if (flags.check) await check(flags.runDir);
-        else await run(flags, readSeconds(flags.checkEvery), flags.logLevel);
+        else await run(flags, readSeconds(flags.checkEvery), port, flags.logLevel);
       } catch (error) {
         await fail(command, error, 1);
       }
@@ -62,7 +65,12 @@ function readSeconds(text: string): number {
   throw new UsageError(`--check-every ${text}: expected a number of seconds from 0.1 to 3600`);
 }
 
-async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promise<void> {
+async function run(
+  flags: Flags,
+  checkEvery: number,
+  healthPort: number | undefined,
+  logLevel: LogLevel,
+): Promise<void> {
   restartSavingMemory();
   const signalled = firstSignal();
   const [
@@ -72,6 +80,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
     { openPolicy },
     { readLastPolicy },
     { startLxcfsService },
+    { listenForReadiness },
   ] = await Promise.all([
     import('../observability/logger.ts'),
     import('../linux/exit.ts'),
@@ -79,6 +88,7 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
     import('./open-policy.ts'),
     import('../node/run-dir/last-policy.ts'),
     import('../node/lxcfs/service.ts'),
+    import('../node/lxcfs/readiness.ts'),
   ]);
   const log = createLogger(logLevel);
   exitWithoutThreads();
@@ -90,6 +100,8 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
   process.on('SIGHUP', () => {});
   hurry(log);
   const initial = source.current();
+  const notReady = (): string | undefined => (service ? service.notReady() : 'starting');
+  if (healthPort !== undefined) await listenForReadiness(healthPort, notReady);
   const started = await Promise.race([
     startLxcfsService({
       runDir: flags.runDir,
@@ -122,17 +134,19 @@ async function run(flags: Flags, checkEvery: number, logLevel: LogLevel): Promis
 
 /** While another container's supervisor is still the one that answers, this one's is not ready. @throws Error which says what is missing */
 async function check(runDir: string): Promise<void> {
-  const [{ fetchLxcfsStatus }, { namespaceOf }] = await Promise.all([
+  const [{ fetchLxcfsStatus }, { whyNotSettled }, { namespaceOf }] = await Promise.all([
     import('../node/lxcfs/api.ts'),
+    import('../node/lxcfs/readiness.ts'),
     import('../linux/namespaces.ts'),
   ]);
   const status = await fetchLxcfsStatus(runDir);
   if (!status) throw new Error(`no hotmount lxcfs is running on ${runDir}`);
-  const { supervisor, settled, problem } = status;
+  const { supervisor } = status;
   if (namespaceOf(supervisor.pid) !== namespaceOf('self')) {
     throw new Error(`process ${supervisor.pid}, of another container, still supervises ${runDir}`);
   }
-  if (!settled) throw new Error(problem ?? 'not all instances are there, or not all containers are attached, yet');
+  const missing = whyNotSettled(status);
+  if (missing !== undefined) throw new Error(missing);
 }
 
 /** Idle nearly always; but when it is not, readers on a busy node wait for it. */

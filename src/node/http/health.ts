@@ -30,7 +30,7 @@ export const healthPages = ({ notReady, detail, metrics }: HealthAnswers): Pages
 /** Health and metrics on a port; 0: any free one. @throws Error that says what to do if it cannot listen */
 export async function listenForHealth(port: number, host: string, answers: HealthAnswers): Promise<Server> {
   const server = servePages(healthPages(answers), PUBLIC_LIMITS);
-  await listenOnPort(server, port, host);
+  await listenOnPort(server, port, host, '--metrics-port, --host');
   return server;
 }
 

@@ -64,15 +64,15 @@ export function sendJson(response: ServerResponse, value: object): void {
   response.writeHead(200, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(value));
 }
 
-/** Listens on a port; 0: any free one. @throws Error that says what to do if it cannot listen */
-export async function listenOnPort(server: Server, port: number, host: string): Promise<void> {
+/** Listens on a port; 0: any free one. @param flags that choose them @throws Error that says what to do if it cannot listen */
+export async function listenOnPort(server: Server, port: number, host: string, flags: string): Promise<void> {
   server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (error) {
     const why =
       errorCode(error) === 'EADDRINUSE' ? 'another process uses it; choose another' : (error as Error).message;
-    throw new Error(`cannot listen on port ${port}${host && ` of ${host}`}: ${why} (--metrics-port, --host)`);
+    throw new Error(`cannot listen on port ${port}${host && ` of ${host}`}: ${why} (${flags})`);
   }
 }
 

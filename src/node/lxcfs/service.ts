@@ -8,6 +8,7 @@ import { Attempts } from '../reconcile/attempts.ts';
 import { isRunDir, openRunDir, type RunDir } from '../run-dir/run-dir.ts';
 import { askToYield, type Control, startControl } from './api.ts';
 import { lockPath, prepareDirectories } from './layout.ts';
+import { whyNotSettled } from './readiness.ts';
 import { Supervisor } from './supervisor.ts';
 
 export interface LxcfsServiceOptions {
@@ -29,6 +30,8 @@ export interface LxcfsService {
   setPolicy(policy: LxcfsPolicy): void;
   /** Resolves where there is nothing left to supervise: the run dir is gone, or another has taken over. */
   readonly ended: Promise<void>;
+  /** Why containers do not read from what this supervisor has started; undefined where they do. */
+  notReady(): string | undefined;
   /** Ends the supervision; every lxcfs goes on running. */
   close(): Promise<void>;
 }
@@ -123,6 +126,7 @@ export async function startLxcfsService(options: LxcfsServiceOptions): Promise<L
       policy = next;
       attempts.run('the policy', () => supervisor?.setPolicy(policy));
     },
+    notReady: () => (supervisor ? whyNotSettled(supervisor.status()) : 'another supervisor has taken over'),
     async close() {
       isClosed = true;
       attempts.close();
