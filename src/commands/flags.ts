@@ -14,10 +14,10 @@ export function readNumber(option: string, text: string, { min = 0, max }: { min
 export const readPort = (option: string, text: string): number => readNumber(option, text, { max: 65_535 });
 
 export const logLevelOption = (): Option =>
-  new Option('--log-level <level>', 'the least that is logged').choices(LOG_LEVELS).default('info');
+  new Option('--log-level <level>', 'log this level and above').choices(LOG_LEVELS).default('info');
 
 /** How volumes are written that are injected. */
 export const volumesOption = (): Option =>
-  new Option('--volumes <kind>', 'what to inject: volumes of the CSI driver, or hostPath volumes for nodes without it')
+  new Option('--volumes <kind>', 'inject CSI volumes, or hostPath volumes for nodes without the CSI driver')
     .choices(VOLUME_KINDS)
     .default('csi');

@@ -26,27 +26,27 @@ Examples:
   hotmount lxcfs --policy policy.yaml
   hotmount lxcfs --check
 
-When it stops, every lxcfs goes on running.
+When the supervisor stops, every lxcfs continues to run.
 
-Exit codes: 0 stopped, or settled (--check); 1 it cannot work, or has not
-settled; 2 wrong usage, or a bad file.
+Exit codes: 0 stopped, or settled (--check); 1 cannot work, or has not settled;
+2 wrong usage or a bad file.
 `;
 
 /** `hotmount lxcfs`: supervises lxcfs until a signal. Exit codes: 1 where it cannot, 2 for wrong flags and bad files. */
 export function lxcfsCommand(): Command {
   return new Command('lxcfs')
     .description('keep lxcfs running, and running containers attached to it')
-    .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
-    .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
+    .option('--policy <file>', 'policy file, reloaded when it changes (default: the built-in policy)')
+    .option('--run-dir <directory>', 'directory that pods mount from', RUN_DIR)
     .option(
       '--selinux-context <context>',
-      'the SELinux label of what containers open; auto: that of container-selinux, off: none',
+      'SELinux label of files that containers open; auto: the label of container-selinux, off: none',
       'auto',
     )
-    .option('--check-every <seconds>', 'how often to see whether lxcfs answers and has been upgraded', '10')
-    .option('--health-port <number>', 'for /readyz over plain HTTP; 0: any free one (default: none)')
+    .option('--check-every <seconds>', 'how often to check whether lxcfs answers and has been upgraded', '10')
+    .option('--health-port <number>', 'plain HTTP port for /readyz; 0: any free port (default: no port)')
     .addOption(logLevelOption())
-    .option('--check', 'end with 0 where the supervisor of this container has settled, else 1')
+    .option('--check', 'exit with 0 if the supervisor of this container has settled, else with 1')
     .addOption(new Option('--detached', 'end when another takes over').hideHelp())
     .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {

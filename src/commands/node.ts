@@ -33,41 +33,45 @@ Examples:
   hotmount node --no-csi --lxcfs off            disks and devices, no kubelet
   hotmount node --cleanup                       before uninstalling
 
-Exit codes: 0 stopped by a signal, or cleaned up; 1 it cannot work, or could not
-clean up everything; 2 wrong usage, or a bad file.
+Exit codes: 0 stopped by a signal, or cleaned up; 1 cannot work, or could not
+clean up everything; 2 wrong usage or a bad file.
 `;
 
 /** `hotmount node`: mounts disks until a signal. Exit codes: 1 where it cannot work, or could not clean up, 2 for wrong flags and bad files. */
 export function nodeCommand(): Command {
   return new Command('node')
     .description('mount hot-plugged disks into the running pods of this node')
-    .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
-    .option('--run-dir <directory>', 'what pods mount from', RUN_DIR)
+    .option('--policy <file>', 'policy file, reloaded when it changes (default: the built-in policy)')
+    .option('--run-dir <directory>', 'directory that pods mount from', RUN_DIR)
     .option(
       '--selinux-context <context>',
-      'the SELinux label of what containers open; auto: that of container-selinux, off: none',
+      'SELinux label of files that containers open; auto: the label of container-selinux, off: none',
       'auto',
     )
     .addOption(
-      new Option('--lxcfs <mode>', 'auto starts hotmount lxcfs, external leaves it to another pod, off does without')
+      new Option('--lxcfs <mode>', 'auto: start hotmount lxcfs, external: another pod runs it, off: no lxcfs')
         .choices(LXCFS_MODES)
         .default('auto'),
     )
-    .option('--kubelet-dir <directory>', 'where the kubelet keeps its pods, and finds the CSI driver', KUBELET_DIR)
-    .option('--no-csi', 'no CSI driver: for nodes without a kubelet, or with hostPath volumes alone')
+    .option(
+      '--kubelet-dir <directory>',
+      'directory of the kubelet: its pods, and the socket of the CSI driver',
+      KUBELET_DIR,
+    )
+    .option('--no-csi', 'do not serve the CSI driver: for nodes without a kubelet, or with hostPath volumes only')
     .option(
       '--feature-file <file>',
-      'tell node-feature-discovery which classes have something plugged in: a file of its features.d',
+      'write the classes that have something plugged in to this file, in features.d of node-feature-discovery',
     )
     .option(
       '--device-plugin',
-      'tell the kubelet how much of each class is plugged in: extended resources hotmount.io/<class>',
+      'offer the devices of each class to the kubelet as the extended resource hotmount.io/<class>',
     )
-    .option('--host <address>', 'the address for --metrics-port; empty: all of them', '')
-    .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8081')
-    .option('--event-buffer <bytes>', 'how much the kernel may keep of events that are not read yet', '16777216')
+    .option('--host <address>', 'address to listen on; empty: all addresses', '')
+    .option('--metrics-port <number>', 'plain HTTP port for /metrics, /healthz and /readyz; 0: any free port', '8081')
+    .option('--event-buffer <bytes>', 'size of the kernel buffer for unread events', '16777216')
     .addOption(logLevelOption())
-    .option('--cleanup', 'unmount everything, remove the run dir and end: for uninstalling')
+    .option('--cleanup', 'unmount everything, revoke access to devices, remove the run dir, and exit: for uninstalling')
     .addHelpText('after', HELP)
     .action(async (flags: Flags, command: Command) => {
       try {

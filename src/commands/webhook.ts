@@ -13,47 +13,60 @@ import { type Flags, readSettings, type Settings } from './webhook/settings.ts';
 const HELP = `
 Examples:
   hotmount webhook --tls-self-signed --ca-file ca.pem --policy policy.yaml
-      On this machine, to try it out: ca.pem is what clients verify it with
+      On this machine, to try it out. Clients verify it with ca.pem.
   hotmount webhook --policy-configmap hotmount-system/hotmount-policy \\
       --tls-secret hotmount-system/hotmount-webhook-tls \\
       --service hotmount-system/hotmount-webhook \\
       --webhook-configuration hotmount
-      In a cluster, as the chart does
+      In a cluster, as the chart does.
 
-SIGTERM and Ctrl-C drain: it answers what is under way, and ends. A second one
-ends it at once.
+SIGTERM and Ctrl-C drain the webhook: it answers the requests under way, then
+ends. A second signal ends it at once.
 
-Exit codes: 0 drained; 1 it cannot serve; 2 wrong usage, or a bad file.
+Exit codes: 0 drained; 1 cannot serve; 2 wrong usage or a bad file.
 `;
 
 /** `hotmount webhook`: serves until a signal, then drains. Exit codes: 1 where it cannot serve, 2 for wrong flags and bad files. */
 export function webhookCommand(): Command {
   return new Command('webhook')
     .description('serve the admission webhook that injects annotated pods')
-    .option('--policy <file>', 'the policy, read again when it changes (default: the built-in one)')
-    .option('--policy-configmap <namespace/name>', 'the policy in a ConfigMap under policy.yaml, watched')
-    .option('--tls-cert <file>', 'the serving certificate, PEM, with any intermediates; read again when it changes')
-    .option('--tls-key <file>', 'its private key, PEM')
-    .option('--tls-client-ca <file>', 'the CA of the only clients that are let in, PEM; read again when it changes')
-    .option('--tls-client-names <names>', 'comma separated; their certificates must have one of these')
-    .option('--tls-self-signed', 'a certificate of a new CA of our own, in memory')
-    .option('--tls-secret <namespace/name>', 'certificates of our own, kept and renewed in this Secret by all replicas')
-    .option('--service <namespace/name>', 'the Service in front of us, for the names in certificates of our own')
-    .option('--webhook-configuration <name>', 'whose caBundle to keep, with --tls-secret')
-    .option('--ca-overlap-seconds <seconds>', 'how long API servers get to learn of a new CA, with --tls-secret', '300')
-    .option('--ca-file <file>', 'where to write the CA of the self-signed certificate, PEM')
+    .option('--policy <file>', 'policy file, reloaded when it changes (default: the built-in policy)')
+    .option('--policy-configmap <namespace/name>', 'ConfigMap with the policy under the key policy.yaml, watched')
+    .option('--tls-cert <file>', 'serving certificate with any intermediates, PEM; reloaded when it changes')
+    .option('--tls-key <file>', 'private key of the serving certificate, PEM')
+    .option(
+      '--tls-client-ca <file>',
+      'accept only clients with a certificate of this CA, PEM; reloaded when it changes',
+    )
+    .option('--tls-client-names <names>', 'accept only client certificates with one of these names, comma separated')
+    .option('--tls-self-signed', 'serve a certificate of a new self-made CA, kept in memory')
+    .option(
+      '--tls-secret <namespace/name>',
+      'serve a self-made certificate that all replicas keep and renew in this Secret',
+    )
+    .option('--service <namespace/name>', 'Service in front of the webhook, for the names in self-made certificates')
+    .option(
+      '--webhook-configuration <name>',
+      'webhook configuration whose caBundle is kept up to date, with --tls-secret',
+    )
+    .option(
+      '--ca-overlap-seconds <seconds>',
+      'how long a new CA is published before it is used, with --tls-secret',
+      '300',
+    )
+    .option('--ca-file <file>', 'write the CA of the self-signed certificate to this file, PEM')
     .addOption(volumesOption())
-    .option('--host <address>', 'the address to listen on; empty: all of them', '')
-    .option('--port <number>', 'for HTTPS; 0: any free one', '8443')
+    .option('--host <address>', 'address to listen on; empty: all addresses', '')
+    .option('--port <number>', 'HTTPS port; 0: any free port', '8443')
     .option(
       '--health-port <number>',
-      'for /healthz and /readyz alone, over plain HTTP (default: only on the other two)',
+      'plain HTTP port for /healthz and /readyz alone (default: only on the other two ports)',
     )
-    .option('--metrics-port <number>', 'for /metrics, /healthz and /readyz over plain HTTP; 0: any free one', '8080')
+    .option('--metrics-port <number>', 'plain HTTP port for /metrics, /healthz and /readyz; 0: any free port', '8080')
     .addOption(logLevelOption())
     .option(
       '--drain-seconds <seconds>',
-      'how long new connections are taken after SIGTERM or SIGINT; 0: end at once',
+      'how long to accept new connections after SIGTERM or SIGINT; 0: end at once',
       '10',
     )
     .addHelpText('after', HELP)
