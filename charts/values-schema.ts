@@ -75,7 +75,9 @@ export const valuesSchema = z.strictObject({
     .int()
     .min(1)
     .max(60)
-    .describe('how many times longer the probes of all pods wait, where nodes are slow')
+    .describe(
+      "how many times longer the probes of all pods wait, and the node's programs for what may hang, where nodes are slow",
+    )
     .optional(),
   selinuxContext: z
     .string()

@@ -1,4 +1,5 @@
 import type { ChildResult } from './child.ts';
+import { patient } from './slowness.ts';
 
 /** What blkid finds on a device. */
 export interface FileSystem {
@@ -42,7 +43,7 @@ const NO_MEDIUM = /No medium found/;
 const PREFIX = /^blkid: (error: )?([^\s:]+: )?/;
 
 /** ms that blkid may take. */
-export const PROBE_DEADLINE = 10_000;
+export const PROBE_DEADLINE = patient(10_000);
 
 /** blkid's arguments for a device node, given as path. */
 export const probeArguments = (path: string): string[] => ['-p', '-o', 'udev', path];

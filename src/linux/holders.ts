@@ -4,6 +4,7 @@ import { runChild } from './child.ts';
 import { O_PATH } from './constants.ts';
 import { isUnreadableProcess } from './errors.ts';
 import { pathBytes } from './mountinfo.ts';
+import { patient } from './slowness.ts';
 
 /** A process that holds something of a file system. */
 export interface Holder {
@@ -44,7 +45,7 @@ export async function holdersOfMounts(
 }
 
 /** ms */
-const MAPS_DEADLINE = 2000;
+const MAPS_DEADLINE = patient(2000);
 
 /**
  * The first file of the device that each process has mapped. grep(1) reads the tables: one of a process that is waiting for the dead

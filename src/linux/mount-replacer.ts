@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { SystemCallError } from './errors.ts';
 import type { MountNamespace } from './namespaces.ts';
+import { patient } from './slowness.ts';
 
 export interface StackedMount {
   readonly id: number;
@@ -78,7 +79,7 @@ const { ENOENT, ENOTDIR, ENOTCONN, ECONNABORTED } = constants.errno;
 const ABSENT: readonly number[] = [ENOENT, ENOTDIR, ENOTCONN, ECONNABORTED];
 
 /** How long a job may take, in ms. Paths can lead over a container's own FUSE mounts, and those can hang. */
-const DEADLINE = 2000;
+const DEADLINE = patient(2000);
 
 /** A call of the worker's has not come back: it waits for a file system that does not answer. Its thread is lost until that does. */
 export class NamespaceHangs extends Error {

@@ -6,6 +6,7 @@ import { SystemCallError } from './errors.ts';
 import { type Mount, mountPointBytes } from './mountinfo.ts';
 import type { MountNamespace } from './namespaces.ts';
 import { Semaphore } from './semaphore.ts';
+import { patient } from './slowness.ts';
 
 export interface DetachRequest {
   readonly pid: number;
@@ -22,7 +23,7 @@ export interface DetachReply {
 }
 
 /** How long a visit may take, in ms. Paths can lead over a container's own FUSE mounts, and those can hang. */
-const VISIT_DEADLINE = 2000;
+const VISIT_DEADLINE = patient(2000);
 
 /** Each visit has a thread, of some 10 MB. */
 const semaphore = new Semaphore(2, VISIT_DEADLINE);

@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { followChild, launchChild } from './child.ts';
+import { patient } from './slowness.ts';
 
 export interface Owner {
   readonly uid: number;
@@ -8,7 +9,7 @@ export interface Owner {
 }
 
 /** ms that the child may take to make it. */
-const DEADLINE = 5000;
+const DEADLINE = patient(5000);
 /** There is one id less than numbers: -1 is none. */
 const MAX_ID = 2 ** 32 - 1;
 

@@ -251,6 +251,10 @@ describeInCluster('the chart', (cluster) => {
     const usual = await seconds(1);
     expect(usual.length).toBeGreaterThan(0);
     expect(await seconds(10)).toEqual(usual.map((number) => 10 * number));
+    for (const name of ['hotmount-node', 'hotmount-lxcfs']) {
+      const daemon = find(await objects({ slowness: 10 }), 'DaemonSet', name);
+      expect(daemon.spec.template.spec.containers[0].env).toContainEqual({ name: 'HOTMOUNT_SLOWNESS', value: '10' });
+    }
   });
 
   test('adds to the environment of the daemon, and takes nothing from it', async () => {

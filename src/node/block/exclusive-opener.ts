@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlockDevice } from '../../linux/block.ts';
 import { errnoName, isShortage } from '../../linux/errors.ts';
 import { findProgram } from '../../linux/find-program.ts';
+import { patient } from '../../linux/slowness.ts';
 import { ProbeRoom } from './probe-room.ts';
 
 /**
@@ -13,7 +14,7 @@ import { ProbeRoom } from './probe-room.ts';
 export type Exclusivity = 'free' | 'held' | 'hangs';
 
 /** ms */
-export const OPEN_DEADLINE = 10_000;
+export const OPEN_DEADLINE = patient(10_000);
 /** Some tools hold a disk for a moment only, to look at it: the second answer counts. ms. */
 const SECOND_LOOK = 30;
 

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import { runChild } from '../../linux/child.ts';
 import { errorCode } from '../../linux/errors.ts';
+import { patient } from '../../linux/slowness.ts';
 
 /** ms */
-const DEADLINE = 15_000;
+const DEADLINE = patient(15_000);
 /** The second number: CDROMEJECT in linux/cdrom.h. */
 const PERL = 'sysopen(my $drive, $ARGV[0], $ARGV[1]) && ioctl($drive, 0x5309, 0) or die "$!\\n"';
 

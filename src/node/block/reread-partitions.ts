@@ -1,7 +1,8 @@
 import { runChild } from '../../linux/child.ts';
+import { patient } from '../../linux/slowness.ts';
 
 /** ms */
-const DEADLINE = 10_000;
+const DEADLINE = patient(10_000);
 
 /**
  * Has the kernel look at a disk's partition table again, which an image that was written to it may have brought: `dd` does not ask for it, and

@@ -8,13 +8,14 @@ import { attachMount, cloneMount, openBeneath, setMountAttributes } from '../../
 import { detachIn } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
 import { renameMounted } from '../../linux/rename-mounted.ts';
+import { patient } from '../../linux/slowness.ts';
 import { type AskHolders, findHolders, type Held } from '../containers/held-reports.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
 import type { Bind } from './actual.ts';
 import { LIVE, makePlace } from './directory.ts';
 
 /** ms. They wait for nothing but the end of a file system whose last user a mount was. */
-const DEADLINE = 5000;
+const DEADLINE = patient(5000);
 
 /** How often a container's own copies are tried to be detached, ms apart. */
 const DETACH_TRIES = 5;

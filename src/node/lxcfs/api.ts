@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import { patient } from '../../linux/slowness.ts';
 import { ask, connect, type Question } from '../http/client.ts';
 import { closeServer, listenOnSocket, sendJson, sendText, servePages } from '../http/server.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -7,7 +8,7 @@ import type { LxcfsStatus } from './status.ts';
 /** Name of the unix socket in the run dir at which the supervisor can be asked; only root reaches it. */
 const SOCKET = 'lxcfs.sock';
 /** ms. */
-const ANSWER_DEADLINE = 5000;
+const ANSWER_DEADLINE = patient(5000);
 
 export interface ControlAnswers {
   readonly status: () => LxcfsStatus;

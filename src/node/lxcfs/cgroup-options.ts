@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { runChild } from '../../linux/child.ts';
 import { type Mount, parseMountinfo } from '../../linux/mountinfo.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { inNodeCgroups } from './cgroups.ts';
 
 /** ms. */
-const DEADLINE = 5000;
+const DEADLINE = patient(5000);
 
 /**
  * The cgroup mounts of the node's first process, one a hierarchy, those that show all of it. Seen from a pod's cgroup namespace, their root

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode } from '../../linux/errors.ts';
 import { tryLock } from '../../linux/file-lock.ts';
 import { MountReplacer } from '../../linux/mount-replacer.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { fetchLxcfsStatus } from './api.ts';
@@ -23,7 +24,7 @@ function lock(runDir: RunDir): (() => void) | undefined {
 }
 
 /** ms. A supervisor that is told to stop does so at once. */
-const END_DEADLINE = 10_000;
+const END_DEADLINE = patient(10_000);
 
 /**
  * Ends the supervisor that a `hotmount node` has started: nobody else could. One that a service manager or a pod keeps would be started

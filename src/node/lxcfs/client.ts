@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { LxcfsMode } from '../../contract/lxcfs-modes.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { awaitEnd, fetchLxcfsMetrics, fetchLxcfsStatus } from './api.ts';
 import type { LxcfsStatus } from './status.ts';
@@ -24,7 +25,7 @@ export interface LxcfsClient {
 }
 
 const CLI = fileURLToPath(new URL('../../cli.ts', import.meta.url));
-const START_DEADLINE = 60_000;
+const START_DEADLINE = patient(60_000);
 const POLL = 25;
 const RETRY = 5000;
 const NOT_RUNNING = {

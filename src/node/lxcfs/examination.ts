@@ -1,4 +1,5 @@
 import { runChild } from '../../linux/child.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { backOff } from '../reconcile/back-off.ts';
 import { type Cgroups, inNodeCgroups, makeLimitedCgroup } from './cgroups.ts';
@@ -6,7 +7,7 @@ import type { InstanceRecord } from './layout.ts';
 import { nodeTold, parseSummary, SUMMARIZE, type Untrue, untrueViews } from './truth.ts';
 
 /** ms. */
-const DEADLINE = 10_000;
+const DEADLINE = patient(10_000);
 const MIB = 1 << 20;
 const LIMIT = 64 * MIB;
 /** Of the limit, in a tmpfs. */

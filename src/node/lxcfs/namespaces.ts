@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, statSync } from 'node:fs';
 import { followChild, launchChild } from '../../linux/child.ts';
 import { isUnreadableProcess } from '../../linux/errors.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import { readCgroupOptions, rootCgroupMounts } from './cgroup-options.ts';
@@ -9,7 +10,7 @@ import { inNodeCgroups } from './cgroups.ts';
 import type { Program } from './program.ts';
 
 /** ms. It takes some 30. */
-const DEADLINE = 10_000;
+const DEADLINE = patient(10_000);
 
 /** Namespaces to start programs in, held open. */
 export interface Namespaces {

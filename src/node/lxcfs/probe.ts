@@ -1,5 +1,6 @@
 import { LXCFS_VIEW_NAMES, LXCFS_VIEWS } from '../../contract/wants.ts';
 import { type ChildResult, runChild } from '../../linux/child.ts';
+import { patient } from '../../linux/slowness.ts';
 import { FILES } from './attach-plan.ts';
 import { type Cgroups, inNodeCgroups, type LimitedCgroup, makeLimitedCgroup } from './cgroups.ts';
 import { nodeTold, parseSummary, SUMMARIZE, type Told, type Untrue, untrueViews } from './truth.ts';
@@ -18,7 +19,7 @@ export type ProbeResult =
   | { readonly outcome: 'failed'; readonly detail: string };
 
 /** ms. lxcfs answers within one; a busy node takes longer to start the children. */
-const DEADLINE = 4000;
+const DEADLINE = patient(4000);
 const LIMIT = 64 << 20;
 
 /**

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { type ChildResult, runChild } from '../../linux/child.ts';
 import { errorCode, isErrno } from '../../linux/errors.ts';
+import { patient } from '../../linux/slowness.ts';
 
 /** An lxcfs of this machine, and what it can do. */
 export interface Program {
@@ -24,7 +25,7 @@ const PLACES = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/
 const TREES = '/opt/lxcfs';
 const IN_TREE = '/usr/bin/lxcfs';
 /** ms. It only prints. */
-const DEADLINE = 5000;
+const DEADLINE = patient(5000);
 /** Since then there are pidfds, cgroup v2 and all the views. */
 const OLDEST = 4;
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { tryLock } from '../../linux/file-lock.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import { watchMountTable } from '../../linux/readiness.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { LxcfsPolicy } from '../../policy/policy.ts';
 import { Attempts } from '../reconcile/attempts.ts';
@@ -37,7 +38,7 @@ export interface LxcfsService {
 }
 
 /** ms for which another supervisor may take to let go. */
-const YIELD_DEADLINE = 10_000;
+const YIELD_DEADLINE = patient(10_000);
 /** ms between two tries of one that has let go: should its successor fail, it goes on. */
 const RESUME_EVERY = 2000;
 const POLL = 20;

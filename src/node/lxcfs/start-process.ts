@@ -6,6 +6,7 @@ import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno, isUnreadableProcess } from '../../linux/errors.ts';
 import { readStartTime } from '../../linux/pidfd.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import {
@@ -22,7 +23,7 @@ import { makeLog, readLog, said } from './process-log.ts';
 import { argumentsFor, fingerprint, type Program, placeOf } from './program.ts';
 
 /** ms. It takes some 20, and a node that is busy booting and has to load the FUSE module first, many seconds. */
-const START_DEADLINE = 30_000;
+const START_DEADLINE = patient(30_000);
 const POLL = 3;
 /** The kernel's OOM killer takes everything else first, and the containers' readers with it. */
 const OOM_SCORE = '-999';

@@ -2,6 +2,7 @@ import { type ChildResult, runChild } from '../../linux/child.ts';
 import { errorCode } from '../../linux/errors.ts';
 import { exists } from '../../linux/exists.ts';
 import { renameMounted } from '../../linux/rename-mounted.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
 import { cachedRecords, type Mounted, mediaDirectory, readRecord, TREES, type Tree } from './actual.ts';
@@ -44,7 +45,7 @@ export function hideDirectories(runDir: RunDir, { className, directory, record }
 }
 
 /** ms */
-export const REMOVE_DEADLINE = 5000;
+export const REMOVE_DEADLINE = patient(5000);
 
 /**
  * Removes directories without a mount here; one with a mount stays. In a child, for rmdir(2) detaches what is

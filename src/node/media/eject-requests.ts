@@ -1,5 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { runChild } from '../../linux/child.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { Timers } from '../reconcile/timers.ts';
 
@@ -7,7 +8,7 @@ import { Timers } from '../reconcile/timers.ts';
 export const EJECT_FILE = '.eject';
 
 /** ms */
-const REMOVE_DEADLINE = 5000;
+const REMOVE_DEADLINE = patient(5000);
 /** ms after which it is found out again what an event meant. */
 const RETRY = 1000;
 

@@ -1,8 +1,9 @@
 import { runChild } from '../../linux/child.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Mounted } from './actual.ts';
 
 /** ms. A program that is busy with a slow disk may take longer: it is asked again. */
-export const ANSWER_DEADLINE = 5000;
+export const ANSWER_DEADLINE = patient(5000);
 
 /** Whether a FUSE program serves it, and not the kernel. */
 export const isServed = ({ main }: Pick<Mounted, 'main'>): boolean => main[0]?.fsType.startsWith('fuse') === true;

@@ -8,6 +8,7 @@ import { KernelLog, linesAbout } from '../../linux/kernel-log.ts';
 import type { MountChild } from '../../linux/mount-child.ts';
 import { makeNode } from '../../linux/mounts.ts';
 import { contextOption } from '../../linux/selinux.ts';
+import { patient } from '../../linux/slowness.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
 import type { DesiredMount } from './desired.ts';
@@ -15,7 +16,7 @@ import { type Dirt, dirtOf } from './dirt.ts';
 import { explainFailure } from './mount-failure.ts';
 
 /** ms. Replaying the journal of a large disk takes time; other disks do not wait for it. */
-const MOUNT_DEADLINE = 90_000;
+const MOUNT_DEADLINE = patient(90_000);
 
 /** The outcome of a step; `stuck`: its child hangs, and the disk is left alone until that ends. */
 export interface Attempt {

@@ -1,5 +1,6 @@
 import { runChild } from '../../linux/child.ts';
 import type { Mount } from '../../linux/mountinfo.ts';
+import { patient } from '../../linux/slowness.ts';
 import { dirtyBytes } from '../../linux/writeback.ts';
 import type { Mounted } from './actual.ts';
 
@@ -13,7 +14,7 @@ export interface Space {
 }
 
 /** ms. A busy disk may take longer, and is left out until it has answered. */
-const DEADLINE = 2000;
+const DEADLINE = patient(2000);
 /** ms for which an answer holds. */
 const HOLDS = 5000;
 

@@ -4,6 +4,7 @@ import { holdersOfMounts } from '../../linux/holders.ts';
 import { type Mount, readMountinfo } from '../../linux/mountinfo.ts';
 import { detachIn } from '../../linux/namespace-entry.ts';
 import { findMounts, type NamespaceMounts, namespaceOf, nodeNamespaces, processIds } from '../../linux/namespaces.ts';
+import { patient } from '../../linux/slowness.ts';
 import { type AskHolders, findHolders, type Held } from '../containers/held-reports.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
@@ -11,8 +12,8 @@ import type { Mounted } from './actual.ts';
 import { hideDirectories, REMOVE_DEADLINE, removeDirectories } from './directories.ts';
 
 /** ms. Writing back to a slow stick may take minutes; then it is detached, and goes on in the background. */
-const SYNC_DEADLINE = 30_000;
-const UNMOUNT_DEADLINE = 10_000;
+const SYNC_DEADLINE = patient(30_000);
+const UNMOUNT_DEADLINE = patient(10_000);
 const BUSY_RETRIES = 3;
 const BUSY_PAUSE = 150;
 /** The process that led to a namespace may end before the namespace is entered, while others live in it. */

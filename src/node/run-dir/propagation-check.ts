@@ -5,13 +5,14 @@ import { splitNumber } from '../../linux/device-number.ts';
 import { lockWithin } from '../../linux/file-lock.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
 import { attachMount, createFileSystem, detachMount, openBeneath, setMountAttributes } from '../../linux/mounts.ts';
+import { patient } from '../../linux/slowness.ts';
 import { ensureDirectory, type RunDir } from './run-dir.ts';
 
 const DIRECTORY = '.self-test';
 const SOURCE = 'hotmount-self-test';
 
 /** ms that another process's check may take. */
-const LOCK_DEADLINE = 10_000;
+const LOCK_DEADLINE = patient(10_000);
 
 /**
  * Mounts something in the run dir and checks that a pod would see it: in the mount table of the node's first process, and in a copy of this

@@ -7,6 +7,7 @@ import { makeDirectories } from '../../linux/make-directories.ts';
 import { type Mount, readMountinfo, topMount } from '../../linux/mountinfo.ts';
 import { attachMount, cloneMount, createFileSystem, requireMountApi, setMountAttributes } from '../../linux/mounts.ts';
 import { selinuxContext } from '../../linux/selinux.ts';
+import { patient } from '../../linux/slowness.ts';
 
 /** What mountinfo shows as the source of the run dir: how a later daemon knows it. */
 const SOURCE = 'hotmount';
@@ -32,7 +33,7 @@ export interface RunDir {
 }
 
 /** ms that another process may take to mount it. */
-const MOUNT_DEADLINE = 10_000;
+const MOUNT_DEADLINE = patient(10_000);
 
 /** @param selinux a context, `auto` or `off`: see selinux.ts @throws Error that says what to do */
 export function openRunDir(path: string, selinux = 'auto'): RunDir {
