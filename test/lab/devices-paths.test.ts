@@ -52,6 +52,17 @@ describeInLab('devices where programs look for them', (lab) => {
     expect(unclaimed.find(({ subsystem }) => subsystem === 'hidraw')?.match).toMatch(
       /^\{ subsystem: \["hidraw"\], usb: \["0627:0001"\], serial: \["\S+"\] \}$/,
     );
+    // What has no driver, and so no node but the one below bus/usb, is somebody's all the same.
+    const reader = await lab().plugUsb('usb-ccid');
+    await expect
+      .poll(async () => (await node.status()).unclaimed, { timeout: DEADLINE })
+      .toContainEqual(
+        expect.objectContaining({
+          device: expect.stringMatching(/^bus\/usb\//),
+          match: expect.stringMatching(/^\{ subsystem: \["usb"\], usb: \["08e6:4433"\], /),
+        }),
+      );
+    await reader.pull();
     await keyboard.pull();
     await container.sh('until [ -z "$(find /dev/input ! -type d)" ]; do sleep 0.1; done');
   });

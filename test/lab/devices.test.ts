@@ -10,7 +10,7 @@ const UDEV = '/run/udev/data';
 const DIRECTORY = '/dev/hotmount/serial';
 
 describeInLab('a USB serial adapter', (lab) => {
-  test('is opened, written to and configured in an unprivileged container that was there before, in any port', {
+  test('is opened, written to and configured in an unprivileged container that was there before, in any port, and again where it was pulled while open', {
     timeout: 10 * DEADLINE,
   }, async () => {
     await lab().sh(`mkdir -p ${UDEV}`);
@@ -77,5 +77,18 @@ describeInLab('a USB serial adapter', (lab) => {
     again.wire.setEncoding('utf8').on('data', (text: string) => received.push(text));
     await container.sh(`echo in another port > ${DIRECTORY}/by-id/${byId}`);
     await expect.poll(() => received.join(''), { timeout: DEADLINE }).toContain('in another port');
+
+    // A program has it open when it is pulled, and keeps its number. It ignores the hang-up, which would end it.
+    await container.sh(`trap '' HUP; exec 3<> ${DIRECTORY}/${tty}; sleep 100000 <&3 >&3 2>&3 &`);
+    await again.pull();
+    await container.sh(`until [ ! -e ${DIRECTORY}/${tty} ]; do sleep 0.1; done`);
+    const third = await lab().plugUsbSerial({ serial: 'ADAPTER-1' });
+    const next = await third.tty();
+    expect(next).toBe('ttyUSB2');
+    await container.sh(`until ( : < ${DIRECTORY}/by-id/${byId} ) 2> /tmp/error; do sleep 0.1; done`);
+    expect(await container.sh(`readlink ${DIRECTORY}/by-id/${byId}`)).toBe(`../${next}`);
+    third.wire.setEncoding('utf8').on('data', (text: string) => received.push(text));
+    await container.sh(`echo under another number > ${DIRECTORY}/by-id/${byId}`);
+    await expect.poll(() => received.join(''), { timeout: DEADLINE }).toContain('under another number');
   });
 });
