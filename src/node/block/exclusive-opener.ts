@@ -19,7 +19,7 @@ export const OPEN_DEADLINE = patient(10_000);
 const SECOND_LOOK = 30;
 
 /** Exit code: the errno, 0 where it could be opened. Perl is on every Debian, and starts in a tenth of Node's time. */
-const PERL = ['-e', 'sysopen(my $disk, $ARGV[0], $ARGV[1]) or exit($!+0)'];
+const PERL = 'sysopen(my $disk, $ARGV[0], $ARGV[1]) or exit($!+0)';
 const NODE = [
   '-e',
   'try { fs.openSync(process.argv[1], +process.argv[2]) } catch ({ errno }) { process.exit(-errno) }',
@@ -29,8 +29,8 @@ const FLAGS = open.O_RDONLY | open.O_EXCL | open.O_NONBLOCK;
 
 /** Asks the kernel whether somebody holds a disk exclusively, as open(2) with O_EXCL does for block devices, in a child process. */
 export class ExclusiveOpener {
-  readonly #room = new ProbeRoom();
-  readonly #program = findProgram('perl');
+  readonly #hasPerl = findProgram('perl') !== undefined;
+  readonly #room = new ProbeRoom(this.#hasPerl ? { perl: PERL } : {});
   /** A disk and its partitions exclude one another: they are asked one after the other. By the disk's name. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
@@ -64,9 +64,8 @@ export class ExclusiveOpener {
   }
 
   async #open(device: Pick<BlockDevice, 'device'>): Promise<Exclusivity> {
-    const [command, script] = this.#program === undefined ? [process.execPath, NODE] : [this.#program, PERL];
-    const args = (node: string): string[] => [...script, node, String(FLAGS)];
-    const { code, timedOut } = await this.#room.run(device, command, args, OPEN_DEADLINE);
+    const args = (node: string): string[] => [...(this.#hasPerl ? [] : NODE), node, String(FLAGS)];
+    const { code, timedOut } = await this.#room.run(device, process.execPath, args, OPEN_DEADLINE);
     return readAnswer(code, timedOut);
   }
 }

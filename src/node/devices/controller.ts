@@ -231,7 +231,7 @@ export class DeviceController {
   #readDevices({ keys, allDevices, disks }: Request): void {
     if (allDevices) this.#inventory.refreshAll();
     else for (const key of keys.keys()) this.#inventory.refresh(key);
-    if (disks && !allDevices) this.#inventory.refreshDisks();
+    if (disks && !allDevices) this.#inventory.refreshDisks(keys);
   }
 
   /** Keeps what earlier daemons have granted, where it is still right. */

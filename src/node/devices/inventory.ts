@@ -77,10 +77,13 @@ export class Inventory {
     for (const key of deviceKeys()) this.refresh(key);
   }
 
-  /** Reads the disks again that are matched, or in use: whether that is so depends on other disks, and on mounts. */
-  refreshDisks(): void {
+  /**
+   * Reads the disks again that are matched, or in use: whether that is so depends on other disks, and on mounts.
+   * @param fresh those that have just been read: to read one searches the mount tables of all containers
+   */
+  refreshDisks(fresh: ReadonlyMap<DeviceKey, unknown>): void {
     for (const { device, classification } of [...this.#known.values()]) {
-      if (device.block && dependsOnUse(classification)) this.refresh(device.key);
+      if (device.block && dependsOnUse(classification) && !fresh.has(device.key)) this.refresh(device.key);
     }
   }
 
