@@ -2,8 +2,9 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { SOAK } from '../settings.ts';
 import { LoopDisk } from '../system/support/disks.ts';
-import { describeOnNode } from './describe-on-node.ts';
+import { describeOnNode, type OnNode } from './describe-on-node.ts';
 import { CHART, commandsAfter, NAMESPACE, RELEASE } from './installation.ts';
 import { namespace, pod } from './objects.ts';
 
@@ -11,7 +12,11 @@ const EDGE = 'edge-rollback';
 const ANNOTATIONS = { 'hotmount.io/lxcfs': 'meminfo', 'hotmount.io/media': 'usb' };
 
 /** What an older chart makes of a cluster: pods get hostPath volumes, and nothing is a CSI driver. */
-describeOnNode('a chart without the CSI driver', (on) => {
+const NAME = 'a chart without the CSI driver';
+if (SOAK) describeOnNode(NAME, tests);
+else test.skip(`${NAME} (skipped, because it takes four minutes: npm run test:soak)`);
+
+function tests(on: () => OnNode): void {
   let disk: LoopDisk;
   let chart: string;
   let older: string;
@@ -110,4 +115,4 @@ describeOnNode('a chart without the CSI driver', (on) => {
     await goesOn('kept');
     await node.kubectl('delete', 'pod', 'kept', '-n', EDGE, '--timeout=60s');
   }, 400_000);
-});
+}
