@@ -17,6 +17,9 @@ export const devicesPath = (className: string, runDir: string = RUN_DIR): string
 export const livePath = (podUid: string | undefined, runDir: string = RUN_DIR): string =>
   podUid === undefined ? `${runDir}/live` : `${runDir}/live/${podUid}`;
 
+/** Where a pod with users of its own (`hostUsers: false`) has its media classes. */
+export const ownUsersPath = (podUid: string, runDir: string = RUN_DIR): string => `${runDir}/users/${podUid}`;
+
 /** The file (or, for `cpu`, the directory) that lxcfs serves for a path of the container such as `/proc/meminfo`. */
 export const lxcfsPath = (containerPath: string, runDir: string = RUN_DIR): string => `${runDir}/lxcfs${containerPath}`;
 

@@ -10,7 +10,13 @@ export type VolumeKind = (typeof VOLUME_KINDS)[number];
 
 /** What a hotmount volume gives a pod. */
 export type OwnVolume =
-  | { readonly gives: 'media'; readonly class: string; readonly readOnly: boolean }
+  | {
+      readonly gives: 'media';
+      readonly class: string;
+      readonly readOnly: boolean;
+      /** The pod has `hostUsers: false`: it gets a directory of its own, in which disks are shown by its users' ids. By CSI alone. */
+      readonly ownUsers?: true;
+    }
   | { readonly gives: 'devices'; readonly class: string }
   | { readonly gives: 'lxcfs'; readonly view: LxcfsView }
   /** The node's /dev. */
@@ -84,7 +90,11 @@ export const isFileVolume = (volume: OwnVolume): boolean => volume.gives === 'lx
 export function volumeAttributes(volume: OwnVolume): Readonly<Record<string, string>> {
   switch (volume.gives) {
     case 'media':
-      return volume.readOnly ? { media: volume.class, access: 'ro' } : { media: volume.class };
+      return {
+        media: volume.class,
+        ...(volume.readOnly ? { access: 'ro' } : {}),
+        ...(volume.ownUsers ? { users: 'own' } : {}),
+      };
     case 'devices':
       return { devices: volume.class };
     case 'lxcfs':
@@ -95,20 +105,21 @@ export function volumeAttributes(volume: OwnVolume): Readonly<Record<string, str
 }
 
 const EXPECTED =
-  'expected { media: CLASS }, { media: CLASS, access: ro }, { devices: CLASS }, { lxcfs: VIEW }, { dev: "true" }, { udev: "true" } or { live: "true" }';
+  'expected { media: CLASS }, { media: CLASS, access: ro } (with users: own in pods of hostUsers: false), { devices: CLASS }, { lxcfs: VIEW }, { dev: "true" }, { udev: "true" } or { live: "true" }';
 
 /** The inverse of `volumeAttributes`. Never throws: attributes that say anything else come back as a problem, a sentence without a stop. */
 export function readVolumeAttributes(
   attributes: Readonly<Record<string, unknown>>,
 ): { readonly volume: OwnVolume } | { readonly problem: string } {
-  const { access, ...rest } = attributes;
+  const { access, users, ...rest } = attributes;
   const [[gives, value] = ['', ''], ...more] = Object.entries(rest);
   if (more.length > 0 || typeof value !== 'string') return { problem: EXPECTED };
   if (access !== undefined && (gives !== 'media' || access !== 'ro')) return { problem: EXPECTED };
+  if (users !== undefined && (gives !== 'media' || users !== 'own')) return { problem: EXPECTED };
   switch (gives) {
     case 'media':
       return isClassName(value)
-        ? { volume: { gives, class: value, readOnly: access === 'ro' } }
+        ? { volume: { gives, class: value, readOnly: access === 'ro', ...(users === 'own' ? { ownUsers: true } : {}) } }
         : { problem: EXPECTED };
     case 'devices':
       return isClassName(value) ? { volume: { gives, class: value } } : { problem: EXPECTED };

@@ -28,7 +28,7 @@ export function judgeVolumes(pod: JsonObject, context: Context, policy: Policy):
       continue;
     }
     const mounts = mountsOf(spec, name);
-    findings.push(...mountProblems(name, read.volume, mounts));
+    findings.push(...userProblems(name, read.volume, spec), ...mountProblems(name, read.volume, mounts));
     const devPaths = mounts.map(({ path }) => path);
     const refusal = volumeRefusal(policy, rules, subject, { volume: read.volume, name, devPaths });
     if (refusal === 'undecided') {
@@ -90,6 +90,13 @@ function mountsOf(spec: JsonObject, volume: string): readonly OwnMount[] {
         isPart: Boolean(mount['subPath'] || mount['subPathExpr']),
       }));
   });
+}
+
+/** On a node, such a volume stays empty until the kubelet says whom the pod's own users are. */
+function userProblems(name: string, volume: OwnVolume, spec: JsonObject): readonly Finding[] {
+  if (volume.gives !== 'media' || !volume.ownUsers || spec['hostUsers'] === false) return [];
+  const problem = 'users: own is for pods with hostUsers: false, and leaves others without disks';
+  return [finding('volume_attributes_invalid', { volume: name, problem })];
 }
 
 /** What annotations never give. */

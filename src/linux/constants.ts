@@ -43,6 +43,7 @@ export const SYS = {
   pidfd_open: 434,
   openat2: 437,
   mount_setattr: 442,
+  open_tree_attr: 467,
 } as const;
 
 /** linux/fcntl.h */

@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { followChild, launchChild } from './child.ts';
+import { composeIds, type IdLine, type IdMapping } from './id-mapping.ts';
 import { patient } from './slowness.ts';
 
 export interface Owner {
@@ -34,19 +35,28 @@ export function ownerNamespace({ uid, gid }: Owner): Promise<number> {
   return known;
 }
 
-/** Lines of a uid_map (user_namespaces(7)): the id on the disk, the id that is shown, how many. */
-export function swapWithRoot(id: number): string {
-  if (id === 0) return `0 0 ${MAX_ID}\n`;
-  const lines = [
+/** Root and the owner change places. */
+export function swapWithRoot(id: number): IdLine[] {
+  if (id === 0) return [[0, 0, MAX_ID]];
+  const lines: IdLine[] = [
     [0, id, 1],
     [1, 1, id - 1],
     [id, 0, 1],
     [id + 1, id + 1, MAX_ID - id - 1],
   ];
-  return lines.flatMap(([from, to, count = 0]) => (count > 0 ? `${from} ${to} ${count}\n` : [])).join('');
+  return lines.filter(([, , count]) => count > 0);
 }
 
-async function make(uidMap: string, gidMap: string): Promise<number> {
+/**
+ * A user namespace by which a disk shows its files to the users of a container, as `ownerNamespace` does to those of the node.
+ * @returns a descriptor, to be closed
+ * @throws where the node allows no user namespaces
+ */
+export function containerNamespace({ uids, gids }: IdMapping, owner: Owner = { uid: 0, gid: 0 }): Promise<number> {
+  return make(composeIds(swapWithRoot(owner.uid), uids), composeIds(swapWithRoot(owner.gid), gids));
+}
+
+async function make(uids: readonly IdLine[], gids: readonly IdLine[]): Promise<number> {
   // It lives until its input ends.
   const child = launchChild('unshare', ['--user', 'sh', '-c', 'echo made; read -r end'], { stdin: 'pipe' });
   const made = Promise.withResolvers<boolean>();
@@ -55,10 +65,13 @@ async function make(uidMap: string, gidMap: string): Promise<number> {
   try {
     const isMade = await Promise.race([made.promise, sleep(DEADLINE, false, { ref: false })]);
     if (!isMade) throw new Error(`no user namespace can be made on this node: ${(await ended).stderr.trim()}`);
-    writeFileSync(`/proc/${child.pid}/uid_map`, uidMap);
-    writeFileSync(`/proc/${child.pid}/gid_map`, gidMap);
+    writeFileSync(`/proc/${child.pid}/uid_map`, textOf(uids));
+    writeFileSync(`/proc/${child.pid}/gid_map`, textOf(gids));
     return openSync(`/proc/${child.pid}/ns/user`, 'r');
   } finally {
     closeSync(child.stdin as number);
   }
 }
+
+/** Of a uid_map (user_namespaces(7)). */
+const textOf = (lines: readonly IdLine[]): string => lines.map((line) => `${line.join(' ')}\n`).join('');

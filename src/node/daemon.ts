@@ -16,6 +16,7 @@ import { openGrants } from './devices/grants.ts';
 import { LiveController } from './live/controller.ts';
 import { connectToLxcfs } from './lxcfs/client.ts';
 import { MediaController } from './media/controller.ts';
+import { PodTrees } from './media/pod-trees.ts';
 import { createNodeMetrics, type NodeMetrics } from './metrics.ts';
 import { PolicyInForce, type PolicySource } from './policy-in-force.ts';
 import { Attempts } from './reconcile/attempts.ts';
@@ -87,7 +88,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
     onReconciled: () => counts.update(),
     onAnnotated: () => usageChanged(),
   });
-  const { media, devices, live } = controllers;
+  const { media, devices, live, podTrees } = controllers;
   const counts = new ClassCounts({ ...options, ...controllers, attempts, log });
   metrics.observe(media, devices, live);
 
@@ -137,6 +138,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       log,
       onOutcome: ({ method, code }) => metrics.csiCall(method, code),
       live,
+      podTrees,
     });
   }
   // Before the first resync: nothing in between is missed.
@@ -182,6 +184,7 @@ export async function startNode(options: NodeOptions): Promise<NodeDaemon> {
       lxcfs.close();
       media.close();
       live.close();
+      podTrees.close();
       await server.close();
       devices.close();
       runDir.close();
@@ -200,6 +203,7 @@ interface Controllers {
   readonly media: MediaController;
   readonly devices: DeviceController;
   readonly live: LiveController;
+  readonly podTrees: PodTrees;
 }
 
 interface ControllerOptions {
@@ -231,7 +235,19 @@ function createControllers(options: ControllerOptions): Controllers {
   const { mediaClasses, deviceClasses } = policy.current;
   const grants = openGrants(runDir);
   const devices = new DeviceController({ ...shared, grants, classes: deviceClasses, onUsable: metrics.usable });
-  const media = new MediaController({ ...shared, classes: mediaClasses, onMounted: metrics.mounted });
+  const podTrees = new PodTrees({
+    runDir,
+    kubeletDir,
+    isPublished: (podUid) => csi()?.hasOwnUsers(podUid),
+    log,
+    onReady: (classes) => media.podsChanged(classes),
+  });
+  const media = new MediaController({
+    ...shared,
+    classes: mediaClasses,
+    podTrees: (className) => podTrees.of(className),
+    onMounted: metrics.mounted,
+  });
   const live = new LiveController({
     runDir,
     kubeletDir,
@@ -241,17 +257,18 @@ function createControllers(options: ControllerOptions): Controllers {
     onChange: () => attempts.run('following the mount table', () => devices.mountsChanged()),
     onAnnotated,
   });
-  return { media, devices, live };
+  return { media, devices, live, podTrees };
 }
 
 /** Resolves when every disk and device that is there has been reconciled once, or takes too long. */
 async function firstResync(
-  { media, devices, live }: Controllers,
+  { media, devices, live, podTrees }: Controllers,
   { mediaClasses }: Policy,
   attempts: Attempts,
   log: Logger,
 ): Promise<void> {
   devices.resync();
+  attempts.run('the pods with users of their own', () => podTrees.resync());
   attempts.run('the media classes', () => media.setClasses(mediaClasses));
   const synced = Promise.all([devices.idle(), media.idle()]);
   await Promise.race([synced, sleep(FIRST_SYNC_PATIENCE, undefined, { ref: false })]);

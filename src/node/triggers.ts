@@ -6,6 +6,7 @@ import type { DeviceController } from './devices/controller.ts';
 import { buttonPressed, concernedBy, listenToDevices } from './events.ts';
 import type { LiveController } from './live/controller.ts';
 import type { MediaController } from './media/controller.ts';
+import type { PodTrees } from './media/pod-trees.ts';
 import type { Attempts } from './reconcile/attempts.ts';
 import { isReachable, type RunDir } from './run-dir/run-dir.ts';
 
@@ -17,6 +18,7 @@ export interface TriggerOptions {
   readonly media: MediaController;
   readonly devices: DeviceController;
   readonly live: LiveController;
+  readonly podTrees: PodTrees;
   readonly attempts: Attempts;
   readonly policy: Policy;
   /** Bytes of the event socket's buffer. */
@@ -40,7 +42,7 @@ export interface Triggers {
  * @throws SystemCallError, or Node's own error
  */
 export function startTriggers(options: TriggerOptions): Triggers {
-  const { runDir, media, devices, live, attempts, log } = options;
+  const { runDir, media, devices, live, podTrees, attempts, log } = options;
   let settling: NodeJS.Timeout | undefined;
   const usageChanged = (): void => {
     settling ??= setTimeout(() => {
@@ -53,6 +55,7 @@ export function startTriggers(options: TriggerOptions): Triggers {
         media.mountsChanged();
         devices.mountsChanged();
         live.mountsChanged();
+        podTrees.look();
       });
     }, USAGE_SETTLE);
   };

@@ -59,6 +59,7 @@ describeSystem('the CSI driver', [], () => {
     log = '';
     kubelet = new FakeKubelet(join(dir, 'kubelet'));
     driver = await startCsi({
+      podTrees: { make() {}, release() {} },
       kubeletDir: kubelet.dir,
       runDir: { path: runDir, work: runDir },
       version: 'test',

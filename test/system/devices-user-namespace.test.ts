@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { attachMount, cloneMount, setMountAttributes } from '../../src/linux/mounts.ts';
-import { Container, MAPPING } from './support/container.ts';
+import { Container } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
 import { devicePolicy, deviceStatus, ownSize, sized } from './support/devices.ts';
 import { ZramDisk } from './support/disks.ts';
+import { mappedVolume } from './support/mapped-volume.ts';
 import { Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
@@ -30,7 +28,7 @@ describeSystem(
       const directory = `${daemon.runDir}/devices/raw`;
       const containerWith = (source: string): Container =>
         new Container(rig, { userNamespace: true, mounts: [{ source, target: '/raw', readOnly: true }] });
-      const [mapped, unmapped] = [containerWith(await idmapped(directory)), containerWith(directory)];
+      const [mapped, unmapped] = [containerWith(await mappedVolume(rig, directory)), containerWith(directory)];
 
       const disk = new ZramDisk(rig, { size });
       const { containers } = await until('both are given it', async () => {
@@ -45,23 +43,5 @@ describeSystem(
       expect(opensAs(mapped, STRANGER)).toBe('Permission denied');
       expect(opensAs(unmapped, MEMBER)).toBe('Permission denied');
     });
-
-    /** A directory, with the ids of the container's users: runtimes do that themselves for mounts with `uidMappings`, runc since 1.2. */
-    async function idmapped(directory: string): Promise<string> {
-      const child = spawn('unshare', ['--user', 'sleep', 'infinity'], { stdio: 'ignore' });
-      rig.onClose('process', () => child.kill('SIGKILL'));
-      const proc = `/proc/${child.pid}`;
-      await until('it has a namespace', () => readFileSync(`${proc}/uid_map`, 'utf8') === '');
-      const [{ containerID, hostID, size }] = MAPPING as [(typeof MAPPING)[number]];
-      for (const file of ['uid_map', 'gid_map']) writeFileSync(`${proc}/${file}`, `${containerID} ${hostID} ${size}\n`);
-      const namespace = openSync(`${proc}/ns/user`, 'r');
-      const tree = cloneMount(directory);
-      setMountAttributes(tree, { idmap: namespace });
-      const target = rig.path('volume');
-      mkdirSync(target);
-      attachMount(tree, target);
-      for (const descriptor of [tree, namespace]) closeSync(descriptor);
-      return target;
-    }
   },
 );

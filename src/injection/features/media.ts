@@ -1,4 +1,5 @@
 import type { WantOf } from '../../contract/wants.ts';
+import type { PodDraft } from '../pod-draft.ts';
 import type { FeatureModule } from './feature.ts';
 import { addReadOnlyDirectory, type OwnSource, ownExposures, ownSource } from './mounts.ts';
 
@@ -8,7 +9,7 @@ import { addReadOnlyDirectory, type OwnSource, ownExposures, ownSource } from '.
  */
 export const media: FeatureModule<'media'> = {
   apply: (draft, container, want, { annotation }) => {
-    const source = sourceOf(want);
+    const source = sourceOf(want, draft);
     addReadOnlyDirectory(
       draft,
       container,
@@ -18,8 +19,10 @@ export const media: FeatureModule<'media'> = {
     );
   },
   describe: ({ class: className, path, readOnly }) => `${className}:${path}${readOnly ? ':ro' : ''}`,
-  exposes: (want, draft) => ownExposures(draft, sourceOf(want)),
+  exposes: (want, draft) => ownExposures(draft, sourceOf(want, draft)),
 };
 
-const sourceOf = ({ class: className, readOnly }: WantOf<'media'>): OwnSource =>
-  ownSource({ gives: 'media', class: className, readOnly });
+function sourceOf({ class: className, readOnly }: WantOf<'media'>, draft: PodDraft): OwnSource {
+  const ownUsers = draft.spec['hostUsers'] === false ? ({ ownUsers: true } as const) : {};
+  return ownSource({ gives: 'media', class: className, readOnly, ...ownUsers });
+}

@@ -30,14 +30,23 @@ export interface Volume extends JsonObject {
 /** A hotmount volume, as it stands in a pod. With either kind, containers get the same mount of the node. */
 export interface OwnSource extends Record<VolumeKind, Volume> {
   readonly name: string;
+  /** As earlier versions wrote it into a pod with users of its own: it stays. */
+  readonly earlier?: Volume;
 }
 
 /** The types `Directory` and `File` make the kubelet wait for the node daemon rather than mount something empty. */
 export function ownSource(volume: OwnVolume): OwnSource {
   const name = volumeName(volume);
+  const csi = (given: OwnVolume): Volume => ({
+    name,
+    csi: { driver: DRIVER, readOnly: true, volumeAttributes: volumeAttributes(given) },
+  });
   return {
     name,
-    csi: { name, csi: { driver: DRIVER, readOnly: true, volumeAttributes: volumeAttributes(volume) } },
+    csi: csi(volume),
+    ...(volume.gives === 'media' && volume.ownUsers
+      ? { earlier: csi({ gives: 'media', class: volume.class, readOnly: volume.readOnly }) }
+      : {}),
     hostPath: { name, hostPath: { path: volumePath(volume), type: isFileVolume(volume) ? 'File' : 'Directory' } },
   };
 }
@@ -71,7 +80,8 @@ export function addOwnMount(
   annotation: string,
 ): void {
   const existing = draft.volume(source.name);
-  const isOurs = existing && (includes(existing, source.csi) || includes(existing, source.hostPath));
+  const { csi, hostPath, earlier = csi } = source;
+  const isOurs = existing && [csi, hostPath, earlier].some((volume) => includes(existing, volume));
   addMount(draft, container, isOurs ? (existing as Volume) : source[draft.volumeKind], mount, annotation);
 }
 

@@ -1,6 +1,6 @@
 import { realpathSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { livePath } from '../../contract/paths.ts';
+import { livePath, ownUsersPath } from '../../contract/paths.ts';
 import { DRIVER } from '../../contract/volumes.ts';
 import { exists } from '../../linux/exists.ts';
 import type { Logger } from '../../observability/logger.ts';
@@ -20,6 +20,7 @@ import {
   writeProbe,
 } from './messages.ts';
 import {
+  hasSourceBelow,
   isPublishedTo,
   type Owner,
   type PublishedVolume,
@@ -41,6 +42,7 @@ export interface CsiOptions {
   readonly log: Logger;
   readonly onOutcome: (outcome: Outcome) => void;
   readonly live: LiveDirectories;
+  readonly podTrees: PodDirectories;
 }
 
 /** The directories of live pods, each of which is there as long as a volume of its pod is published. */
@@ -48,6 +50,14 @@ export interface LiveDirectories {
   /** Makes a pod's directory, unless it is there. @param pod `namespace/name` @throws Error of the system */
   make(podUid: string, pod: string, account: Account): void;
   /** The pod's volume has been unpublished. */
+  release(podUid: string): void;
+}
+
+/** The directories of pods with users of their own, each of which is there as long as such a volume of its pod is published. */
+export interface PodDirectories {
+  /** Makes a class's directory of a pod, unless it is there. @throws Error of the system */
+  make(podUid: string, tree: 'media' | 'media-ro', className: string): void;
+  /** A volume of the pod has been unpublished. @throws Error of the system */
   release(podUid: string): void;
 }
 
@@ -75,6 +85,8 @@ export interface CsiStatus {
 export interface CsiDriver {
   status(): CsiStatus;
   readonly live: LivePublications;
+  /** Whether a pod has a volume in the directory of its own users; undefined where there is no kubelet. @throws Error of the system */
+  hasOwnUsers(podUid: string): boolean | undefined;
   /** `namespace/name` of a pod that has a volume of ours; undefined for others. */
   podName(podUid: string): string | undefined;
   close(): void;
@@ -110,6 +122,9 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     const circumstances = { kubeletDir: options.kubeletDir, runDir, policy: options.policy(), lxcfs: options.lxcfs };
     const { target, source, pod, volume, account } = decidePublication(request, circumstances);
     if (volume.gives === 'live') options.live.make(target.podUid, pod, account);
+    if (volume.gives === 'media' && volume.ownUsers) {
+      options.podTrees.make(target.podUid, volume.readOnly ? 'media-ro' : 'media', volume.class);
+    }
     const made = publishLink(kubeletDir, target, source, { pod, serviceAccount: account.serviceAccount });
     log[made ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume, source }, 'published');
     return EMPTY;
@@ -119,6 +134,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     const pod = podName(kubeletDir, target.podUid);
     const was = unpublishLink(kubeletDir, target);
     options.live.release(target.podUid);
+    options.podTrees.release(target.podUid);
     log[was ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume }, 'unpublished');
     return EMPTY;
   };
@@ -176,6 +192,7 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
       ...problemOf(registration),
     }),
     live: livePublications(kubeletDir, runDir.path),
+    hasOwnUsers: (podUid) => hasSourceBelow(kubeletDir, podUid, ownUsersPath(podUid, runDir.path)),
     podName: (podUid) => podName(kubeletDir, podUid),
     close() {
       for (const server of servers) server.close();
@@ -217,6 +234,7 @@ function problemOf(registration: RegistrationStatus | undefined): { problem?: st
 const withoutKubelet = (kubeletDir: string, problem: string): CsiDriver => ({
   status: () => ({ kubeletDir, registered: false, volumes: 0, problem }),
   live: { has: () => undefined, ownerOf: () => undefined, all: () => [] },
+  hasOwnUsers: () => undefined,
   podName: () => undefined,
   close() {},
 });

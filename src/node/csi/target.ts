@@ -154,6 +154,12 @@ export function isPublishedTo(kubeletDir: string, podUid: string, source: string
   }
 }
 
+/** The same, of a link to something below `directory`. */
+export function hasSourceBelow(kubeletDir: string, podUid: string, directory: string): boolean | undefined {
+  if (publishedVolumes(kubeletDir, podUid).some(({ source }) => source.startsWith(`${directory}/`))) return true;
+  return exists(`${kubeletDir}/pods`) ? false : undefined;
+}
+
 /** @throws Error of the system, save where there is no link */
 function isLinkTo(path: string, source: string): boolean {
   try {

@@ -1,5 +1,5 @@
 import { lstatSync } from 'node:fs';
-import { livePath } from '../../contract/paths.ts';
+import { livePath, ownUsersPath } from '../../contract/paths.ts';
 import { finding } from '../../contract/reasons.ts';
 import { type OwnVolume, readVolumeAttributes, volumeName, volumePath } from '../../contract/volumes.ts';
 import { isErrno } from '../../linux/errors.ts';
@@ -91,9 +91,11 @@ export function decidePublication(request: PublishRequest, circumstances: Circum
   return publication;
 }
 
-/** A live pod has a directory of its own. */
-const sourceOf = (volume: OwnVolume, runDir: string, podUid: string): string =>
-  volume.gives === 'live' ? livePath(podUid, runDir) : volumePath(volume, runDir);
+/** A live pod has a directory of its own, and so has one with users of its own. */
+function sourceOf(volume: OwnVolume, runDir: string, podUid: string): string {
+  if (volume.gives === 'live') return livePath(podUid, runDir);
+  return volumePath(volume, volume.gives === 'media' && volume.ownUsers ? ownUsersPath(podUid, runDir) : runDir);
+}
 
 /** @throws CallRefused */
 export function requireTarget(kubeletDir: string, path: string): Target {

@@ -21,6 +21,7 @@ import { Mounter } from './mounter.ts';
 import { NoteReader } from './note-reader.ts';
 import type { MediaNote } from './notes.ts';
 import { isSameMedium, plan, type Step } from './plan.ts';
+import type { PodTree } from './pod-trees.ts';
 import type { Attempt } from './run-mount.ts';
 import { type Space, SpaceReader } from './space.ts';
 import { type MediaState, MediaStates } from './state.ts';
@@ -36,6 +37,8 @@ export interface MediaControllerOptions {
   readonly log: Logger;
   readonly opener: ExclusiveOpener;
   readonly claims: DiskClaims;
+  /** Of pods with users of their own that have the class. */
+  readonly podTrees?: (className: string) => readonly PodTree[];
   /** Seconds from the event (or from asking, where there was none) until the disk could be read. */
   readonly onMounted?: (className: string, seconds: number) => void;
   /** What is mounted may be another now. */
@@ -124,6 +127,15 @@ export class MediaController {
   enqueue(name: string, at = performance.timeOrigin + performance.now()): void {
     if (!this.#requestedAt.has(name)) this.#requestedAt.set(name, at);
     this.#jobs.request(name);
+  }
+
+  /** Disks of these classes are to be shown to a pod. */
+  podsChanged(classes: ReadonlySet<string>): void {
+    for (const [name, state] of this.states) {
+      const isConcerned =
+        state.kind === 'mounted' ? classes.has(state.mounted.className) : state.reason === 'view_failed';
+      if (isConcerned) this.enqueue(name);
+    }
   }
 
   /** Every disk that is there, or that something is known of. */
@@ -233,7 +245,7 @@ export class MediaController {
   }
 
   #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
-    const { bootSequence, claims } = this.#options;
+    const { bootSequence, claims, podTrees } = this.#options;
     const mounted = this.#mountsOf(name);
     const rawClass = device && (() => claims.claimOn(device));
     this.#ejector.look(name, device);
@@ -247,6 +259,7 @@ export class MediaController {
       use,
       rawClass,
       serverDied,
+      podTrees,
       arePartitionsEmpty: () => this.#states.areEmpty(device?.partitions ?? []),
       crashes: this.#servers.crashesOf(name),
       isEjected: device !== undefined && this.#ejector.isEjected(device),
@@ -282,8 +295,11 @@ export class MediaController {
     at: number,
   ): Promise<Attempt> {
     if (step.do === 'make-twin') return makeTwin(this.#options.runDir, step.mounted);
-    if (step.do === 'mount') {
-      return device ? this.#mounter.mount(device, step.desired, at) : { finding: undefined };
+    if (step.do !== 'unmount') {
+      if (!device) return { finding: undefined };
+      return step.do === 'show'
+        ? this.#mounter.show(device, step.mounted, step.to)
+        : this.#mounter.mount(device, step.desired, at);
     }
     return this.#unmounter.unmount(name, step.mounted, step.gone);
   }

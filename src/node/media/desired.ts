@@ -8,6 +8,7 @@ import type { DiskUse } from '../containers/disk-usage.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { Crashes } from './crashes.ts';
 import { classOf, couldTake } from './match.ts';
+import type { PodTree } from './pod-trees.ts';
 
 /** How a disk should be mounted. */
 export interface DesiredMount {
@@ -43,6 +44,8 @@ export interface MediaFacts {
   readonly isEjected?: boolean;
   /** The FUSE program that it is mounted by has died. */
   readonly serverDied?: boolean;
+  /** Of pods with users of their own that have the class. */
+  readonly podTrees?: ((className: string) => readonly PodTree[]) | undefined;
   /** FUSE programs of it have died again and again: it is not mounted yet. */
   readonly crashes?: Crashes | undefined;
 }

@@ -5,7 +5,16 @@ import { renameMounted } from '../../linux/rename-mounted.ts';
 import { patient } from '../../linux/slowness.ts';
 import type { MediaClass } from '../../policy/index.ts';
 import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
-import { cachedRecords, type Mounted, mediaDirectory, readRecord, TREES, type Tree } from './actual.ts';
+import {
+  cachedRecords,
+  type Mounted,
+  mediaDirectory,
+  readRecord,
+  TREES,
+  type Tree,
+  type ViewTree,
+  viewTrees,
+} from './actual.ts';
 
 /**
  * The name under which a disk is mounted and unmounted. Pods see the disk's own name only while the disk is mounted there, never as an
@@ -19,7 +28,13 @@ export function makeClassDirectories(runDir: RunDir, classes: readonly MediaClas
 }
 
 /** Gives a disk's directory, with what is mounted on it, another name in its class. @throws SystemCallError EEXIST, ENOENT */
-export function renameDirectory(runDir: RunDir, tree: Tree, className: string, from: string, to: string): void {
+export function renameDirectory(
+  runDir: RunDir,
+  tree: Tree | ViewTree,
+  className: string,
+  from: string,
+  to: string,
+): void {
   const [source, target] = [from, to].map((name) => mediaDirectory(tree, className, name)) as [string, string];
   renameMounted(`${runDir.work}/${source}`, `${runDir.work}/${target}`);
   const records = cachedRecords(runDir);
@@ -29,8 +44,8 @@ export function renameDirectory(runDir: RunDir, tree: Tree, className: string, f
 }
 
 /** Hides the disk. @returns the directories that it has now */
-export function hideDirectories(runDir: RunDir, { className, directory, record }: Mounted): string[] {
-  return TREES.map((tree) => {
+export function hideDirectories(runDir: RunDir, { className, directory, record, views }: Mounted): string[] {
+  return [...TREES, ...views.map(({ tree }) => tree)].map((tree) => {
     const hidden = hiddenName(record.name);
     if (directory === hidden) return mediaDirectory(tree, className, directory);
     try {
@@ -76,11 +91,12 @@ export function strayDirectories(
 ): string[] {
   const keep = new Set(mounted.map(({ className, directory }) => `${className}/${directory}`));
   const stray: string[] = [];
-  for (const tree of TREES) {
+  const views = viewTrees(runDir);
+  for (const tree of [...TREES, ...views]) {
     for (const className of namesIn(runDir, tree)) {
       for (const directory of namesIn(runDir, `${tree}/${className}`)) {
         if (keep.has(`${className}/${directory}`)) continue;
-        const disk = readRecord(runDir, className, directory)?.name ?? directory.slice(1);
+        const disk = readRecord(runDir, className, directory, views)?.name ?? directory.slice(1);
         if (!isBusy(disk)) stray.push(mediaDirectory(tree, className, directory));
       }
     }

@@ -1,6 +1,6 @@
 import { readBlockDevice } from '../../linux/block.ts';
 import type { Mount } from '../../linux/mountinfo.ts';
-import type { Mounted } from './actual.ts';
+import { type Mounted, mountsOf } from './actual.ts';
 import { isServed } from './fuse.ts';
 import type { MediaState } from './state.ts';
 
@@ -16,16 +16,16 @@ export function disksThatChanged(
 ): string[] {
   const present = new Set(mounts.map(({ id }) => id));
   const counts = new Map<string, number>();
-  for (const { record, main, twin } of mounted) {
-    counts.set(record.name, (counts.get(record.name) ?? 0) + main.length + twin.length);
+  for (const one of mounted) {
+    counts.set(one.record.name, (counts.get(one.record.name) ?? 0) + mountsOf(one).length);
   }
   const known = [...states].flatMap(([name, state]) =>
     state.kind === 'mounted' ? [[name, state.mounted] as const] : [],
   );
   const changed = known.filter(([name, before]) => {
-    const { main, twin } = before;
-    const isIntact = [...main, ...twin].every(({ id }) => present.has(id));
-    const isAsBefore = isIntact && counts.get(name) === main.length + twin.length;
+    const ours = mountsOf(before);
+    const isIntact = ours.every(({ id }) => present.has(id));
+    const isAsBefore = isIntact && counts.get(name) === ours.length;
     // No table and no event tells that a FUSE program has died: it is asked at every opportunity.
     return !isAsBefore || isServed(before) || readBlockDevice(name)?.isSevered;
   });

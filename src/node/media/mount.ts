@@ -13,7 +13,7 @@ import { type Owner, ownerNamespace } from '../../linux/user-namespace.ts';
 import { nameCandidates } from '../block/names.ts';
 import { finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
-import { type Mounted, type MountRecord, mediaDirectory, type Tree, writeRecord } from './actual.ts';
+import { type Mounted, type MountRecord, mediaDirectory, type Tree, type ViewTree, writeRecord } from './actual.ts';
 import type { DesiredMount } from './desired.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
 import type { Dirt } from './dirt.ts';
@@ -131,7 +131,12 @@ function attachTwin(path: string, target: number): void {
 }
 
 /** Makes and opens a hidden directory, with the record of what will be mounted there. */
-async function makeTarget(runDir: RunDir, tree: Tree, className: string, record: MountRecord): Promise<number> {
+export async function makeTarget(
+  runDir: RunDir,
+  tree: Tree | ViewTree,
+  className: string,
+  record: MountRecord,
+): Promise<number> {
   const hidden = hiddenName(record.name);
   const path = mediaDirectory(tree, className, hidden);
   ensureDirectory(runDir, `${tree}/${className}`);

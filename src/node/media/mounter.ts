@@ -4,11 +4,13 @@ import { deviceNumber } from '../../linux/device-number.ts';
 import { MountChild } from '../../linux/mount-child.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
-import { readMounted } from './actual.ts';
+import { type Mounted, readMounted } from './actual.ts';
 import type { DesiredMount } from './desired.ts';
 import { mountDisk } from './mount.ts';
 import { isSameMedium } from './plan.ts';
-import { type Attempt, devicePath } from './run-mount.ts';
+import type { PodTree } from './pod-trees.ts';
+import { type Attempt, devicePath, type MountTools } from './run-mount.ts';
+import { showToPods } from './show.ts';
 
 export interface MounterOptions {
   readonly runDir: RunDir;
@@ -79,6 +81,15 @@ export class Mounter {
     }
   }
 
+  /** Shows a mounted disk to pods with users of their own. */
+  show(device: BlockDevice, mounted: Mounted, to: readonly PodTree[]): Promise<Attempt> {
+    return showToPods(this.#toolsFor(device, mounted.record.fileSystem), device, mounted, to);
+  }
+
+  #toolsFor({ name }: BlockDevice, fileSystem: FileSystem): MountTools {
+    return { runDir: this.#options.runDir, mount: this.#mount, peers: this.#peersOf(name, fileSystem) };
+  }
+
   async #mountNow(device: BlockDevice, desired: DesiredMount, at: number): Promise<Attempt> {
     const { runDir, log, onMounted } = this.#options;
     const { className, fileSystem } = desired;
@@ -93,12 +104,7 @@ export class Mounter {
       return true;
     };
     try {
-      const attempt = await mountDisk(
-        { runDir, mount: this.#mount, peers: this.#peersOf(device.name, fileSystem) },
-        device,
-        desired,
-        reserve,
-      );
+      const attempt = await mountDisk(this.#toolsFor(device, fileSystem), device, desired, reserve);
       if (attempt.finding) return attempt;
       const seconds = (performance.timeOrigin + performance.now() - at) / 1000;
       onMounted?.(className, seconds);

@@ -4,12 +4,15 @@ import { nameCandidates } from '../block/names.ts';
 import type { Finding } from '../reasons.ts';
 import type { Mounted, MountRecord } from './actual.ts';
 import { type DesiredMount, desire, type MediaFacts } from './desired.ts';
+import type { PodTree } from './pod-trees.ts';
 
 /** The next thing to do about one disk; after it, plan again. */
 export type Step =
   | { readonly do: 'probe' }
   | { readonly do: 'mount'; readonly desired: DesiredMount }
   | { readonly do: 'make-twin'; readonly mounted: Mounted }
+  /** To pods with users of their own. */
+  | { readonly do: 'show'; readonly mounted: Mounted; readonly to: readonly PodTree[] }
   /** `gone`: the medium, or what serves it, is no longer there, so that nothing can be written back. */
   | { readonly do: 'unmount'; readonly mounted: Mounted; readonly gone: boolean }
   | { readonly do: 'nothing'; readonly outcome: Mounted | Finding | undefined };
@@ -47,6 +50,9 @@ export function plan(
   });
   if (state.kind !== 'mount' || !isAsWanted(first, state.desired)) return { do: 'unmount', mounted: first, gone };
   if (first.twin.length === 0) return { do: 'make-twin', mounted: first };
+  const shown = new Set(first.views.map(({ tree }) => tree));
+  const to = facts.podTrees?.(first.className).filter(({ tree }) => !shown.has(tree)) ?? [];
+  if (to.length > 0) return { do: 'show', mounted: first, to };
   return { do: 'nothing', outcome: first };
 }
 

@@ -8,7 +8,7 @@ import { patient } from '../../linux/slowness.ts';
 import { type AskHolders, findHolders, type Held } from '../containers/held-reports.ts';
 import { type Finding, finding } from '../reasons.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
-import type { Mounted } from './actual.ts';
+import { type Mounted, mountsOf } from './actual.ts';
 import { hideDirectories, REMOVE_DEADLINE, removeDirectories } from './directories.ts';
 
 /** ms. Writing back to a slow stick may take minutes; then it is detached, and goes on in the background. */
@@ -36,7 +36,7 @@ export interface Departure {
  * there is nothing to write to, and pods should see that it is gone.
  */
 export async function unmountDisk(runDir: RunDir, mounted: Mounted, gone: boolean): Promise<Departure> {
-  const mounts = [...mounted.twin, ...mounted.main];
+  const mounts = mountsOf(mounted);
   const device = mounts[0]?.device as string;
   const before = findMounts([device]).namespaces;
   const directories = hideDirectories(runDir, mounted);

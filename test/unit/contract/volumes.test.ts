@@ -13,6 +13,8 @@ import { LXCFS_VIEW_NAMES } from '../../../src/contract/wants.ts';
 const ALL: readonly OwnVolume[] = [
   { gives: 'media', class: 'usb', readOnly: false },
   { gives: 'media', class: 'usb', readOnly: true },
+  { gives: 'media', class: 'usb', readOnly: false, ownUsers: true },
+  { gives: 'media', class: 'usb', readOnly: true, ownUsers: true },
   { gives: 'devices', class: 'usb' },
   ...LXCFS_VIEW_NAMES.map((view) => ({ gives: 'lxcfs', view }) as const),
   { gives: 'dev' },
@@ -26,8 +28,10 @@ describe("hotmount's volumes", () => {
   });
 
   it('have names and paths of their own', () => {
-    expect(new Set(ALL.map(volumeName)).size).toBe(ALL.length);
-    expect(new Set(ALL.map((volume) => volumePath(volume))).size).toBe(ALL.length);
+    // Each pod has its volume of a class by one name, and where it has users of its own, in a directory of its own.
+    const all = ALL.filter((volume) => !('ownUsers' in volume));
+    expect(new Set(all.map(volumeName)).size).toBe(all.length);
+    expect(new Set(all.map((volume) => volumePath(volume))).size).toBe(all.length);
   });
 
   it('are where the node daemon makes them', () => {
@@ -41,6 +45,9 @@ describe("hotmount's volumes", () => {
     [{}],
     [{ media: '../../etc' }],
     [{ media: 'usb', access: 'rw' }],
+    [{ media: 'usb', users: 'pod' }],
+    [{ devices: 'usb', users: 'own' }],
+    [{ users: 'own' }],
     [{ media: 'usb', devices: 'usb' }],
     [{ devices: 'usb', access: 'ro' }],
     [{ devices: 'true' }],
@@ -58,9 +65,9 @@ describe("hotmount's volumes", () => {
 
   it('are never a path outside, whatever the attributes', () => {
     const attributes = fc.dictionary(
-      fc.oneof(fc.constantFrom('media', 'devices', 'lxcfs', 'dev', 'udev', 'live', 'access'), fc.string()),
-      fc.oneof(fc.constantFrom('usb', 'ro', 'true', 'meminfo', '..', '/'), fc.string()),
-      { maxKeys: 2 },
+      fc.oneof(fc.constantFrom('media', 'devices', 'lxcfs', 'dev', 'udev', 'live', 'access', 'users'), fc.string()),
+      fc.oneof(fc.constantFrom('usb', 'ro', 'own', 'true', 'meminfo', '..', '/'), fc.string()),
+      { maxKeys: 3 },
     );
     fc.assert(
       fc.property(attributes, (given) => {

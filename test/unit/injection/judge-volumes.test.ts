@@ -69,6 +69,7 @@ describe('the hotmount volumes of a pod', () => {
     [csi({ dev: 'true' }), 'asks for the alias "/data" for /dev'],
     [csi({ media: 'ubs' }), 'volume data is of the media class "ubs", and the policy has no such class; it has usb'],
     [csi({ media: '../../etc' }), 'its volumeAttributes are none of its: expected { media: CLASS }'],
+    [csi({ media: 'usb', users: 'own' }), 'users: own is for pods with hostUsers: false'],
     [csi({}), 'its volumeAttributes are none of its'],
     [{ csi: { driver: 'hotmount.io', readOnly: true } }, 'its volumeAttributes are none of its'],
     [
@@ -80,7 +81,12 @@ describe('the hotmount volumes of a pod', () => {
     [hostPath('/run/hotmount/media/usb/STICK'), 'belongs to hotmount and is not for pods'],
     [hostPath('/run/hotmount/.lxcfs/1/mnt'), 'belongs to hotmount and is not for pods'],
   ])('are refused where it does not: %j', (source, message) => {
-    expect(judge(podOf(source), 'shop')).toEqual([expect.stringContaining(message)]);
+    expect(judge(podOf(source), 'shop')).toContainEqual(expect.stringContaining(message));
+  });
+
+  it('are for users of their own in pods that have some', () => {
+    const { spec, ...pod } = podOf(csi({ media: 'usb', users: 'own' }));
+    expect(judge({ ...pod, spec: { ...(spec as JsonObject), hostUsers: false } })).toEqual([]);
   });
 
   it("are judged by where containers have the node's /dev", () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Probe } from '../../../../src/linux/blkid.ts';
 import type { BlockDevice } from '../../../../src/linux/block.ts';
 import type { Mount } from '../../../../src/linux/mountinfo.ts';
-import type { Mounted } from '../../../../src/node/media/actual.ts';
+import { type Mounted, viewTree } from '../../../../src/node/media/actual.ts';
 import type { MediaFacts } from '../../../../src/node/media/desired.ts';
 import { isSameMedium, plan } from '../../../../src/node/media/plan.ts';
 import { parsePolicy } from '../../../../src/policy/index.ts';
@@ -37,6 +37,7 @@ const mounted = (more: Partial<Mounted> = {}, record: Partial<Mounted['record']>
   },
   main: [{} as Mount],
   twin: [{} as Mount],
+  views: [],
   ...more,
 });
 
@@ -199,6 +200,25 @@ describe('plan, for a disk that is mounted', () => {
       do: step,
       ...(gone === undefined ? {} : { gone }),
     });
+  });
+
+  it('shows it to the pods with users of their own that have its class and do not see it, once it has a twin', () => {
+    const mapping = { uids: [], gids: [] };
+    const tree = (podUid: string) => ({ podUid, tree: viewTree(podUid, 'media'), mapping });
+    const podTrees = (className: string) => (className === 'usb' ? [tree('a'), tree('b'), tree('c')] : []);
+    const views = [{ tree: viewTree('b', 'media'), mount: {} as Mount }];
+    const next = (now: Mounted, trees = podTrees) =>
+      plan(stick, [now], undefined, facts(undefined, { podTrees: trees }));
+    expect(next(mounted({ views }))).toMatchObject({ do: 'show', to: [tree('a'), tree('c')] });
+    expect(next(mounted({ views, twin: [] })).do).toBe('make-twin');
+    expect(next(mounted({ views }, { options: ['ro'] })).do).toBe('unmount');
+    // That of a pod that has ended goes with the pod's directory.
+    expect(next(mounted({ views }), () => []).do).toBe('nothing');
+  });
+
+  it('unmounts what is left of it in a pod after the disk was unmounted elsewhere', () => {
+    const views = [{ tree: viewTree('b', 'media'), mount: {} as Mount }];
+    expect(plan(stick, [mounted({ main: [], twin: [], views })], undefined, facts()).do).toBe('unmount');
   });
 
   it('unmounts the second place of a disk that is mounted in two', () => {
