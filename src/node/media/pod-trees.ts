@@ -2,6 +2,7 @@ import { runChild } from '../../linux/child.ts';
 import { exists } from '../../linux/exists.ts';
 import type { IdMapping } from '../../linux/id-mapping.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import { Retry } from '../reconcile/retry.ts';
@@ -37,7 +38,7 @@ interface Pod {
 /** ms. Mostly, the mounts of the pod's sandbox tell sooner. */
 const RETRY = { first: 250, last: 30_000 };
 /** ms. They wait for nothing: the disks stay mounted elsewhere. */
-const UNMOUNT_DEADLINE = 10_000;
+const UNMOUNT_DEADLINE = patient(10_000);
 
 /** The trees of pods with users of their own (`hostUsers: false`): which there are, and by which ids disks are shown there. */
 export class PodTrees {
@@ -154,13 +155,13 @@ export class PodTrees {
         await runChild('umount', ['-n', '-c', '-i', '-l', '--', ...mountPoints], { deadline: UNMOUNT_DEADLINE });
       }
       await removeDirectories(runDir, [...directoriesBelow(runDir, root), root]);
+      if (!exists(`${runDir.work}/${root}`)) this.#ended.delete(podUid);
+      // It may have been published anew meanwhile.
+      const pod = this.#pods.get(podUid);
+      if (pod) this.#ensure(podUid, pod);
     } catch (error) {
       log.error({ err: error, podUid }, 'the directory of a pod that has ended stays: next try within a minute');
     }
-    if (!exists(`${runDir.work}/${root}`)) this.#ended.delete(podUid);
-    // It may have been published anew meanwhile.
-    const pod = this.#pods.get(podUid);
-    if (pod) this.#ensure(podUid, pod);
   }
 }
 
