@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { formatStatus } from '../../src/commands/status.ts';
+import { formatStatus } from '../../src/commands/status/format.ts';
 import type { Space } from '../../src/node/media/space.ts';
 import type { NodeStatus } from '../../src/node/status.ts';
 import { Daemon } from './support/daemon.ts';
