@@ -42,93 +42,129 @@ export function watchFiles<T>(
   listener: FilesListener<T> = {},
   fallback?: T,
 ): WatchedFiles<T> {
-  let unwatch = () => {};
-  let timer: NodeJS.Timeout | undefined;
-  let withoutWatch: NodeJS.Timeout | undefined;
-  let firstEvent = 0;
-  /** The last texts read, good or bad; undefined where there were none. */
-  let texts: readonly string[] | undefined;
-  let unreadable: string | undefined;
-  let unwatched: string | undefined;
+  const watch = new FilesWatch(paths, parse, listener, fallback);
+  return { current: () => watch.current, close: () => watch.close() };
+}
 
-  const schedule = () => {
+class FilesWatch<T> {
+  readonly #paths: readonly string[];
+  readonly #parse: (texts: readonly string[]) => T;
+  readonly #listener: FilesListener<T>;
+  #current: T;
+  #unwatch = (): void => {};
+  #settle: NodeJS.Timeout | undefined;
+  #lookWithoutWatch: NodeJS.Timeout | undefined;
+  #firstEvent = 0;
+  /** The last texts read, good or bad; undefined where there were none. */
+  #texts: readonly string[] | undefined;
+  /** What the listener has been told last, of reading and of watching them. */
+  #unreadable: string | undefined;
+  #unwatched: string | undefined;
+
+  constructor(
+    paths: readonly string[],
+    parse: (texts: readonly string[]) => T,
+    listener: FilesListener<T>,
+    fallback: T | undefined,
+  ) {
+    this.#paths = paths;
+    this.#parse = parse;
+    this.#listener = listener;
+    if (fallback === undefined) {
+      this.#current = this.#loadFirst();
+    } else {
+      this.#current = fallback;
+      this.#look();
+    }
+  }
+
+  /** The last good value. */
+  get current(): T {
+    return this.#current;
+  }
+
+  close(): void {
+    clearTimeout(this.#settle);
+    clearTimeout(this.#lookWithoutWatch);
+    this.#unwatch();
+  }
+
+  /** They are about to change, or have. */
+  readonly #changed = (): void => {
     const now = performance.now();
-    if (timer === undefined) firstEvent = now;
-    clearTimeout(timer);
-    timer = setTimeout(look, Math.max(0, Math.min(SETTLE, firstEvent + SETTLE_MAX - now)));
-    timer.unref();
+    if (this.#settle === undefined) this.#firstEvent = now;
+    clearTimeout(this.#settle);
+    const delay = Math.max(0, Math.min(SETTLE, this.#firstEvent + SETTLE_MAX - now));
+    this.#settle = setTimeout(this.#look, delay).unref();
   };
 
-  // All anew each time: a directory that was replaced has the same name, and sometimes even the same inode number.
-  const rearm = (): string | undefined => {
-    const old = unwatch;
-    clearTimeout(withoutWatch);
+  readonly #look = (): void => {
+    clearTimeout(this.#settle);
+    this.#settle = undefined;
+    let loaded: { value: T } | undefined;
     try {
-      unwatch = watchPaths(paths, schedule);
+      loaded = this.#load();
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    if (!loaded) return;
+    this.#current = loaded.value;
+    this.#listener.onChange?.(loaded.value);
+  };
+
+  #failed(error: unknown): void {
+    if (error instanceof FileError) {
+      this.#texts = undefined;
+      if (error.message === this.#unreadable) return;
+      this.#unreadable = error.message;
+    }
+    this.#listener.onError?.(error);
+  }
+
+  #loadFirst(): T {
+    try {
+      return (this.#load() as { value: T }).value;
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** @returns undefined: nothing new. @throws FileError, or what `parse` throws */
+  #load(): { value: T } | undefined {
+    // Before they are read, so that no change falls in between.
+    const problem = this.#watchAgain();
+    const texts = this.#paths.map(readRegularFile);
+    this.#unreadable = undefined;
+    if (problem !== undefined && problem !== this.#unwatched) {
+      const instead = `looked at every ${LOOK_WITHOUT_WATCH / 1000} s instead`;
+      this.#listener.onUnwatched?.(`${this.#paths.join(', ')} ${problem} (${instead})`);
+    }
+    this.#unwatched = problem;
+    if (isDeepStrictEqual(texts, this.#texts)) return undefined;
+    this.#texts = texts;
+    return { value: this.#parse(texts) };
+  }
+
+  /**
+   * Makes all watches anew: a directory that was replaced has the same name, and sometimes even the same inode number.
+   * @returns why they cannot be watched
+   */
+  #watchAgain(): string | undefined {
+    const old = this.#unwatch;
+    clearTimeout(this.#lookWithoutWatch);
+    try {
+      this.#unwatch = watchPaths(this.#paths, this.#changed);
       return undefined;
     } catch (error) {
-      unwatch = () => {};
-      withoutWatch = setTimeout(look, LOOK_WITHOUT_WATCH).unref();
+      this.#unwatch = () => {};
+      this.#lookWithoutWatch = setTimeout(this.#look, LOOK_WITHOUT_WATCH).unref();
       return fileProblem(error, 'watched');
     } finally {
       old();
     }
-  };
-
-  /** undefined: nothing new. */
-  const load = (): { value: T } | undefined => {
-    // Before they are read, so that no change falls in between.
-    const problem = rearm();
-    const found = paths.map(readRegularFile);
-    unreadable = undefined;
-    if (problem !== undefined && problem !== unwatched) {
-      listener.onUnwatched?.(`${paths.join(', ')} ${problem} (looked at every ${LOOK_WITHOUT_WATCH / 1000} s instead)`);
-    }
-    unwatched = problem;
-    if (isDeepStrictEqual(found, texts)) return undefined;
-    texts = found;
-    return { value: parse(found) };
-  };
-
-  const look = () => {
-    clearTimeout(timer);
-    timer = undefined;
-    let loaded: { value: T } | undefined;
-    try {
-      loaded = load();
-    } catch (error) {
-      if (error instanceof FileError) {
-        texts = undefined;
-        if (error.message === unreadable) return;
-        unreadable = error.message;
-      }
-      listener.onError?.(error);
-      return;
-    }
-    if (!loaded) return;
-    current = loaded.value;
-    listener.onChange?.(current);
-  };
-
-  const close = () => {
-    clearTimeout(timer);
-    clearTimeout(withoutWatch);
-    unwatch();
-  };
-
-  let current: T;
-  if (fallback !== undefined) {
-    current = fallback;
-    look();
-  } else {
-    try {
-      current = (load() as { value: T }).value;
-    } catch (error) {
-      close();
-      throw error;
-    }
   }
-  return { current: () => current, close };
 }
 
 /** A pipe or a terminal would make a running program wait for ever, and directories and disks are not meant. */

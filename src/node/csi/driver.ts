@@ -1,24 +1,14 @@
 import { realpathSync, rmSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { livePath, ownUsersPath } from '../../contract/paths.ts';
 import { DRIVER } from '../../contract/volumes.ts';
 import { exists } from '../../linux/exists.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { Policy } from '../../policy/index.ts';
 import { type RegistrationStatus, registrationService } from '../grpc/registration.ts';
-import { call, defineService, type Outcome } from '../grpc/services.ts';
+import type { Outcome } from '../grpc/services.ts';
 import { type Listening, serveOnSocket } from '../grpc/sockets.ts';
-import { EMPTY, readEmpty, writeEmpty } from '../grpc/wire.ts';
 import type { RunDir } from '../run-dir/run-dir.ts';
-import {
-  type PublishRequest,
-  readPublishRequest,
-  readUnpublishRequest,
-  type UnpublishRequest,
-  writeNodeInfo,
-  writePluginInfo,
-  writeProbe,
-} from './messages.ts';
+import { identityService, nodeService, type VolumeCalls } from './services.ts';
 import {
   hasSourceBelow,
   isPublishedTo,
@@ -92,10 +82,8 @@ export interface CsiDriver {
   close(): void;
 }
 
-/** The version of the Container Storage Interface; the kubelet compares it between drivers of one name. */
-const CSI_VERSION = '1.0.0';
-/** The node's id, where nobody has told its name. No controller ever attaches anything by it. */
-const NODE_NAME = 'NODE_NAME';
+/** The version is that of the Container Storage Interface; the kubelet compares it between drivers of one name. */
+const DRIVER_INFO = { type: 'CSIPlugin', name: DRIVER, supportedVersions: ['1.0.0'] } as const;
 
 /**
  * Serves the kubelet of this node: CSI's Identity and Node services on a socket, and the registration by which the kubelet finds it on
@@ -110,80 +98,28 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     return withoutKubelet(options.kubeletDir, problem);
   }
   const kubeletDir = realpathSync(options.kubeletDir);
-  const endpoint = endpointIn(kubeletDir);
-  const registrationSocket = registrationIn(kubeletDir);
-  let registration: RegistrationStatus | undefined;
-
   const onOutcome = (outcome: Outcome, error?: Error): void => {
     options.onOutcome(outcome);
     if (error) log[outcome.code === 'INTERNAL' ? 'error' : 'warn']({ ...outcome }, error.message);
   };
-  const publish = (request: PublishRequest): object => {
-    const circumstances = { kubeletDir: options.kubeletDir, runDir, policy: options.policy(), lxcfs: options.lxcfs };
-    const { target, source, pod, volume, account } = decidePublication(request, circumstances);
-    if (volume.gives === 'live') options.live.make(target.podUid, pod, account);
-    if (volume.gives === 'media' && volume.ownUsers) {
-      options.podTrees.make(target.podUid, volume.readOnly ? 'media-ro' : 'media', volume.class);
-    }
-    const made = publishLink(kubeletDir, target, source, { pod, serviceAccount: account.serviceAccount });
-    log[made ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume, source }, 'published');
-    return EMPTY;
+  let registration: RegistrationStatus | undefined;
+  const onRegistration = (status: RegistrationStatus): void => {
+    registration = status;
+    if (status.registered) log.info({ driver: DRIVER }, 'the kubelet has registered the CSI driver');
+    else log.error({ driver: DRIVER }, `the kubelet does not register the CSI driver: ${status.error}`);
   };
-  const unpublish = (request: UnpublishRequest): object => {
-    const target = requireTarget(options.kubeletDir, request.targetPath);
-    const pod = podName(kubeletDir, target.podUid);
-    const was = unpublishLink(kubeletDir, target);
-    options.live.release(target.podUid);
-    options.podTrees.release(target.podUid);
-    log[was ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume }, 'unpublished');
-    return EMPTY;
-  };
-  const identity = defineService(
-    'csi.v1.Identity',
-    {
-      GetPluginInfo: call({
-        read: readEmpty,
-        write: writePluginInfo,
-        answer: () => ({ name: DRIVER, version: options.version }),
-      }),
-      GetPluginCapabilities: call({ read: readEmpty, write: writeEmpty, answer: () => EMPTY }),
-      Probe: call({ read: readEmpty, write: writeProbe, answer: () => true }),
-    },
-    onOutcome,
-  );
-  const node = defineService(
-    'csi.v1.Node',
-    {
-      NodeGetInfo: call({
-        read: readEmpty,
-        write: writeNodeInfo,
-        answer: () => ({ nodeId: process.env[NODE_NAME] || hostname() }),
-      }),
-      NodeGetCapabilities: call({ read: readEmpty, write: writeEmpty, answer: () => EMPTY }),
-      NodePublishVolume: call({ read: readPublishRequest, write: writeEmpty, answer: publish }),
-      NodeUnpublishVolume: call({ read: readUnpublishRequest, write: writeEmpty, answer: unpublish }),
-    },
-    onOutcome,
-  );
-  const registrar = registrationService(
-    {
-      type: 'CSIPlugin',
-      name: DRIVER,
-      // As the kubelet reaches it, which may know the directory by another path.
-      endpoint: endpointIn(options.kubeletDir),
-      supportedVersions: [CSI_VERSION],
-    },
-    (status) => {
-      registration = status;
-      if (status.registered) log.info({ driver: DRIVER }, 'the kubelet has registered the CSI driver');
-      else log.error({ driver: DRIVER }, `the kubelet does not register the CSI driver: ${status.error}`);
-    },
-    onOutcome,
-  );
+  // By the kubelet's own path, which may be another than the directory's real one.
+  const registered = { ...DRIVER_INFO, endpoint: endpointIn(options.kubeletDir) };
 
-  const servers: Listening[] = [await serveOnSocket(endpoint, [identity, node])];
+  const servers: Listening[] = [
+    await serveOnSocket(endpointIn(kubeletDir), [
+      identityService(options.version, onOutcome),
+      nodeService(volumeCalls(options, kubeletDir), onOutcome),
+    ]),
+  ];
   // The kubelet calls as soon as it sees this one.
-  servers.push(await serveOnSocket(registrationSocket, [registrar]));
+  const registrar = registrationService(registered, onRegistration, onOutcome);
+  servers.push(await serveOnSocket(registrationIn(kubeletDir), [registrar]));
   return {
     status: () => ({
       kubeletDir: options.kubeletDir,
@@ -196,6 +132,31 @@ export async function startCsi(options: CsiOptions): Promise<CsiDriver> {
     podName: (podUid) => podName(kubeletDir, podUid),
     close() {
       for (const server of servers) server.close();
+    },
+  };
+}
+
+/** @param kubeletDir its real path */
+function volumeCalls(options: CsiOptions, kubeletDir: string): VolumeCalls {
+  const { log, runDir, live, podTrees } = options;
+  return {
+    publish(request) {
+      const circumstances = { kubeletDir: options.kubeletDir, runDir, policy: options.policy(), lxcfs: options.lxcfs };
+      const { target, source, pod, volume, account } = decidePublication(request, circumstances);
+      if (volume.gives === 'live') live.make(target.podUid, pod, account);
+      if (volume.gives === 'media' && volume.ownUsers) {
+        podTrees.make(target.podUid, volume.readOnly ? 'media-ro' : 'media', volume.class);
+      }
+      const made = publishLink(kubeletDir, target, source, { pod, serviceAccount: account.serviceAccount });
+      log[made ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume, source }, 'published');
+    },
+    unpublish(request) {
+      const target = requireTarget(options.kubeletDir, request.targetPath);
+      const pod = podName(kubeletDir, target.podUid);
+      const was = unpublishLink(kubeletDir, target);
+      live.release(target.podUid);
+      podTrees.release(target.podUid);
+      log[was ? 'info' : 'debug']({ pod, podUid: target.podUid, volume: target.volume }, 'unpublished');
     },
   };
 }
