@@ -9,6 +9,7 @@ import { KINDS, type Kind, readConfigurations, trusts, writeBundle } from './ca-
 import { type Material, readMaterial, rotateProblem, stateOf, takeStep, trusted, writeMaterial } from './material.ts';
 import { nextStep } from './plan.ts';
 import { ReconcileLoop } from './reconcile-loop.ts';
+import { newSecret, readSecret, secretsOf, writeSecret } from './secret.ts';
 
 export interface KeeperOptions {
   readonly secret: ObjectName;
@@ -46,109 +47,143 @@ export function keepCertificates(
   options: KeeperOptions,
   log: Logger,
 ): Promise<CertificateSource> {
-  const { secret: target, names, overlapMs, now = Date.now } = options;
-  const first = Promise.withResolvers<CertificateSource>();
-  const where = `Secret ${target.namespace}/${target.name}`;
-  const bundle = options.configuration === undefined ? '' : ` and the caBundle of ${options.configuration}`;
-  let material: Material | undefined;
-  let leaf: Certificate | undefined;
-  let listener = (): void => {};
-  let failures = 0;
-  let told = false;
-  let complaint: string | undefined;
+  return new CertificateKeeper(kubernetes, options, log).first;
+}
 
-  const loop = new ReconcileLoop(async () => {
+class CertificateKeeper implements CertificateSource {
+  readonly #kubernetes: Kubernetes;
+  readonly #options: KeeperOptions;
+  readonly #log: Logger;
+  /** Of the Secret, in messages. */
+  readonly #where: string;
+  readonly #first = Promise.withResolvers<CertificateSource>();
+  readonly #loop = new ReconcileLoop(() => this.#run());
+  readonly #watches: readonly { close(): void }[];
+  #material: Material | undefined;
+  #leaf: Certificate | undefined;
+  #listener = (): void => {};
+  /** In a row. */
+  #failures = 0;
+  #isFailureTold = false;
+  #complaint: string | undefined;
+
+  constructor(kubernetes: Kubernetes, options: KeeperOptions, log: Logger) {
+    const { secret } = options;
+    this.#kubernetes = kubernetes;
+    this.#options = options;
+    this.#log = log;
+    this.#where = `Secret ${secret.namespace}/${secret.name}`;
+    const onEvent = (): void => this.#loop.trigger();
+    const watched = { what: this.#where, path: secretsOf(secret), name: secret.name };
+    this.#watches = [
+      keepWatching(kubernetes, { ...watched, onObject: onEvent, onGone: onEvent }, log),
+      ...watchConfigurations(kubernetes, options, onEvent, log),
+    ];
+    this.#loop.trigger();
+  }
+
+  /** Resolves to this keeper once there is a leaf. */
+  get first(): Promise<CertificateSource> {
+    return this.#first.promise;
+  }
+
+  current(): Certificate {
+    return this.#leaf as Certificate;
+  }
+
+  onChange(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  close(): void {
+    this.#loop.close();
+    for (const watch of this.#watches) watch.close();
+    this.#listener = () => {};
+  }
+
+  /** @returns ms until the next run */
+  async #run(): Promise<number> {
     try {
-      await reconcile();
-      failures = 0;
-      told = false;
-      return Math.min(RESYNC_MS, overlapMs / 4);
+      await this.#reconcile();
+      this.#failures = 0;
+      this.#isFailureTold = false;
+      return Math.min(RESYNC_MS, this.#options.overlapMs / 4);
     } catch (error) {
-      failures++;
-      // Mostly another replica was faster; but what can never be written is refused with the same codes.
-      const conflict = [409, 422].includes(statusOf(error) ?? 0);
-      if (!told && (!conflict || failures >= MANY_CONFLICTS)) {
-        told = true;
-        log.warn(`the certificates in ${where}${bundle} cannot be looked after, trying again: ${problemOf(error)}`);
-      }
-      return Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS) * (0.5 + Math.random());
+      this.#failures++;
+      this.#tellFailure(error);
+      return Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 1), LAST_RETRY_MS) * (0.5 + Math.random());
     }
-  });
+  }
+
+  #tellFailure(error: unknown): void {
+    // Mostly another replica was faster; but what can never be written is refused with the same codes.
+    const isConflict = [409, 422].includes(statusOf(error) ?? 0);
+    if (this.#isFailureTold || (isConflict && this.#failures < MANY_CONFLICTS)) return;
+    this.#isFailureTold = true;
+    const { configuration } = this.#options;
+    const what = this.#where + (configuration === undefined ? '' : ` and the caBundle of ${configuration}`);
+    this.#log.warn(`the certificates in ${what} cannot be looked after, trying again: ${problemOf(error)}`);
+  }
 
   /** Reads everything, and does what is missing. Rejects with what the API server refused. */
-  const reconcile = async (): Promise<void> => {
+  async #reconcile(): Promise<void> {
+    const kubernetes = this.#kubernetes;
+    const { secret: target, configuration } = this.#options;
     // The configurations before the Secret: their version then vouches for the Secret being the newest when the bundle is written.
-    const configurations =
-      options.configuration === undefined ? [] : await readConfigurations(kubernetes, options.configuration);
+    const configurations = configuration === undefined ? [] : await readConfigurations(kubernetes, configuration);
     const secret = await readSecret(kubernetes, target);
-    complain(rotateProblem(secret));
-    let found = readMaterial(secret ?? {});
-    // Lost or broken: what is in memory is as good as new.
-    if (!found.ca && material?.ca) found = { ...material, rotate: undefined };
-    const before = JSON.stringify([secret?.data, secret?.metadata?.annotations]);
+    this.#complain(rotateProblem(secret));
+    const found = await this.#renew(this.#read(secret), configurations);
+    const owner = configurations[0];
+    const wanted = writeMaterial(secret ?? newSecret(target, owner), found);
+    // Without an owner nobody would delete it: not yet installed, or uninstalled while this process still ends.
+    const isKept = secret !== undefined || owner !== undefined || configuration === undefined;
+    if (isKept && contentOf(wanted) !== contentOf(secret)) await writeSecret(kubernetes, target, wanted);
+    this.#use(found);
+    for (const each of configurations) await writeBundle(kubernetes, each, trusted(found), this.#log);
+  }
+
+  /** Lost or broken: what is in memory is as good as new. */
+  #read(secret: V1Secret | undefined): Material {
+    const found = readMaterial(secret ?? {});
+    return !found.ca && this.#material?.ca ? { ...this.#material, rotate: undefined } : found;
+  }
+
+  /** Takes the steps that are due. */
+  async #renew(material: Material, configurations: Awaited<ReturnType<typeof readConfigurations>>): Promise<Material> {
+    const { names, overlapMs, now = Date.now } = this.#options;
+    let found = material;
     for (let i = 0; i < MAX_STEPS; i++) {
       const { next } = found;
       const nextIsTrusted =
         next === undefined || configurations.every(({ configuration }) => trusts(configuration, next.cert));
       const step = nextStep(stateOf(found, names), { now: now(), overlapMs, nextIsTrusted });
       if (step === undefined) break;
-      log.info({ step }, 'renewing certificates');
+      this.#log.info({ step }, 'renewing certificates');
       found = await takeStep(step, found, { now: now(), names });
     }
-    const owner = configurations[0];
-    // Without an owner nobody would delete it: not yet installed, or uninstalled while this process still ends.
-    const isKept = secret !== undefined || owner !== undefined || options.configuration === undefined;
-    const wanted = writeMaterial(secret ?? newSecret(target, owner), found);
-    if (isKept && JSON.stringify([wanted.data, wanted.metadata?.annotations]) !== before) {
-      await writeSecret(kubernetes, target, wanted);
-    }
-    use(found);
-    for (const each of configurations) await writeBundle(kubernetes, each, trusted(found), log);
-  };
+    return found;
+  }
 
-  const complain = (problem: string | undefined): void => {
-    if (problem !== undefined && problem !== complaint) log.warn(`${where}: ${problem}`);
-    complaint = problem;
-  };
+  #use(found: Material): void {
+    this.#material = found;
+    const { leaf } = found;
+    if (!leaf || (leaf.cert === this.#leaf?.cert && leaf.key === this.#leaf.key)) return;
+    const isFirst = this.#leaf === undefined;
+    this.#leaf = { ...leaf, ca: trusted(found) };
+    this.#log.info({ notAfter: leaf.notAfter }, 'serving with the certificate of the Secret');
+    if (isFirst) this.#first.resolve(this);
+    else this.#listener();
+  }
 
-  const use = (found: Material): void => {
-    material = found;
-    if (!found.leaf || (found.leaf.cert === leaf?.cert && found.leaf.key === leaf.key)) return;
-    const isFirst = leaf === undefined;
-    leaf = { ...found.leaf, ca: trusted(found) };
-    log.info({ notAfter: leaf.notAfter }, 'serving with the certificate of the Secret');
-    if (isFirst) first.resolve(source);
-    else listener();
-  };
-
-  const watches = [
-    keepWatching(
-      kubernetes,
-      {
-        what: where,
-        path: secretsOf(target),
-        name: target.name,
-        onObject: () => loop.trigger(),
-        onGone: () => loop.trigger(),
-      },
-      log,
-    ),
-    ...watchConfigurations(kubernetes, options, () => loop.trigger(), log),
-  ];
-  const source: CertificateSource = {
-    current: () => leaf as Certificate,
-    onChange(to) {
-      listener = to;
-    },
-    close() {
-      loop.close();
-      for (const watch of watches) watch.close();
-      listener = () => {};
-    },
-  };
-  loop.trigger();
-  return first.promise;
+  #complain(problem: string | undefined): void {
+    if (problem !== undefined && problem !== this.#complaint) this.#log.warn(`${this.#where}: ${problem}`);
+    this.#complaint = problem;
+  }
 }
+
+const contentOf = (secret: V1Secret | undefined): string =>
+  JSON.stringify([secret?.data, secret?.metadata?.annotations]);
 
 function watchConfigurations(
   kubernetes: Kubernetes,
@@ -180,46 +215,4 @@ function watchConfigurations(
       log,
     ),
   );
-}
-
-const secretsOf = ({ namespace }: ObjectName): string => `/api/v1/namespaces/${namespace}/secrets`;
-
-async function readSecret(kubernetes: Kubernetes, secret: ObjectName): Promise<V1Secret | undefined> {
-  try {
-    return await kubernetes.ask<V1Secret>(`${secretsOf(secret)}/${secret.name}`);
-  } catch (error) {
-    if (statusOf(error) === 404) return undefined;
-    throw error;
-  }
-}
-
-/** Over the version that was read, or none: else the API server answers with a conflict. */
-const writeSecret = (kubernetes: Kubernetes, target: ObjectName, secret: V1Secret): Promise<V1Secret> =>
-  secret.metadata?.resourceVersion === undefined
-    ? kubernetes.ask(secretsOf(target), { method: 'POST', body: secret })
-    : kubernetes.ask(`${secretsOf(target)}/${target.name}`, { method: 'PUT', body: secret });
-
-/** It goes with the webhook configuration when that is deleted, so that uninstalling leaves no key behind. */
-function newSecret(
-  { namespace, name }: ObjectName,
-  owner: Awaited<ReturnType<typeof readConfigurations>>[number] | undefined,
-): V1Secret {
-  const { uid, name: ownerName } = owner?.configuration.metadata ?? {};
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    type: 'kubernetes.io/tls',
-    metadata: {
-      namespace,
-      name,
-      labels: { 'app.kubernetes.io/managed-by': 'hotmount-webhook' },
-      ...(owner &&
-        uid !== undefined &&
-        ownerName !== undefined && {
-          ownerReferences: [
-            { apiVersion: 'admissionregistration.k8s.io/v1', kind: owner.kind.kind, name: ownerName, uid },
-          ],
-        }),
-    },
-  };
 }
