@@ -248,7 +248,7 @@ export class MediaController {
     const { bootSequence, claims, podTrees } = this.#options;
     const mounted = this.#mountsOf(name);
     const rawClass = device && (() => claims.claimOn(device));
-    this.#ejector.look(name, device);
+    this.#ejector.forgetUnlessSame(name, device);
     if (!device) this.#inspector.forget(name);
     else if (mounted.length > 0) this.#inspector.remember(name);
     if (!device || device.size === 0) this.#servers.forget(name);

@@ -28,8 +28,8 @@ export class Ejections {
     this.#keep();
   }
 
-  /** What is in the disk now is another medium, or there is none: it is mounted when it comes again. @throws SystemCallError */
-  forget(name: string, now: BlockDevice | undefined): void {
+  /** Once it has another medium, or none, a disk counts as ejected no more. @param now what it is now @throws SystemCallError */
+  forgetUnlessSame(name: string, now: BlockDevice | undefined): void {
     if (!this.#media.has(name) || (now && now.size > 0 && this.has(now))) return;
     this.#media.delete(name);
     this.#keep();

@@ -43,9 +43,9 @@ export class Ejector {
     return this.#ejections.has(device);
   }
 
-  /** What is in the disk now may be another medium: see `Ejections`. */
-  look(disk: string, now: BlockDevice | undefined): void {
-    this.#ejections.forget(disk, now);
+  /** Once it has another medium, or none, a disk counts as ejected no more. @param now what it is now */
+  forgetUnlessSame(disk: string, now: BlockDevice | undefined): void {
+    this.#ejections.forgetUnlessSame(disk, now);
   }
 
   /** Unmounts a disk, with its partitions, or one of those, and leaves it alone until it is plugged in anew. @throws where there is no such disk */
