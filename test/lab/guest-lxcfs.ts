@@ -1,4 +1,4 @@
-import { onTestFinished } from 'vitest';
+import { onTestFailed, onTestFinished } from 'vitest';
 import type { LxcfsStatus } from '../../src/node/lxcfs/status.ts';
 import { DEADLINE, RUN_DIR } from './guest-node.ts';
 import type { GuestProcess } from './guest-process.ts';
@@ -25,7 +25,12 @@ export async function startSupervisor(
   command = 'lxcfs --check-every 60',
   setting = 'exec',
 ): Promise<SupervisorInGuest> {
-  const process = lab.spawn(`${setting} node src/cli.ts ${command} --run-dir ${RUN_DIR}`);
+  // Else an lxcfs that has no processor for a while counts as one that hangs.
+  const env = { HOTMOUNT_SLOWNESS: '10' };
+  const process = lab.spawn(`${setting} node src/cli.ts ${command} --run-dir ${RUN_DIR}`, { env });
+  onTestFailed(
+    () => void globalThis.process.stderr.write(`--- lxcfs' supervisor:\n${process.stdout}${process.stderr}---\n`),
+  );
   onTestFinished(async () => {
     if (!lab.running) return;
     process.kill('SIGTERM');
