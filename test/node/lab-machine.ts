@@ -46,11 +46,15 @@ export class LabMachine implements NodeMachine {
   readonly slowness = 10;
   readonly address = GUEST_ADDRESS;
   readonly controlPlane: Machine;
-  readonly lab: Lab;
+  #lab: Lab;
 
   private constructor(controlPlane: Machine, lab: Lab) {
     this.controlPlane = controlPlane;
-    this.lab = lab;
+    this.#lab = lab;
+  }
+
+  get lab(): Lab {
+    return this.#lab;
   }
 
   /** @param image an archive that pods may use, besides the images of `writeImages` */
@@ -59,36 +63,30 @@ export class LabMachine implements NodeMachine {
     try {
       await makeImagesDisk(DISK, controlPlane, binaries, image);
       await controlPlane.sh(WIRE, PODS, GUEST_ADDRESS);
-      const lab = await startLab({
-        init: 'systemd',
-        memoryMiB: MEMORY_MIB,
-        disk: DISK,
-        network: { namespace: `/proc/${controlPlane.pid}/ns/net`, tap: 'tap0' },
-        kernelOptions: 'net.ifnames=0',
-        bootTimeoutMs: 300_000,
-      });
-      const machine = new LabMachine(controlPlane, lab);
-      await machine.#prepare();
-      return machine;
+      return new LabMachine(controlPlane, await boot(controlPlane));
     } catch (error) {
       await controlPlane.stop();
       throw error;
     }
   }
 
+  /**
+   * Cuts the power, and boots again: what is on the disk stays. The programs of the node do not begin again by themselves.
+   * @param plugIn what is plugged in as the machine boots
+   */
+  async powerCycle(plugIn: (lab: Lab) => Promise<unknown>): Promise<void> {
+    await this.#lab.stop();
+    this.#lab = await boot(this.controlPlane, plugIn);
+  }
+
   async run(command: readonly string[], input = '', env: Record<string, string> = {}): Promise<Result> {
-    const { code, stdout, stderr } = await this.lab.run(command.map(quoted).join(' '), {
-      input,
-      env,
-      timeoutMs: COMMAND_MS,
-    });
+    const options = { input, env, timeoutMs: COMMAND_MS };
+    const { code, stdout, stderr } = await this.lab.run(command.map(quoted).join(' '), options);
     return { code: code ?? 1, stdout, stderr };
   }
 
   async sh(script: string, ...args: string[]): Promise<string> {
-    return (
-      await this.lab.sh(['sh', '-ec', script, 'sh', ...args].map(quoted).join(' '), { timeoutMs: COMMAND_MS })
-    ).trim();
+    return run(this.lab, script, ...args);
   }
 
   async write(name: string, text: string): Promise<void> {
@@ -122,10 +120,28 @@ export class LabMachine implements NodeMachine {
     await this.controlPlane.stop();
     await rm(DISK, { force: true });
   }
-
-  async #prepare(): Promise<void> {
-    await this.sh(BOOT, this.directory, this.address, NODE_ADDRESS);
-  }
 }
+
+async function boot(controlPlane: Machine, plugIn: (lab: Lab) => Promise<unknown> = async () => {}): Promise<Lab> {
+  const lab = await startLab({
+    init: 'systemd',
+    memoryMiB: MEMORY_MIB,
+    disk: DISK,
+    network: { namespace: `/proc/${controlPlane.pid}/ns/net`, tap: 'tap0' },
+    kernelOptions: 'net.ifnames=0',
+    bootTimeoutMs: 300_000,
+  });
+  try {
+    await plugIn(lab);
+    await run(lab, BOOT, DIRECTORY, GUEST_ADDRESS, NODE_ADDRESS);
+  } catch (error) {
+    await lab.stop();
+    throw error;
+  }
+  return lab;
+}
+
+const run = async (lab: Lab, script: string, ...args: string[]): Promise<string> =>
+  (await lab.sh(['sh', '-ec', script, 'sh', ...args].map(quoted).join(' '), { timeoutMs: COMMAND_MS })).trim();
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

@@ -118,6 +118,13 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
     await this.#ready(program);
   }
 
+  /** After a boot of the machine, its programs begin again. Resolves when the kubelet serves. */
+  async serveAfterBoot(): Promise<void> {
+    await this.#serveContainerd();
+    await this.#serveKubelet();
+    await this.#ready('kubelet');
+  }
+
   /** Waits until the node is Ready, or `false`: until it is not. */
   async untilNodeReady(ready = true): Promise<void> {
     const condition = `--for=condition=Ready=${ready ? 'true' : 'unknown'}`;

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import type { V1Deployment } from '@kubernetes/client-node';
+import type { V1Deployment, V1Pod } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { whyLabCannotRun } from '../lab/requirements.ts';
+import { makeStickImage } from '../lab/stick-image.ts';
 import { SOAK } from '../settings.ts';
 import { install } from './installation.ts';
 import { LabMachine } from './lab-machine.ts';
@@ -14,6 +15,8 @@ const LONG = 3_600_000;
 /** ms, of what a user waits for, in a machine's own time. */
 const WAIT = 60_000;
 const KUBECTL_WAIT = '--timeout=20m';
+/** A boot takes longer than pods wait for their node. */
+const STAYS = { tolerations: [{ operator: 'Exists' }] };
 
 const VALUES = {
   policy: {
@@ -47,7 +50,7 @@ describe.runIf(SOAK)('a node with systemd, cgroup v2 and USB', () => {
     await install(node, ['--timeout', '60m'], VALUES);
     await node.apply(namespace(EDGE));
     await node.eventually(() => node.kubectl('get', 'serviceaccount', 'default', '-n', EDGE));
-    stick = await machine.lab.makeStick({ fs: 'vfat', label: 'STICK', files: { hello: 'from the stick' } });
+    stick = await makeStickImage(machine.directory, { fs: 'vfat', label: 'STICK', files: { hello: 'from the stick' } });
   }, LONG);
   afterAll(() => machine?.stop(), 120_000);
 
@@ -55,7 +58,7 @@ describe.runIf(SOAK)('a node with systemd, cgroup v2 and USB', () => {
     'gives a pod its limits, a stick and a serial adapter as they are plugged in, and takes them away',
     async () => {
       expect(await machine.sh('stat -fc %T /sys/fs/cgroup; cat /proc/1/comm')).toBe('cgroup2fs\nsystemd');
-      await node.apply(deployment('user'), '-n', EDGE);
+      await node.apply(deployment('user', 1, STAYS), '-n', EDGE);
       const annotations = ['lxcfs=meminfo', 'media=usb', 'devices=serial'].map((text) => `hotmount.io/${text}`);
       let tries = 0;
       // A workload stays as it is where it is annotated while the webhook does not answer in time.
@@ -88,11 +91,38 @@ describe.runIf(SOAK)('a node with systemd, cgroup v2 and USB', () => {
     'gives a stick to a pod that runs, as it is annotated',
     async () => {
       await machine.lab.plugUsbStick({ image: stick });
-      await node.eventually(() => node.apply(pod('live', { 'hotmount.io/live': 'true' }), '-n', EDGE), WAIT);
+      await node.eventually(() => node.apply(pod('live', { 'hotmount.io/live': 'true' }, STAYS), '-n', EDGE), WAIT);
       await node.kubectl('wait', '--for=condition=Ready', 'pod/live', '-n', EDGE, KUBECTL_WAIT);
       await node.eventually(() => node.kubectl('annotate', 'pod', 'live', 'hotmount.io/media=usb', '-n', EDGE), WAIT);
       const read = () => exec('live', 'cat', '/hotmount/media/usb/STICK/hello');
       expect(await node.eventually(read, WAIT)).toBe('from the stick');
+    },
+    LONG,
+  );
+
+  test(
+    'brings its pods back after a power cut, with their limits and their disk',
+    async () => {
+      const { items: pods }: { items: V1Pod[] } = await node.get('pods', '-n', EDGE);
+      expect(pods).toHaveLength(2);
+      const bootId = () => machine.sh('cat /proc/sys/kernel/random/boot_id');
+      const boot = await bootId();
+      await machine.powerCycle((lab) => lab.plugUsbStick({ image: stick }));
+      expect(await bootId()).not.toBe(boot);
+      await node.serveAfterBoot();
+
+      for (const { metadata } of pods) {
+        await node.eventually(async () => {
+          const back: V1Pod = await node.get('pod', metadata?.name ?? '', '-n', EDGE);
+          expect(back.metadata?.uid).toBe(metadata?.uid);
+          const [container] = back.status?.containerStatuses ?? [];
+          expect(container).toMatchObject({ ready: true, restartCount: expect.toSatisfy((count) => count > 0) });
+        }, WAIT);
+      }
+      expect(await node.eventually(() => user('cat', '/media/usb/STICK/hello'), WAIT)).toBe('from the stick');
+      const live = () => exec('live', 'cat', '/hotmount/media/usb/STICK/hello');
+      expect(await node.eventually(live, WAIT)).toBe('from the stick');
+      expect(await user('grep', 'MemTotal', '/proc/meminfo')).toMatch(/ 262144 kB$/);
     },
     LONG,
   );
