@@ -1,5 +1,6 @@
 import { MountReplacer } from '../../linux/mount-replacer.ts';
 import type { Mount } from '../../linux/mountinfo.ts';
+import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import type { LxcfsPolicy } from '../../policy/policy.ts';
 import { Timers } from '../reconcile/timers.ts';
@@ -28,7 +29,7 @@ export interface SupervisorOptions {
 }
 
 /** ms for which an instance that is replaced goes on answering those who have its files open. */
-const GRACE = 3000;
+const GRACE = patient(3000);
 /** ms without an lxcfs until containers get the node's files. The next one is mostly ready sooner, and then they are moved only once. */
 const FALL_BACK_AFTER = 500;
 
