@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import {
@@ -16,6 +16,7 @@ import {
 import { errnoName, isUnreadableProcess } from './errors.ts';
 import { abort } from './exit.ts';
 import { check, errno, libc } from './libc.ts';
+import { canMountBeneath, MOVE_MOUNT_BENEATH } from './mount-beneath.ts';
 import type {
   OpenRequest,
   Replaced,
@@ -24,6 +25,7 @@ import type {
   ReplaceTarget,
   StackedMount,
 } from './mount-replacer.ts';
+import { Tucker } from './mount-tuck.ts';
 
 /**
  * The only thread of its process that ever enters other mount namespaces. Between the two setns(2) it makes nothing but the calls bound
@@ -40,8 +42,6 @@ const STATX_MNT_ID = 0x1000;
 const STX_MNT_ID = 0x90;
 const OPEN_TREE_CLONE = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
-/** Linux 6.5. */
-const MOVE_MOUNT_BENEATH = 0x200;
 const MS_PRIVATE = 1n << 18n;
 const ATTACH_TRIES = 3;
 
@@ -49,6 +49,7 @@ const home = openSync('/proc/self/ns/mnt', 'r');
 const statxBuffer = Buffer.alloc(256);
 // Root and working directory are shared among threads until then, and setns(CLONE_NEWNS) refuses to change them for others.
 check(libc.unshare(CLONE_FS), 'unshare');
+const tucker = canMountBeneath() ? undefined : new Tucker(home);
 
 const { isAbandoned } = workerData as { isAbandoned: Int32Array };
 
@@ -81,6 +82,7 @@ function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
     closeSync(namespace);
     return { id, results: undefined };
   }
+  const tuck = tuckerFor(pid, namespace);
   const trees = targets.map(prepare);
   const cover = Cover.of(targets);
   const results: Replaced[] = [];
@@ -91,7 +93,7 @@ function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
     for (const [i, target] of targets.entries()) {
       // Whoever asked for it has been told that it hangs, and another does it by now.
       if (isGivenUp()) break;
-      results.push(replace(target, trees[i] as Tree, cover));
+      results.push(replace(target, trees[i] as Tree, cover, tuck));
     }
     if (libc.setns(home, CLONE_NEWNS) < 0)
       abort(`a thread cannot come back to its own mount namespace: ${errnoName(errno())}`);
@@ -99,6 +101,28 @@ function replaceAll({ id, pid, inode, targets }: ReplaceRequest): ReplaceReply {
   for (const tree of [...trees, cover?.tree]) if (typeof tree === 'number') libc.close(tree);
   closeSync(namespace);
   return { id, results };
+}
+
+/** Mounts a tree beneath what is on top, and unmounts that. @returns undefined where nothing has been done */
+type Tuck = (
+  tree: number,
+  target: ReplaceTarget,
+  unmount: () => Failure | undefined,
+) => { readonly unmounted: Failure | undefined } | undefined;
+
+/** At home. Undefined where the kernel can do without, or where it cannot be done. */
+function tuckerFor(pid: number, namespace: number): Tuck | undefined {
+  try {
+    if (!tucker || readlinkSync(`/proc/${pid}/ns/user`) !== readlinkSync('/proc/self/ns/user')) return undefined;
+    tucker.prepare();
+  } catch {
+    // Then the old one goes before the new one comes.
+    return undefined;
+  }
+  return (tree, { path, parent }, unmount) => {
+    if (!parent || mountIdAt(AT_FDCWD, parent.path) !== parent.id) return undefined;
+    return tucker.tuck(tree, path, parent, namespace, unmount);
+  };
 }
 
 interface Failure {
@@ -135,7 +159,7 @@ function prepare({ source, set, clear }: ReplaceTarget): Tree {
 }
 
 /** In the container's namespace. */
-function replace(target: ReplaceTarget, tree: Tree, cover: Cover | undefined): Replaced {
+function replace(target: ReplaceTarget, tree: Tree, cover: Cover | undefined, tuck: Tuck | undefined): Replaced {
   const result = { attached: false, detached: 0, locked: [] as number[] };
   if (typeof tree === 'object') return { ...result, failure: tree };
   const stack = [...target.stack];
@@ -170,6 +194,11 @@ function replace(target: ReplaceTarget, tree: Tree, cover: Cover | undefined): R
     }
     // Either this kernel is older than 6.5, or what is there is locked: the next call tells.
     if (errno() !== EINVAL) return finish({ syscall: 'move_mount', errno: errno() });
+    const tucked = tuck?.(tree, target, detachTop);
+    if (tucked) {
+      result.attached = true;
+      return finish(tucked.unmounted);
+    }
     failure = detachTop();
     if (failure && failure.errno !== EINVAL) return finish(failure);
   }

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { SystemCallError } from './errors.ts';
+import type { ParentMount } from './mount-tuck.ts';
 import type { MountNamespace } from './namespaces.ts';
 import { patient } from './slowness.ts';
 
@@ -22,6 +23,8 @@ export interface ReplaceTarget {
   readonly source: number | undefined;
   /** What is mounted there and may go, the bottom first. A live one alone is left. */
   readonly stack: readonly StackedMount[];
+  /** What the path lies on; undefined where it is not private, and so must not be touched. */
+  readonly parent: ParentMount | undefined;
   /** `MOUNT_ATTR_*` to set and clear (mount_setattr(2)). */
   readonly set: number;
   readonly clear: number;
@@ -129,7 +132,8 @@ export class MountReplacer {
   }
 
   /**
-   * Where the kernel can (Linux 6.5), there is no moment in which a path shows neither the old nor the new.
+   * There is no moment in which a path shows neither the old nor the new; before Linux 6.5 there is one in user namespaces, and where what
+   * the path lies on is not private.
    * @returns one result a target; undefined where the namespace has gone
    * @throws NamespaceHangs, Error where it is closed
    */

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MountReplacer } from '../../src/linux/mount-replacer.ts';
@@ -62,6 +63,32 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
       expect((await lxcfs.status())?.restarts).toBe(0);
     });
   }
+
+  it('takes over another program with no other value told to anybody, before Linux 6.5, too', async () => {
+    const library = rig.path('old-kernel.so');
+    const source = join(import.meta.dirname, 'support/fake-old-kernel.c');
+    // move_mount(2) with MOVE_MOUNT_BENEATH.
+    const missing = ['-DMISSING=429', '-DMISSING_FLAG=0x200'];
+    run('gcc', '-O1', '-shared', '-fPIC', '-DPRELOADED', ...missing, '-o', library, source);
+    const installation = new Installation(rig);
+    const lxcfs = new LxcfsService(rig);
+    lxcfs.path = installation.path;
+    lxcfs.env = { LD_PRELOAD: library };
+    await lxcfs.start();
+    const container = new ReadingContainer(rig, { source: lxcfs.source, files: ['/proc/meminfo'], pause: 0 }).start();
+    await lxcfs.healthy();
+    for (let times = 0; times < (SOAK ? 20 : 3); times++) {
+      const before = lxcfsProcesses(lxcfs.runDir);
+      installation.installProgram();
+      await until('both are new', () => {
+        const now = lxcfsProcesses(lxcfs.runDir);
+        return now.length === 2 && now.every((pid) => !before.includes(pid));
+      });
+      await lxcfs.healthy();
+    }
+    expectNoError(container);
+    expect(container.lxcfsMounts()).toHaveLength(container.files.length);
+  });
 
   it('replaces one that has grown too large, and no reader notices', async () => {
     const installation = new Installation(rig);

@@ -1,5 +1,6 @@
 import { LXCFS_VIEWS } from '../../contract/wants.ts';
 import type { StackedMount } from '../../linux/mount-replacer.ts';
+import type { ParentMount } from '../../linux/mount-tuck.ts';
 import { type Mount, pathBytes } from '../../linux/mountinfo.ts';
 
 /** What of lxcfs containers mount: the views, and what other setups of lxcfs are used to mount besides. Other paths are left alone. */
@@ -44,6 +45,8 @@ export interface Attachment {
   readonly file: string;
   /** The mounts of ours there, the bottom first. */
   readonly stack: readonly StackedMount[];
+  /** What the path lies on; undefined where other namespaces may have a share in it. */
+  readonly parent: ParentMount | undefined;
   /** `MOUNT_ATTR_*` that the one at the bottom has, and those that it has not. */
   readonly set: number;
   readonly clear: number;
@@ -106,8 +109,9 @@ export function planAttachments(
     if (stack.length === 0 && (isLive(top) || !source)) continue;
     if (stack.length === 1 && stack[0]?.isLive) continue;
     const set = attributesOf(bottom.options);
-    const path = Buffer.concat([pathBytes(top.rawMountPoint), Buffer.of(0)]);
-    attachments.push({ mountPoint: top.mountPoint, path, file, stack, set, clear: ALL & ~set, source });
+    const path = terminated(top.rawMountPoint);
+    const parent = parentMount(table.parentOf(bottom), bottom);
+    attachments.push({ mountPoint: top.mountPoint, path, file, stack, parent, set, clear: ALL & ~set, source });
   }
   return attachments;
 }
@@ -154,6 +158,16 @@ function attributesOf(options: readonly string[]): number {
   return options.reduce((sum, option) => sum | (ATTRIBUTES[option] ?? 0), timed ? 0 : STRICT_ATIME);
 }
 
+const terminated = (path: string): Uint8Array => Buffer.concat([pathBytes(path), Buffer.of(0)]);
+
+function parentMount(parent: Mount | undefined, { rawMountPoint }: Mount): ParentMount | undefined {
+  if (!parent || parent.shared !== undefined || parent.master !== undefined) return undefined;
+  const prefix = parent.rawMountPoint === '/' ? '/' : `${parent.rawMountPoint}/`;
+  if (!rawMountPoint.startsWith(prefix)) return undefined;
+  const inside = terminated(rawMountPoint.slice(prefix.length));
+  return { id: parent.id, path: terminated(parent.rawMountPoint), inside };
+}
+
 /** A mount table with what lies on what. */
 class MountTable {
   readonly #byId = new Map<number, Mount>();
@@ -182,6 +196,10 @@ class MountTable {
       below = parent;
     }
     return true;
+  }
+
+  parentOf({ parent }: Mount): Mount | undefined {
+    return this.#byId.get(parent);
   }
 
   /** Whether it lies in a run dir, or in a copy of one that the namespace has from the node. */

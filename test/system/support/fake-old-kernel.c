@@ -1,4 +1,4 @@
-// Runs a program as on a kernel that lacks a system call: seccomp answers ENOSYS for it.
+// Runs a program as on a kernel that lacks a system call, or a flag in its fifth argument: seccomp answers ENOSYS, or EINVAL.
 //   fake-old-kernel PROGRAM ARGUMENT…
 // Built with -shared, it does that to the program that it is preloaded into.
 #include <errno.h>
@@ -21,8 +21,15 @@ __attribute__((constructor))
 static void forget(void) {
   struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+#ifdef MISSING_FLAG
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MISSING, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[4])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MISSING_FLAG, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+#else
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MISSING, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+#endif
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   struct sock_fprog filter = {sizeof code / sizeof *code, code};
