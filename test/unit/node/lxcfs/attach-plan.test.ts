@@ -43,6 +43,22 @@ describe('what a container needs', () => {
     expect((writable?.clear ?? 0) & 0x1).toBe(0x1);
   });
 
+  it('is put beneath by what the path lies on, if that is private', () => {
+    const text = (path: string) => Buffer.from(`${path}\0`);
+    const onlyParent = (lines: string[]) => planAttachments(parseMountinfo(lines.join('\n')), LIVE)[0]?.parent;
+    const [root = '', proc = ''] = CONTAINER;
+    const dead = file(510, 501, '0:49');
+    expect(onlyParent([root, proc, dead])).toEqual({ id: 501, path: text('/proc'), inside: text('meminfo') });
+    expect(onlyParent([root, file(510, 500, '0:49')])).toEqual({
+      id: 500,
+      path: text('/'),
+      inside: text('proc/meminfo'),
+    });
+    for (const group of ['shared:7', 'master:7']) {
+      expect(onlyParent([root, proc.replace(' - ', ` ${group} - `), dead])).toBeUndefined();
+    }
+  });
+
   it('is the same where the kernel calls the file of a dead lxcfs deleted', () => {
     expect(plan([file(510, 501, '0:49', '//deleted')])).toMatchObject([{ file: '/proc/meminfo' }]);
   });
