@@ -85,9 +85,11 @@ export class Tucker {
       check(setPropagation(Buffer.from('/\0'), MS_PRIVATE, AT_RECURSIVE), 'mount_setattr');
       const mounts = parseMountinfo(readFileSync('/proc/thread-self/mountinfo', 'latin1'));
       const workshop = openSync('/proc/thread-self/ns/mnt', 'r');
-      const root = mounts.findLast(({ mountPoint }) => mountPoint === '/');
-      for (const { parent, rawMountPoint } of mounts) {
-        if (parent !== root?.id) continue;
+      const others = mounts.filter(({ mountPoint }) => mountPoint !== '/');
+      const ids = new Set(others.map(({ id }) => id));
+      for (const { parent, rawMountPoint } of others) {
+        // It goes with its parent.
+        if (ids.has(parent)) continue;
         const path = Buffer.concat([pathBytes(rawMountPoint), Buffer.of(0)]);
         while (libc.umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) === 0);
       }
