@@ -1,4 +1,16 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +26,7 @@ import { ReadingContainer } from './lxcfs/reading.ts';
 import { endLxcfs, LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
 import { CLI } from './support/cli-process.ts';
 import { Daemon } from './support/daemon.ts';
+import { LoopDisk } from './support/disks.ts';
 import { Rig, run, until } from './support/rig.ts';
 import { describeSystem, SOAK } from './support/suite.ts';
 
@@ -74,6 +87,14 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     const lxcfs = new LxcfsService(rig);
     lxcfs.path = installation.path;
     lxcfs.env = { LD_PRELOAD: library };
+    const disk = `/dev/${new LoopDisk(rig, {}).plug()}`;
+    // Not below /tmp, which lxcfs has in its namespace: the program is there.
+    const mountPoint = mkdtempSync('/var/tmp/hotmount-');
+    rig.onClose('process', () => {
+      spawnSync('umount', [mountPoint]);
+      rmdirSync(mountPoint);
+    });
+    run('mount', disk, mountPoint);
     await lxcfs.start();
     const container = new ReadingContainer(rig, { source: lxcfs.source, files: ['/proc/meminfo'], pause: 0 }).start();
     await lxcfs.healthy();
@@ -88,6 +109,9 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     }
     expectNoError(container);
     expect(container.lxcfsMounts()).toHaveLength(container.files.length);
+    // No namespace of the supervisor's keeps what is mounted on the node.
+    run('umount', mountPoint);
+    closeSync(openSync(disk, constants.O_RDONLY | constants.O_EXCL));
   });
 
   it('replaces one that has grown too large, and no reader notices', async () => {
