@@ -59,12 +59,14 @@ export class EjectRequests {
       const removed = await runChild('rm', ['--', EJECT_FILE], { deadline: REMOVE_DEADLINE, cwd: path });
       if (/No such file/.test(removed.stderr)) return;
     } catch (error) {
+      // Meanwhile it was unmounted, or this daemon ends.
+      if (!watched || this.#watched.get(disk) !== watched) return;
       this.#log.warn(
         { disk, err: error },
         `whether a pod asks for its ejection is not known yet: ${EJECT_FILE} is looked at again`,
       );
       this.#timers.after(RETRY, () => {
-        if (watched && this.#watched.get(disk) === watched) void this.#request(disk, path);
+        if (this.#watched.get(disk) === watched) void this.#request(disk, path);
       });
       return;
     }

@@ -56,6 +56,17 @@ describe.runIf(process.platform === 'linux')('a file that asks for an ejection',
     expect(existsSync(file())).toBe(false);
   });
 
+  it('is not looked at again where the disk was unmounted while no child could be started', async () => {
+    requests.follow('sdb', disk);
+    children.failing = 1;
+    const started = whenStarted();
+    writeFileSync(file(), '');
+    await started;
+    requests.close();
+    await settled();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it.each(['made', 'removed'])('and that was %s is looked at again where no child can be started', async (how) => {
     const isMade = how === 'made';
     if (!isMade) writeFileSync(file(), '');
@@ -67,7 +78,7 @@ describe.runIf(process.platform === 'linux')('a file that asks for an ejection',
     await started;
     await settled();
     expect(onRequest).not.toHaveBeenCalled();
-    await vi.advanceTimersToNextTimerAsync();
+    await vi.advanceTimersByTimeAsync(1000);
     // And perhaps once more: that the file is removed is an event, too.
     expect(children.started.length).toBeGreaterThan(1);
     await settled();
