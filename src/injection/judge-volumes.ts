@@ -92,7 +92,7 @@ function mountsOf(spec: JsonObject, volume: string): readonly OwnMount[] {
   });
 }
 
-/** On a node, such a volume stays empty until the kubelet says whom the pod's own users are. */
+/** On a node, such a volume stays empty until the kubelet says who the pod's own users are. */
 function userProblems(name: string, volume: OwnVolume, spec: JsonObject): readonly Finding[] {
   if (volume.gives !== 'media' || !volume.ownUsers || spec['hostUsers'] === false) return [];
   const problem = 'users: own is for pods with hostUsers: false, and leaves others without disks';

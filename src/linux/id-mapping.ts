@@ -5,7 +5,7 @@ export interface IdRange {
   readonly length: number;
 }
 
-/** Whom the users and groups of a user namespace are on the node. */
+/** Who the users and groups of a user namespace are on the node. */
 export interface IdMapping {
   readonly uids: readonly IdRange[];
   readonly gids: readonly IdRange[];
@@ -16,7 +16,7 @@ export type IdLine = readonly [from: number, to: number, count: number];
 
 /**
  * What is shown in a container where the node shows a disk's ids otherwise than they are on it: those that `shown` leads to are the
- * container's own, and `ranges` says whom these are on the node. Ids that the container has not got have no line. Pure.
+ * container's own, and `ranges` says who these are on the node. Ids that the container has not got have no line. Pure.
  */
 export function composeIds(shown: readonly IdLine[], ranges: readonly IdRange[]): IdLine[] {
   return shown.flatMap(([from, to, count]) =>

@@ -10,13 +10,21 @@ import {
   O_CLOEXEC,
   O_NOFOLLOW,
   O_PATH,
-  SYS,
   UMOUNT_NOFOLLOW,
 } from './constants.ts';
 import { errnoName, isUnreadableProcess } from './errors.ts';
 import { abort } from './exit.ts';
 import { check, errno, libc } from './libc.ts';
-import { canMountBeneath, MOVE_MOUNT_BENEATH } from './mount-beneath.ts';
+import {
+  canMountBeneath,
+  EMPTY_PATH,
+  MOVE_MOUNT_BENEATH,
+  MS_PRIVATE,
+  moveMount,
+  OPEN_TREE_CLONE,
+  openTree,
+  setAttributes,
+} from './mount-calls.ts';
 import type {
   OpenRequest,
   Replaced,
@@ -34,15 +42,11 @@ import { Tucker } from './mount-tuck.ts';
  */
 const { EINVAL, ESTALE } = constants.errno;
 const O_PATH_NOFOLLOW_CLOEXEC = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-const EMPTY_PATH = Buffer.alloc(1);
 /** AT_STATX_DONT_SYNC, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW. */
 const STATX_FLAGS = 0x4000 | 0x800 | 0x100 | AT_EMPTY_PATH;
 /** Linux 5.8; where it lies in struct statx. */
 const STATX_MNT_ID = 0x1000;
 const STX_MNT_ID = 0x90;
-const OPEN_TREE_CLONE = 1;
-const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
-const MS_PRIVATE = 1n << 18n;
 const ATTACH_TRIES = 3;
 
 const home = openSync('/proc/self/ns/mnt', 'r');
@@ -135,24 +139,9 @@ type Tree = number | Failure | undefined;
 /** At home, where the live file is mounted. Touches no server: the descriptor has been looked up before. */
 function prepare({ source, set, clear }: ReplaceTarget): Tree {
   if (source === undefined) return undefined;
-  const flags = OPEN_TREE_CLONE | AT_EMPTY_PATH | O_CLOEXEC;
-  const tree = Number(libc.syscall(SYS.open_tree, 'int', source, 'str', '', 'uint', flags));
+  const tree = openTree(source, EMPTY_PATH, OPEN_TREE_CLONE | AT_EMPTY_PATH | O_CLOEXEC);
   if (tree < 0) return { syscall: 'open_tree', errno: errno() };
-  const attributes = new BigUint64Array([BigInt(set), BigInt(clear), MS_PRIVATE, 0n]);
-  const result = libc.syscall(
-    SYS.mount_setattr,
-    'int',
-    tree,
-    'str',
-    '',
-    'uint',
-    AT_EMPTY_PATH,
-    'void *',
-    attributes,
-    'size_t',
-    attributes.byteLength,
-  );
-  if (Number(result) === 0) return tree;
+  if (setAttributes(tree, EMPTY_PATH, AT_EMPTY_PATH, [BigInt(set), BigInt(clear), MS_PRIVATE])) return tree;
   const failure = { syscall: 'mount_setattr', errno: errno() };
   libc.close(tree);
   return failure;
@@ -188,7 +177,7 @@ function replace(target: ReplaceTarget, tree: Tree, cover: Cover | undefined, tu
   // Where nothing of what is there may go, it comes on top.
   if (!failure && last) {
     if (mountIdAt(AT_FDCWD, target.path) !== last.id) return finish({ syscall: 'statx', errno: ESTALE });
-    if (attach(tree, target.path, MOVE_MOUNT_BENEATH)) {
+    if (moveMount(tree, target.path, MOVE_MOUNT_BENEATH)) {
       result.attached = true;
       return finish(cover?.hides(target, last) ? undefined : detachTop());
     }
@@ -203,7 +192,7 @@ function replace(target: ReplaceTarget, tree: Tree, cover: Cover | undefined, tu
     if (failure && failure.errno !== EINVAL) return finish(failure);
   }
   // What was there has gone: without a mount of ours, nothing would tell that one belongs here.
-  for (let tries = 0; tries < ATTACH_TRIES && !result.attached; tries++) result.attached = attach(tree, target.path, 0);
+  for (let tries = 0; tries < ATTACH_TRIES && !result.attached; tries++) result.attached = moveMount(tree, target.path);
   return finish(result.attached ? undefined : { syscall: 'move_mount', errno: errno() });
 }
 
@@ -235,33 +224,16 @@ class Cover {
   hides(target: ReplaceTarget, { id, isDead }: StackedMount): boolean {
     if (!isDead || typeof this.tree !== 'number') return false;
     if (target === this.#target) {
-      this.#isLaid = attach(this.tree, target.path, 0);
+      this.#isLaid = moveMount(this.tree, target.path);
       return this.#isLaid;
     }
     if (!this.#isLaid) return false;
     const fd = libc.open(target.path, O_PATH_NOFOLLOW_CLOEXEC);
     if (fd < 0) return false;
-    const isHidden = mountIdAt(fd, EMPTY_PATH) === id && attach(fd, this.#target.path, MOVE_MOUNT_BENEATH);
+    const isHidden = mountIdAt(fd, EMPTY_PATH) === id && moveMount(fd, this.#target.path, MOVE_MOUNT_BENEATH);
     libc.close(fd);
     return isHidden;
   }
-}
-
-function attach(tree: number, path: Uint8Array, flags: number): boolean {
-  const result = libc.syscall(
-    SYS.move_mount,
-    'int',
-    tree,
-    'str',
-    '',
-    'int',
-    AT_FDCWD,
-    'void *',
-    path,
-    'uint',
-    MOVE_MOUNT_F_EMPTY_PATH | flags,
-  );
-  return Number(result) === 0;
 }
 
 /** Detaches what is on top at `path`, if it is that mount and no other. */

@@ -1,7 +1,9 @@
 import { openSync, readFileSync } from 'node:fs';
-import { AT_FDCWD, CLONE_NEWNS, MNT_DETACH, O_CLOEXEC, SYS, UMOUNT_NOFOLLOW } from './constants.ts';
+import { AT_FDCWD, AT_RECURSIVE, CLONE_NEWNS, MNT_DETACH, O_CLOEXEC, UMOUNT_NOFOLLOW } from './constants.ts';
+import { errnoName } from './errors.ts';
 import { abort } from './exit.ts';
 import { check, errno, libc } from './libc.ts';
+import { MS_PRIVATE, MS_SHARED, moveMount, OPEN_TREE_CLONE, openTree, setAttributes } from './mount-calls.ts';
 import { parseMountinfo, pathBytes } from './mountinfo.ts';
 
 /** The mount that a path lies on; all paths are zero-terminated. */
@@ -13,11 +15,6 @@ export interface ParentMount {
   readonly inside: Uint8Array;
 }
 
-const OPEN_TREE_CLONE = 1;
-const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
-const AT_RECURSIVE = 0x8000;
-const MS_PRIVATE = 1n << 18n;
-const MS_SHARED = 1n << 20n;
 /** Where the workshop has the peer: a directory that is there in any case. */
 const PLACE = Buffer.from('/proc\0');
 
@@ -55,11 +52,11 @@ export class Tucker {
     container: number,
     unmount: () => T,
   ): { readonly unmounted: T } | undefined {
-    if (this.#workshop === undefined || setPropagation(parent.path, MS_SHARED) < 0) return undefined;
+    if (this.#workshop === undefined || !setPropagation(parent.path, MS_SHARED)) return undefined;
     const done = this.#attachToPeer(tree, parent, container) ? { unmounted: unmount() } : undefined;
     if (done) setPropagation(path, MS_PRIVATE);
     // Else what is unmounted in the workshop would go here as well.
-    if (setPropagation(parent.path, MS_PRIVATE) < 0) return done;
+    if (!setPropagation(parent.path, MS_PRIVATE)) return done;
     enter(this.#workshop);
     libc.umount2(PLACE, MNT_DETACH | UMOUNT_NOFOLLOW);
     enter(container);
@@ -67,12 +64,11 @@ export class Tucker {
   }
 
   #attachToPeer(tree: number, { path, inside }: ParentMount, container: number): boolean {
-    const flags = OPEN_TREE_CLONE | O_CLOEXEC;
-    const peer = Number(libc.syscall(SYS.open_tree, 'int', AT_FDCWD, 'void *', path, 'uint', flags));
+    const peer = openTree(AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC);
     if (peer < 0) return false;
     enter(this.#workshop as number);
     const place = Buffer.concat([PLACE.subarray(0, -1), Buffer.from('/'), inside]);
-    const isTucked = attach(peer, PLACE) && attach(tree, place);
+    const isTucked = moveMount(peer, PLACE) && moveMount(tree, place);
     enter(container);
     libc.close(peer);
     return isTucked;
@@ -82,7 +78,7 @@ export class Tucker {
   #makeWorkshop(): number {
     check(libc.unshare(CLONE_NEWNS), 'unshare');
     try {
-      check(setPropagation(Buffer.from('/\0'), MS_PRIVATE, AT_RECURSIVE), 'mount_setattr');
+      check(setPropagation(Buffer.from('/\0'), MS_PRIVATE, AT_RECURSIVE) ? 0 : -1, 'mount_setattr');
       const mounts = parseMountinfo(readFileSync('/proc/thread-self/mountinfo', 'latin1'));
       const workshop = openSync('/proc/thread-self/ns/mnt', 'r');
       const others = mounts.filter(({ mountPoint }) => mountPoint !== '/');
@@ -101,32 +97,9 @@ export class Tucker {
 }
 
 function enter(namespace: number): void {
-  if (libc.setns(namespace, CLONE_NEWNS) < 0) abort(`a thread cannot change its mount namespace: errno ${errno()}`);
+  if (libc.setns(namespace, CLONE_NEWNS) < 0)
+    abort(`a thread cannot change its mount namespace: ${errnoName(errno())}`);
 }
 
-function setPropagation(path: Uint8Array, type: bigint, flags = 0): number {
-  const attributes = new BigUint64Array([0n, 0n, type, 0n]);
-  const size = attributes.byteLength;
-  return Number(
-    libc.syscall(
-      SYS.mount_setattr,
-      'int',
-      AT_FDCWD,
-      'void *',
-      path,
-      'uint',
-      flags,
-      'void *',
-      attributes,
-      'size_t',
-      size,
-    ),
-  );
-}
-
-function attach(tree: number, path: Uint8Array): boolean {
-  const flags = MOVE_MOUNT_F_EMPTY_PATH;
-  return (
-    Number(libc.syscall(SYS.move_mount, 'int', tree, 'str', '', 'int', AT_FDCWD, 'void *', path, 'uint', flags)) === 0
-  );
-}
+const setPropagation = (path: Uint8Array, type: bigint, flags = 0): boolean =>
+  setAttributes(AT_FDCWD, path, flags, [0n, 0n, type]);

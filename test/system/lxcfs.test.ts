@@ -24,7 +24,7 @@ function end(pid: number): void {
   }
 }
 
-/** Before Linux 6.5 the dead file goes before the live one comes, and for microseconds the node's shows. */
+/** Before Linux 6.5, in user namespaces of their own, the dead file goes before the live one comes: for microseconds the node's shows. */
 const [major = 0, minor = 0] = release().split('.').map(Number);
 const MOUNTS_BENEATH = major > 6 || (major === 6 && minor >= 5);
 const NODE_TOTAL = totalmem() / 1024;

@@ -3,7 +3,7 @@ import { isErrno } from '../../linux/errors.ts';
 import type { IdMapping, IdRange } from '../../linux/id-mapping.ts';
 
 /**
- * Whom the users of a pod with `hostUsers: false` are on the node, as the kubelet writes it down when it makes the pod's sandbox, after the
+ * Who the users of a pod with `hostUsers: false` are on the node, as the kubelet writes it down when it makes the pod's sandbox, after the
  * volumes (k8s.io/kubernetes pkg/kubelet/userns/userns_manager.go). Undefined as long as it has not.
  * @throws Error of the system; or where it says something else
  */

@@ -11,7 +11,7 @@ import { TREES, type Tree, USERS, type ViewTree, viewTree } from './actual.ts';
 import { removeDirectories } from './directories.ts';
 import { readPodMapping } from './pod-mapping.ts';
 
-/** A tree of a pod with users of its own, and whom these are on the node. */
+/** A tree of a pod with users of its own, and who these are on the node. */
 export interface PodTree {
   readonly podUid: string;
   readonly tree: ViewTree;
@@ -96,7 +96,7 @@ export class PodTrees {
     this.look();
   }
 
-  /** Looks whether the kubelet has written whom the users of pods are, and removes what is left of others. Does nothing where no pod waits. */
+  /** Looks whether the kubelet has written who the users of pods are, and removes what is left of others. Does nothing where no pod waits. */
   look(): void {
     const ready = new Set<string>();
     let isWaiting = this.#ended.size > 0;
@@ -136,7 +136,7 @@ export class PodTrees {
       if (this.#problems.get(podUid) !== message) {
         log.error(
           { podUid },
-          `whom the users of the pod are on the node cannot be read, so that it sees no disk: ${message}`,
+          `the pod sees no disk: the ids of its users, which the kubelet writes down, cannot be read: ${message}; next try within 30 s`,
         );
       }
       this.#problems.set(podUid, message);
