@@ -19,12 +19,12 @@ export const OPEN_DEADLINE = patient(10_000);
 const SECOND_LOOK = 30;
 
 /** Exit code: the errno, 0 where it could be opened. Perl is on every Debian, and starts in a tenth of Node's time. */
-const PERL = 'sysopen(my $disk, $ARGV[0], $ARGV[1]) or exit($!+0)';
+const PERL = 'sysopen(my $disk, $ARGV[0], $ARGV[1]) or exit($!+0); close($disk)';
 const NODE = [
   '-e',
-  'try { fs.openSync(process.argv[1], +process.argv[2]) } catch ({ errno }) { process.exit(-errno) }',
+  'try { fs.closeSync(fs.openSync(process.argv[1], +process.argv[2])) } catch ({ errno }) { process.exit(-errno) }',
 ];
-/** Closed at once: in that moment, others who want it exclusively are refused. */
+/** Closed at once, and not with the process that ends: in that moment, others who want it exclusively, mkfs for instance, are refused. */
 const FLAGS = open.O_RDONLY | open.O_EXCL | open.O_NONBLOCK;
 
 /** Asks the kernel whether somebody holds a disk exclusively, as open(2) with O_EXCL does for block devices, in a child process. */

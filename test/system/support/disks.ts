@@ -143,12 +143,23 @@ export class ZramDisk {
     this.#note = rig.path(`zram-${this.id}`);
     rig.onClose('disk', () => this.#present && this.unplug());
     writeFileSync(`/sys/block/${this.name}/disksize`, String(size * 2 ** 20));
-    run('mkfs.ext4', '-q', '-F', '-U', this.uuid, '-L', label, `/dev/${this.name}`);
+    this.#makeFileSystem(rig, label, size);
     // Going from no size to one sends nothing (set_capacity_and_notify); udevd would announce the new file system.
     writeFileSync(`/sys/block/${this.name}/uevent`, 'change');
   }
   #present = true;
   readonly #note: string;
+
+  /** In an image first: mkfs wants a disk exclusively, and a daemon asks of a disk that has just come whether somebody has it so. */
+  #makeFileSystem(rig: Rig, label: string, size: number): void {
+    const image = rig.path(`${this.name}.img`);
+    writeFileSync(image, '');
+    truncateSync(image, size * 2 ** 20);
+    // A zram device reads and writes pages.
+    run('mkfs.ext4', '-q', '-F', '-b', '4096', '-U', this.uuid, '-L', label, image);
+    run('dd', `if=${image}`, `of=/dev/${this.name}`, 'bs=64k', 'conv=sparse,notrunc', 'status=none');
+    rmSync(image);
+  }
 
   /** Fails with EBUSY while it is mounted: unplugging by force is not in zram's power. */
   unplug(): void {
