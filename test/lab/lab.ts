@@ -273,6 +273,10 @@ async function retry<T>(attempt: () => Promise<T>, machine: VirtualMachine): Pro
 }
 
 function consoleTail(machine: VirtualMachine): string {
-  const lines = machine.console().trimEnd().split('\n').slice(-CONSOLE_TAIL_LINES);
+  const all = machine.console().trimEnd().split('\n');
+  // What a panic prints after its cause is as long as the kernel likes.
+  const panic = all.findLastIndex((line) => line.includes('Kernel panic'));
+  const tail = Math.max(0, all.length - CONSOLE_TAIL_LINES);
+  const lines = all.slice(panic === -1 ? tail : Math.min(panic, tail));
   return `the end of its console:\n${lines.join('\n')}`;
 }
