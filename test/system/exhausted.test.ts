@@ -108,7 +108,8 @@ describeSystem('a daemon that runs out of something', ['prlimit'], () => {
     runDir.close();
     service.spawn();
     expect(await service.ended()).toBe(1);
-    expect(service.log.trimEnd().split('\n').at(-1)).toMatch(/^error: EEXIST: .*\.lxcfs/);
+    const lastLine = (): string => service.log.trimEnd().split('\n').at(-1) ?? '';
+    await until('the last line says why', () => /^error: EEXIST: .*\.lxcfs/.test(lastLine()));
   });
 });
 

@@ -87,7 +87,7 @@ describeSystem('a live pod whose directory was lost', ['runc', 'busybox', 'zram'
   it('has it again where its container runs on, which is told to be restarted', async () => {
     loseRunDir();
     await until('the daemon ends', () => daemon.hasEnded);
-    expect(daemon.log).toContain('has been unmounted, or covered: what is mounted reaches no pod');
+    await daemon.logged(/has been unmounted, or covered: what is mounted reaches no pod/);
     await daemon.start();
     await toldOfContainer();
     expect(live.container.sees(STICK)).toBe(false);

@@ -177,6 +177,7 @@ describeSystem('lxcfs when something is replaced', ['runc', 'lxcfs', 'gcc'], () 
     await settles(second);
     const third = new LxcfsService(rig).spawn();
     await isAnsweredBy(third);
+    await third.logged(/asking the supervisor/);
     expect(third.log.match(/asking the supervisor/g)).toHaveLength(1);
     await third.healthy();
     expect(await second.stop()).toBe(0);

@@ -27,6 +27,7 @@ describeSystem('a file system with an error on it', ['debugfs', 'sfdisk'], () =>
     const metrics = await (await fetch(`http://127.0.0.1:${daemon.metricsPort}/metrics`)).text();
     expect(metrics).toMatch(/^hotmount_media_noted{reason="turned_read_only"} 1$/m);
     await daemon.status();
+    await daemon.logged(/"reason":"turned_read_only"/);
     expect(daemon.log.split('"reason":"turned_read_only"').length).toBe(2);
   });
 

@@ -83,6 +83,6 @@ describeSystem('hotmount lxcfs that is started while its policy is broken', ['lx
     await daemon.stop();
     daemon.setPolicy('kind: Polizei\n');
     const service = await new LxcfsService(rig, ['--policy', daemon.policyFile]).start();
-    expect(service.log).toContain('starting with the policy that was in force before');
+    await service.logged(/starting with the policy that was in force before/);
   });
 });
