@@ -141,7 +141,8 @@ export class ZramDisk {
     this.name = `zram${this.id}`;
     note(rig, 'zram', this.id);
     this.#note = rig.path(`zram-${this.id}`);
-    rig.onClose('disk', () => this.#present && this.unplug());
+    // What was unmounted lazily a moment ago, and a child that looks at it for a daemon that was killed, may still have it open.
+    rig.onClose('disk', () => this.#present && this.unplugWhenFree());
     writeFileSync(`/sys/block/${this.name}/disksize`, String(size * 2 ** 20));
     this.#makeFileSystem(rig, label, size);
     // Going from no size to one sends nothing (set_capacity_and_notify); udevd would announce the new file system.
