@@ -85,8 +85,10 @@ describeSystem('a disk that hangs is reported, holds up no other, and not the da
 
     daemon.setPolicy(rig.policy());
     await daemon.mounted(other.plug());
-    const working = await until('mount is at work', async () => (await daemon.status())?.working[0]);
-    expect(working).toMatchObject({ disk: disk.name, doing: 'mount' });
+    await until('mount is at work', async () => {
+      expect((await daemon.status())?.working).toMatchObject([{ disk: disk.name, doing: 'mount' }]);
+      return true;
+    });
     // mount(8) has a minute and a half.
     if (SOAK) expect(await daemon.leftFor(disk.name, 'device_hangs', 150)).toContain('mount');
     expect(await daemon.stop()).toBe(0);

@@ -7,7 +7,7 @@ import { readMountinfo } from '../../src/linux/mountinfo.ts';
 import { openRunDir } from '../../src/node/run-dir/run-dir.ts';
 import { Installation } from './lxcfs/installation.ts';
 import { ReadingContainer, VIEWS } from './lxcfs/reading.ts';
-import { LxcfsService, lxcfsProcesses } from './lxcfs/service.ts';
+import { endLxcfs, LxcfsService } from './lxcfs/service.ts';
 import { Rig, until } from './support/rig.ts';
 import { describeSystem } from './support/suite.ts';
 
@@ -58,9 +58,7 @@ describeSystem('containers without lxcfs', ['runc', 'lxcfs', 'gcc'], () => {
   const readNode = (container: ReadingContainer) => reads(container, NODE_TOTAL, ['proc', 'sysfs']);
   const readOwn = (container: ReadingContainer) => reads(container, container.memTotal, ['fuse.lxcfs']);
 
-  const endInstances = (): void => {
-    for (const pid of lxcfsProcesses(lxcfs.runDir)) process.kill(pid, 'SIGKILL');
-  };
+  const endInstances = (): void => endLxcfs(lxcfs.runDir);
 
   it('read the node’s values where none comes back, and their own again when one does', async () => {
     const containers = startContainers();
