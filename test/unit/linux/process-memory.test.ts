@@ -4,6 +4,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it, vi } from 'vitest';
 import { residentMemory } from '../../../src/linux/process-memory.ts';
 
+/** A busy machine takes its time; vitest waits for one second. */
+const PATIENCE = { timeout: 20_000 };
+
 describe.skipIf(process.platform !== 'linux')('the memory of a process', () => {
   it('is what it has now', () => {
     expect(residentMemory(process.pid)).toBeGreaterThan(16 << 20);
@@ -18,9 +21,9 @@ describe.skipIf(process.platform !== 'linux')('the memory of a process', () => {
       const [line] = await once(parent.stdout, 'data');
       const pid = Number(String(line));
       const isSleep = () => expect(readFileSync(`/proc/${parent.pid}/comm`, 'latin1')).toBe('sleep\n');
-      await vi.waitFor(isSleep);
+      await vi.waitFor(isSleep, PATIENCE);
       process.kill(pid, 'SIGKILL');
-      await vi.waitFor(() => expect(readFileSync(`/proc/${pid}/status`, 'latin1')).toMatch(/^State:\s+Z/m));
+      await vi.waitFor(() => expect(readFileSync(`/proc/${pid}/status`, 'latin1')).toMatch(/^State:\s+Z/m), PATIENCE);
       expect(residentMemory(pid)).toBe(0);
       const ended = once(parent, 'exit');
       parent.kill('SIGKILL');

@@ -6,6 +6,9 @@ import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { StartWatcher } from '../../../../src/node/containers/start-watcher.ts';
 
+/** A busy machine takes its time; vitest waits for one second. */
+const PATIENCE = { timeout: 20_000 };
+
 /** A plain directory in place of the cgroup tree. */
 describe.runIf(process.platform === 'linux')('a cgroup that comes', () => {
   let root: string;
@@ -26,19 +29,19 @@ describe.runIf(process.platform === 'linux')('a cgroup that comes', () => {
 
   it('is a start, and its end is told', async () => {
     mkdirSync(join(root, 'pod'));
-    await vi.waitFor(() => expect(events.onStart).toHaveBeenCalled());
+    await vi.waitFor(() => expect(events.onStart).toHaveBeenCalled(), PATIENCE);
     expect(watcher.problem).toBeUndefined();
     rmdirSync(join(root, 'pod'));
-    await vi.waitFor(() => expect(events.onEnd).toHaveBeenCalled());
+    await vi.waitFor(() => expect(events.onEnd).toHaveBeenCalled(), PATIENCE);
   });
 
   it('and cannot be read is not taken for one that has gone: it is said, and looked at again', async () => {
     // ELOOP: what a process without descriptors would be told is not to be had here.
     symlinkSync('loop', join(root, 'loop'));
-    await vi.waitFor(() => expect(watcher.problem).toMatch(/ELOOP/));
+    await vi.waitFor(() => expect(watcher.problem).toMatch(/ELOOP/), PATIENCE);
     expect(events.onEnd).not.toHaveBeenCalled();
     unlinkSync(join(root, 'loop'));
-    await vi.waitFor(() => expect(events.onStart).toHaveBeenCalled(), { timeout: 10_000 });
+    await vi.waitFor(() => expect(events.onStart).toHaveBeenCalled(), PATIENCE);
     expect(watcher.problem).toBeUndefined();
   });
 });
