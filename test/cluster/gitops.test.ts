@@ -18,6 +18,16 @@ describeInCluster('a workload that a GitOps tool applies', (cluster) => {
     await cluster().kubectl('delete', 'namespace', 'gitops', '--wait=false');
   });
 
+  const live = (name: string) => cluster().get('deployment', name, '-n', 'gitops');
+  /** What its controller still has to write of its status would be a difference to `kubectl diff`, which reads it twice. */
+  const settled = (name: string): Promise<void> =>
+    cluster().eventually(async () => {
+      const { metadata, status } = await live(name);
+      expect(status).toMatchObject({
+        observedGeneration: metadata.generation,
+        conditions: expect.arrayContaining([expect.objectContaining({ reason: 'NewReplicaSetAvailable' })]),
+      });
+    });
   const apply = async (object: JsonObject, ...args: string[]): Promise<void> => {
     const { code, stderr } = await cluster().tryKubectl(
       ['apply', '-n', 'gitops', '-f', '-', ...args],
@@ -26,12 +36,12 @@ describeInCluster('a workload that a GitOps tool applies', (cluster) => {
     expect([code, stderr]).toEqual([0, '']);
   };
   const diff = async (object: JsonObject, ...args: string[]): Promise<string> => {
+    await settled((object['metadata'] as { name: string }).name);
     const command = ['diff', '-n', 'gitops', '-f', '-', ...args];
     const { code, stdout, stderr } = await cluster().tryKubectl(command, JSON.stringify(object));
     expect([0, 1], stderr).toContain(code);
     return stdout;
   };
-  const live = (name: string) => cluster().get('deployment', name, '-n', 'gitops');
 
   test.each([
     ['by server-side apply', ['--server-side', '--field-manager=argocd-controller']],

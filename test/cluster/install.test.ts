@@ -113,7 +113,8 @@ describeInCluster('the chart, installed', (cluster) => {
     // Past the validating webhook, as when the webhook was away.
     await cluster().kubectl('delete', 'validatingwebhookconfiguration', 'hotmount');
     const failures = await hotmount.metric('hotmount_policy_reloads_total', 'failure');
-    await hotmount.setPolicy('kind: Polizei\n');
+    // For a moment, the API server asks it all the same.
+    await cluster().eventually(() => hotmount.setPolicy('kind: Polizei\n'));
     await expect
       .poll(() => hotmount.metric('hotmount_policy_reloads_total', 'failure'), { timeout: IN_FORCE_MS })
       .toBe(failures + 1);

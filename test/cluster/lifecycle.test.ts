@@ -89,9 +89,10 @@ describeInCluster('hotmount in a cluster', (cluster) => {
     );
     expect((await secret()).data).toEqual(data);
     expect(await bundle()).toEqual(trusted);
-    await expect
-      .poll(async () => (await api.create('tenant', pod('warned', { 'hotmount.io/media': 'usb' }), 'dryRun=All')).code)
-      .toBe(201);
+    await cluster().eventually(async () => {
+      const { code, body } = await api.create('tenant', pod('warned', { 'hotmount.io/media': 'usb' }), 'dryRun=All');
+      expect(code, body.message).toBe(201);
+    });
 
     const { namespace: home } = hotmount;
     await hotmount.stop();

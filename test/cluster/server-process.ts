@@ -56,7 +56,8 @@ export class ServerProcess {
   /** Ends it with a signal, and with SIGKILL where that takes too long. */
   async stop(signal: NodeJS.Signals = 'SIGTERM', killAfterMs = KILL_AFTER_MS): Promise<void> {
     if (!this.running) return;
-    const gone = once(this.#child, 'exit');
+    // Not before all that it has said is here.
+    const gone = once(this.#child, 'close');
     this.#child.kill(signal);
     const overdue = setTimeout(() => this.#child.kill('SIGKILL'), killAfterMs);
     await gone;

@@ -12,8 +12,6 @@ const EDITS = SOAK ? 50 : 10;
 const PER_SECOND = 20;
 /** More than that are not asked for at once: what a slow machine cannot do must not pile up until requests time out for that alone. */
 const MOST_AT_ONCE = 20;
-/** Of the webhooks, instead of the chart's 3, which a machine that others use as well may miss: deadlines are not what is tested here. */
-const TIMEOUT_SECONDS = 30;
 /** Both CAs are trusted for so long; 300 in a cluster, where there are several API servers. */
 const OVERLAP_SECONDS = 3;
 /** What a wrong caBundle, or an API server that was away, may cost once it is over: asserted in the soak, on a machine of its own. */
@@ -29,12 +27,6 @@ describeInCluster('annotated pods, whatever happens', (cluster) => {
       replicas: 2,
       args: [`--ca-overlap-seconds=${OVERLAP_SECONDS}`, '--drain-seconds=4'],
     });
-    const timeouts = [0, 1, 2].map((i) => ({
-      op: 'replace',
-      path: `/webhooks/${i}/timeoutSeconds`,
-      value: TIMEOUT_SECONDS,
-    }));
-    await patchWebhooks(timeouts);
     api = await cluster().apiClient();
     await cluster().apply(namespace('busy'));
     await cluster().eventually(() => cluster().kubectl('get', 'serviceaccount', 'default', '-n', 'busy'));
