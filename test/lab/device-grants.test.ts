@@ -65,7 +65,7 @@ describeWithQemu('a device grant in a scope of systemd', () => {
     expect(await reconcile(lab, cgroup, [])).toEqual([]);
     expect(await opens(lab, cgroup)).toBe('');
     expect(await opens(lab, cgroup, '/dev/null')).toBe('rw');
-  }, 300_000);
+  }, 600_000);
 });
 
 /** What a process in the cgroup may open a device for. */

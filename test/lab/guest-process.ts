@@ -60,7 +60,7 @@ export class GuestProcess {
    * Waits until its standard output or standard error matches, from the beginning on, and gives the match.
    * @throws Error with all it wrote, when it ends or the time is up without a match
    */
-  async waitForOutput(pattern: RegExp, timeoutMs = 30_000): Promise<RegExpExecArray> {
+  async waitForOutput(pattern: RegExp, timeoutMs = 240_000): Promise<RegExpExecArray> {
     const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
     const look = () => {
       const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);

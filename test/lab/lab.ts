@@ -26,7 +26,7 @@ export interface LabOptions {
   disk?: string;
   /** eth0, after `modprobe virtio_net`. Default: none. */
   network?: Network;
-  /** How long the boot may take. Default 120,000: it takes five seconds, on a busy machine many times that. */
+  /** How long the boot may take. Default 300,000: it takes five seconds, on a busy machine many times that. */
   bootTimeoutMs?: number;
   /** Is told what takes longer than a moment. Default: standard error. */
   progress?: (line: string) => void;
@@ -35,7 +35,7 @@ export interface LabOptions {
 export interface RunOptions extends CommandOptions {
   /** What the command reads from its standard input. Default: nothing. */
   input?: string | Uint8Array;
-  /** Default 60,000. Then the command and all it started are killed, and `run` throws. */
+  /** Default 240,000: an emulated machine takes its time. Then the command and all it started are killed, and `run` throws. */
   timeoutMs?: number;
 }
 
@@ -89,7 +89,7 @@ export class Lab {
    *
    * @throws Error when the time is up or the guest ends, with what the command has written, and in the latter case the console's end
    */
-  async run(command: string, { input = '', timeoutMs = 60_000, ...options }: RunOptions = {}): Promise<RunResult> {
+  async run(command: string, { input = '', timeoutMs = 240_000, ...options }: RunOptions = {}): Promise<RunResult> {
     const process = this.spawn(command, options);
     if (input.length > 0) process.write(input);
     process.end();
@@ -121,7 +121,7 @@ export class Lab {
   }
 
   /** Waits until a bash command succeeds in the guest; looks 20 times a second. @throws Error when it does not within `timeoutMs` */
-  async waitUntil(command: string, { timeoutMs = 30_000, ...options }: RunOptions = {}): Promise<void> {
+  async waitUntil(command: string, { timeoutMs = 240_000, ...options }: RunOptions = {}): Promise<void> {
     await this.sh(`until { ${command}\n}; do sleep 0.05; done > /dev/null`, { timeoutMs, ...options });
   }
 
@@ -200,7 +200,7 @@ export class Lab {
  * @throws Error when something is missing (with the packages to install), or the guest does not come up (with its console)
  */
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
-  const { init = 'shell', memoryMiB = 2048, cpus = 1, bootTimeoutMs = 120_000, kernelOptions = '' } = options;
+  const { init = 'shell', memoryMiB = 2048, cpus = 1, bootTimeoutMs = 300_000, kernelOptions = '' } = options;
   const progress = options.progress ?? ((line: string) => process.stderr.write(`lab: ${line}\n`));
   const obstacle = whyLabCannotRun();
   if (obstacle) throw new Error(obstacle);
@@ -262,7 +262,7 @@ async function connectLab(directory: string, machine: VirtualMachine, bootTimeou
 
 /** qemu makes its sockets a moment after its start. */
 async function retry<T>(attempt: () => Promise<T>, machine: VirtualMachine): Promise<T> {
-  for (let left = 500; ; left--) {
+  for (let left = 3000; ; left--) {
     try {
       return await attempt();
     } catch (error) {

@@ -54,7 +54,7 @@ describeWithQemu('a lab', () => {
     await lab.stop();
     expect(alive(lab.pid)).toBe(false);
     expect(existsSync(lab.directory)).toBe(false);
-  }, 300_000);
+  }, 600_000);
 
   test.concurrent('dies with the process that started it, however that ends', async ({ expect, onTestFinished }) => {
     const script = `import { startLab } from ${JSON.stringify(fileURLToPath(new URL('lab.ts', import.meta.url)))};

@@ -27,7 +27,7 @@ interface Labels {
 }
 
 const ROOTFS = '/tmp/pods/rootfs';
-const DEADLINE = 120_000;
+const DEADLINE = 240_000;
 
 /** A runc container in the guest as the kubelet would have it: unprivileged, in a pod's cgroup, with one volume. */
 export class PodContainer {

@@ -83,7 +83,7 @@ export class UsbBus {
     const { id, serial } = this.#identify('stick', options.serial);
     const disk = `${id}-disk`;
     await using plugging = new AsyncDisposableStack();
-    const port = this.#takePort(plugging);
+    const port = await this.#takePort(plugging);
     let medium: string | undefined = await this.#openImage(image, readOnly);
     plugging.defer(async () => {
       if (medium) await this.#closeImage(medium);
@@ -132,7 +132,7 @@ export class UsbBus {
     const { id } = this.#identify('drive', undefined);
     const disk = `${id}-disk`;
     await using plugging = new AsyncDisposableStack();
-    const port = this.#takePort(plugging);
+    const port = await this.#takePort(plugging);
     let medium: string | undefined;
     const stick = { driver: 'usb-bot', id, bus: 'xhci.0', port: `${port}`, attached: false };
     await this.#qmp.execute('device_add', stick);
@@ -163,7 +163,7 @@ export class UsbBus {
   async plugSerial(options: { serial?: string } = {}): Promise<UsbSerial> {
     const { id, serial } = this.#identify('serial', options.serial);
     await using plugging = new AsyncDisposableStack();
-    const port = this.#takePort(plugging);
+    const port = await this.#takePort(plugging);
 
     const path = join(this.#directory, id);
     const backend = { type: 'socket', data: { addr: { type: 'unix', data: { path } }, server: true, wait: false } };
@@ -197,7 +197,7 @@ export class UsbBus {
   async plug(driver: string, properties: Readonly<Record<string, unknown>> = {}): Promise<{ pull(): Promise<void> }> {
     const { id } = this.#identify('usb', undefined);
     await using plugging = new AsyncDisposableStack();
-    const port = this.#takePort(plugging);
+    const port = await this.#takePort(plugging);
     await this.#qmp.execute('device_add', { driver, id, bus: 'xhci.0', port: `${port}`, ...properties });
     plugging.defer(() => this.#qmp.deleteDevice(id));
     return { pull: this.#pullOf(plugging) };
@@ -213,11 +213,13 @@ export class UsbBus {
     return { id: `${kind}${number}`, serial: serial ?? `LAB${String(number).padStart(6, '0')}` };
   }
 
-  #takePort(plugging: AsyncDisposableStack): number {
+  /** Resolves when the guest has noticed that what was in there is gone: until then, the new device would be taken for the old. */
+  async #takePort(plugging: AsyncDisposableStack): Promise<number> {
     const port = PORTS.find((candidate) => !this.#taken.has(candidate));
     if (!port) throw new Error(`all ${PORTS.length} USB ports of the lab are taken: pull something first`);
     this.#taken.add(port);
     plugging.defer(() => void this.#taken.delete(port));
+    await this.#ask(`while ls -d /sys/bus/usb/devices/?-${port}; do sleep 0.02; done > /dev/null 2>&1`);
     return port;
   }
 
@@ -251,7 +253,7 @@ export class UsbBus {
         await this.#qmp.execute('blockdev-del', { 'node-name': node });
         return;
       } catch (error) {
-        if (attempt === 100) throw error;
+        if (attempt === 3000) throw error;
         await sleep(20);
       }
     }
