@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { JsonObject } from '../../src/contract/json.ts';
+import { digestOf } from '../../src/policy/digest.ts';
 import type { Rig } from '../system/support/rig.ts';
 import { HOTMOUNT_IMAGE } from './hotmount-image.ts';
 import type { NodeMachine } from './machine.ts';
@@ -63,7 +64,7 @@ export class Installation {
     return policyFor(`${this.#rig.uuidPrefix}-*`);
   }
 
-  /** Installs it where it is not as all files expect it. Resolves when only the new webhook answers. */
+  /** Installs it where it is not as all files expect it. Resolves when only the new webhook answers, and the node has the policy. */
   async install(): Promise<void> {
     if (this.#isAsMeant) return;
     await this.upgrade();
@@ -73,6 +74,12 @@ export class Installation {
       const { items } = await this.#node.get('pods', '-n', NAMESPACE);
       const ending = items.filter(({ metadata }: V1Pod) => metadata?.deletionTimestamp);
       if (ending.length > 0) throw new Error(`${ending.length} old pods of hotmount's are still ending`);
+    }, 120_000);
+    // The kubelet brings it some seconds later, as a file.
+    await this.#node.eventually(async () => {
+      const { data } = await this.#node.get('configmap', 'hotmount-policy', '-n', NAMESPACE);
+      const { policy } = await this.status();
+      if (policy.digest !== digestOf(data['policy.yaml'])) throw new Error(`the node has the policy ${policy.digest}`);
     }, 120_000);
     this.#isAsMeant = true;
   }

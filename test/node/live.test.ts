@@ -50,7 +50,7 @@ describeOnNode('a pod that runs', (on) => {
   });
 
   test('reads and writes a stick from when it is annotated, until it no longer is; who holds a file of it is named', async () => {
-    expect(await exec('web', 'ls', '/hotmount')).toBe('devices\nmedia\nstatus');
+    await on().node.eventually(async () => expect(await exec('web', 'ls', '/hotmount')).toBe('devices\nmedia\nstatus'));
     expect(await annotate('web', 'hotmount.io/media=usb')).toBe('pod/web annotated\n');
     await reads('web');
     await exec('web', 'sh', '-c', `echo written >${STICK}/note`);
@@ -81,7 +81,7 @@ describeOnNode('a pod that runs', (on) => {
       const { devices } = await on().hotmount.status();
       expect(devices.flatMap(({ containers }: { containers: unknown[] }) => containers)).toEqual([]);
     });
-    expect(await exec('web', 'ls', '/hotmount/devices')).toBe('');
+    await on().node.eventually(async () => expect(await exec('web', 'ls', '/hotmount/devices')).toBe(''));
     await raw.unplugWhenFree();
   });
 

@@ -113,7 +113,7 @@ export class Machine implements NodeMachine {
     });
     child.unref();
     for (let tries = 0; !existsSync(join(directory, 'booted')); tries++) {
-      if (child.exitCode !== null || tries > 1000) throw new Error(`the machine did not start: ${await tail(log)}`);
+      if (child.exitCode !== null || tries > 6000) throw new Error(`the machine did not start: ${await tail(log)}`);
       await sleep(10);
     }
     const machine = new Machine(directory, childOf(child));
@@ -244,7 +244,7 @@ async function removeCgroups(): Promise<void> {
           () => undefined,
           (reason: NodeJS.ErrnoException) => reason,
         );
-        if (error?.code === 'EBUSY' && tries < 200) await sleep(10);
+        if (error?.code === 'EBUSY' && tries < 3000) await sleep(10);
         else if (error && error.code !== 'ENOENT') throw error;
       }
     }

@@ -167,6 +167,8 @@ describeOnNode('a user', (on) => {
     const late = { name: 'late', match: [{ label: ['late'] }] };
     const rules = [{ name: 'all', namespaces: ['edge-*'], allow: { media: ['late'] } }];
     await hotmount.upgrade({ node: { enabled: false }, policy: { ...policy, mediaClasses: [late], rules } });
+    const daemons = ['pod', '-n', NAMESPACE, '-l', 'app.kubernetes.io/component=node'];
+    await node.kubectl('wait', '--for=delete', ...daemons, '--timeout=90s');
     // The webhook has it within two seconds.
     await node.eventually(() => node.apply(pod('waits', { 'hotmount.io/media': 'late' }), '-n', EDGE));
     await node.eventually(async () => {

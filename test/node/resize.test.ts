@@ -32,7 +32,7 @@ describeOnNode('a pod that is resized in place', (on) => {
     return { memory, processors };
   };
   const reads = (memory: string, processors: readonly string[]) =>
-    on().node.eventually(async () => expect(await told()).toEqual({ memory, processors }));
+    on().node.eventually(async () => expect(await told()).toEqual({ memory, processors }), 90_000);
 
   beforeAll(async () => {
     const { node } = on();
