@@ -29,7 +29,7 @@ describeInLab('a stick under device mapper', (lab) => {
     await isMounted('dm-0');
     await isLeftFor(disk, 'has_holders');
     await eject('dm-0');
-    await lab().sh('dmsetup remove --noudevsync photos');
+    await lab().sh('dmsetup remove --noudevsync --retry photos');
     await isMounted(disk);
 
     await eject(disk);
@@ -38,7 +38,7 @@ describeInLab('a stick under device mapper', (lab) => {
     await stick.pull();
     await isLeftFor('dm-0', 'severed');
     // It can be closed, and its name is free.
-    await lab().sh('dmsetup remove --noudevsync photos');
+    await lab().sh('dmsetup remove --noudevsync --retry photos');
     const other = await lab().plugUsbStick({ image: second });
     await isMounted(await other.disk());
     await eject(await other.disk());

@@ -118,7 +118,7 @@ describe('what is not a request', () => {
   });
 
   it('ends a client that dribbles its headers or its body, and answers others meanwhile', async () => {
-    const rig = await startRig({ limits: { ...API_SERVER_LIMITS, handshake: 500, request: 500, check: 50 } });
+    const rig = await startRig({ limits: { ...API_SERVER_LIMITS, request: 2_000, check: 50 } });
     const head = 'POST /mutate/pods HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
     const slow = [talk(rig, head), talk(rig, `${head}content-length: 100\r\n\r\n{`)];
     expect((await rig.post('/mutate/pods', good)).statusCode).toBe(200);

@@ -27,7 +27,7 @@ describe('hotmount webhook', () => {
       '--policy',
       policy,
       '--drain-seconds',
-      '3',
+      '6',
       ...ANY_PORTS,
     );
     const serving = await hotmount.line('serving');
