@@ -55,7 +55,7 @@ export class Commands {
   }
 
   /** Tries again until it no longer throws; then what it returned. Rejects with the last error. */
-  async eventually<T>(attempt: () => Promise<T>, timeoutMs = 30_000): Promise<T> {
+  async eventually<T>(attempt: () => Promise<T>, timeoutMs = 90_000): Promise<T> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       try {

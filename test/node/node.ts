@@ -92,7 +92,7 @@ export class Node<M extends NodeMachine = Machine> extends Commands {
   }
 
   /** As everywhere, in the time of the machine. */
-  override eventually<T>(attempt: () => Promise<T>, timeoutMs = 30_000): Promise<T> {
+  override eventually<T>(attempt: () => Promise<T>, timeoutMs = 90_000): Promise<T> {
     return super.eventually(attempt, timeoutMs * this.machine.slowness);
   }
 
