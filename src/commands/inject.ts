@@ -135,7 +135,7 @@ export async function runInject(files: readonly string[], flags: InjectFlags, te
   // One document after the other, so that memory follows the largest file.
   for (const input of inputs) {
     const { documents, problems } = documentsOf(input);
-    if (problems !== '') await stderr.write(report.problems([problems]));
+    if (problems !== '') await stderr.write(report.unopened(problems));
     else if (!mayHaveObjects(documents) && !documents.some(({ text }) => injector.asks(text))) {
       await stderr.write(report.noObjects(input.name));
     }

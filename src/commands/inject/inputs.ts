@@ -58,15 +58,19 @@ async function inputsAt(path: string, { recursive, readStdin }: InputOptions, bu
     const bytes = await readStdin();
     return [kept('stdin', () => decode('stdin', bytes))];
   }
+  if (path === '') throw new BadInput(['"": the name of a file is missing']);
+  if (/^https?:\/\//.test(path))
+    throw new BadInput([`${path}: URLs are not fetched: curl -fsSL ${path} | hotmount inject`]);
   const stats = await stat(path);
   if (!stats.isDirectory()) return [fileAt(path, stats.isFile() ? budget : undefined)];
   const names = (await readdir(path, { recursive })).filter((name) => EXTENSIONS.some((end) => name.endsWith(end)));
   const files: InputFile[] = [];
   for (const name of names.sort()) {
     const file = join(path, name);
-    // A directory may be called `x.yaml`, and mounted ConfigMaps are symlinks.
-    const stats = await stat(file);
-    if (!stats.isDirectory()) files.push(fileAt(file, stats.isFile() ? budget : undefined));
+    // A directory may be called `x.yaml`, and mounted ConfigMaps are symlinks. A link to nothing, as editors leave them, is told
+    // when it is read: the other files go on.
+    const stats = await stat(file).catch(() => undefined);
+    if (!stats?.isDirectory()) files.push(fileAt(file, stats?.isFile() ? budget : undefined));
   }
   if (files.length > 0) return files;
   const remedy = recursive ? '' : '; --recursive looks into its subdirectories too';
@@ -114,7 +118,10 @@ export function decode(name: string, bytes: Buffer): Source {
   const text = utf16 === undefined ? bytes.toString() : new TextDecoder(utf16).decode(bytes);
   if (!text.includes('\0')) return { name, text };
   const unreadable = 'the text has NUL characters: if it is UTF-16 or UTF-32, convert it to UTF-8, as with iconv';
-  return { name, text, unreadable };
+  // UTF-32 begins like UTF-16.
+  return utf16 === undefined
+    ? { name, text, unreadable }
+    : { name, text: bytes.toString('latin1'), encoding: 'latin1', unreadable };
 }
 
 /** One line for an error of the file system; anything unexpected is thrown on. */

@@ -178,7 +178,7 @@ function contentsOf(document: YamlDocument, text: string): { value: unknown } | 
   } catch (error) {
     // Aliases that expand to too much.
     if (!(error instanceof ReferenceError)) throw error;
-    return { at: rangeStart(document), problem: error.message };
+    return { at: rangeStart(document), problem: inPlainWords(error) };
   }
 }
 

@@ -19,10 +19,11 @@ export interface ReportOptions {
  * Pod Security level rejects its pods is said once a namespace, unless explained.
  */
 export class Report {
-  /** Documents that could not be read or converted, and objects that Kubernetes would not take. */
+  /** Files and documents that could not be read or converted, and objects that Kubernetes would not take. */
   errors = 0;
   /** Objects that would not be admitted, or the pods of them. */
   denied = 0;
+  #unopened = 0;
   readonly #options: ReportOptions;
   readonly #rejected = new Map<
     string,
@@ -38,6 +39,12 @@ export class Report {
     this.errors += problems.length;
     if (this.#options.json) return problems.map((message) => jsonLine('InjectProblem', { message })).join('');
     return problems.map((problem) => `${printable(problem)}\n`).join('');
+  }
+
+  /** What there is to say of a file of which nothing could be read. */
+  unopened(problem: string): string {
+    this.#unopened += 1;
+    return this.problems([problem]);
   }
 
   /** What there is to say of a file that has no objects: a pipe may have lost them. */
@@ -97,8 +104,10 @@ export class Report {
     const { errors, denied } = this;
     const sums: string[] = [];
     if (errors > 0) {
-      const fate = this.#options.leavesOut ? 'left out' : 'written as it came';
-      sums.push(`${errors === 1 ? '1 error' : `${errors} errors`}: what cannot be read is ${fate}`);
+      const isLost = this.#options.leavesOut || errors === this.#unopened;
+      const fate = isLost ? 'left out' : 'written as it came';
+      const files = isLost || this.#unopened === 0 ? '' : ', and files that cannot be opened are left out';
+      sums.push(`${errors === 1 ? '1 error' : `${errors} errors`}: what cannot be read is ${fate}${files}`);
     }
     if (denied > 0) {
       sums.push(

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -67,6 +67,40 @@ describe('hotmount inject: what kubectl takes and a parser does not', () => {
     const { code, stderr } = await run([bad, denied, bad], flags);
     expect(code).toBe(2);
     expect(stderr).toMatch(/hotmount inject: 2 errors: .*\nhotmount inject: 1 object would be denied and is left/);
+  });
+
+  it('says that a link to nothing in a directory is left out, and injects the other files', async () => {
+    const root = join(dir, 'links');
+    mkdirSync(root);
+    symlinkSync('nowhere', join(root, '.#web.yaml'));
+    writeFileSync(join(root, 'web.yaml'), POD);
+    const { code, stdout, stderr } = await run([root], flags);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `${join(root, '.#web.yaml')}: cannot be read: no such file or directory (ENOENT)\nhotmount inject: 1 error: what cannot be read is left out\n`,
+    });
+    expect(stdout).toContain(INJECTED);
+    writeFileSync(join(root, 'bad.yaml'), `${POD}kind: Pod\n`);
+    expect((await run([root], flags)).stderr).toContain(
+      'hotmount inject: 2 errors: what cannot be read is written as it came, and files that cannot be opened are left out\n',
+    );
+  });
+
+  it('writes UTF-32 as it came', async () => {
+    const utf32 = Buffer.from(
+      [...'\uFEFFhotmount.io/: x\n'].flatMap((char) => [...Buffer.from(`${char}\0`, 'utf16le')]),
+    );
+    const chunks: Buffer[] = [];
+    const { code, stderr } = await run([], flags, utf32, (chunk) => void chunks.push(Buffer.from(chunk)));
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('UTF-32, convert it') });
+    expect(Buffer.concat(chunks)).toEqual(utf32);
+  });
+
+  it.each([
+    ['', '"": the name of a file is missing'],
+    ['https://example.com/web.yaml', 'curl -fsSL https://example.com/web.yaml | hotmount inject'],
+  ])('says what is wrong with the file name %j', async (name, message) => {
+    await expect(run([name], flags)).rejects.toThrow(message);
   });
 
   it('leaves what cannot be read out of JSON', async () => {
