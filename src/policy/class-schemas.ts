@@ -45,6 +45,8 @@ const matches = <T extends z.ZodType<object>>(match: T) =>
   someOf(
     match.refine((criteria) => Object.values(criteria).some((criterion) => criterion !== undefined), {
       error: 'is empty and would match every device of the node; for that, write devname: ["*"]',
+      // An unknown key was meant to match something.
+      when: ({ issues }) => issues.length === 0,
     }),
   ).describe('Any of these; within one, all.');
 

@@ -38,8 +38,9 @@ const MAX_VALUES = 20_000;
 const MAX_DEPTH = 32;
 /** Indentation, punctuation and comments included. */
 const MAX_TOKENS = 10 * MAX_VALUES;
-const TOO_MANY = `holds more than ${MAX_VALUES.toLocaleString('en')} values: no policy does`;
-const TOO_DEEP = `is nested more than ${MAX_DEPTH} deep: no policy is`;
+const TOO_MANY = `holds more than ${MAX_VALUES.toLocaleString('en')} values, which no policy needs`;
+const TOO_DEEP = `is nested more than ${MAX_DEPTH} levels deep, which no policy needs`;
+const NOT_UTF8 = 'has characters that are not UTF-8: convert the file first, as with iconv';
 
 /**
  * Reads one YAML document. Never throws: syntax errors, several documents, tags, keys given twice, aliases that are not defined, lead
@@ -95,10 +96,7 @@ function toValue(document: Document.Parsed): { value: unknown } | { problem: Pro
   try {
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    const message =
-      error instanceof ReferenceError
-        ? 'aliases multiply the text beyond measure'
-        : `is not a policy: ${String(error)}`;
+    const message = error instanceof ReferenceError ? inPlainWords(error) : `is not a policy: ${String(error)}`;
     return { problem: at(0, message) };
   }
   const problem = extentProblem(value);
@@ -159,6 +157,10 @@ function survey(document: Document.Parsed): Survey {
         return;
       }
       if (node.anchor !== undefined) anchors.set(node.anchor, node);
+      // What decoders put in place of bytes that they cannot read. A comment may have it.
+      if (isScalar(node) && typeof node.value === 'string' && node.value.includes('\uFFFD')) {
+        lost.push(at(offsetOf(node) ?? 0, NOT_UTF8));
+      }
       if (isMap(node)) repeated.push(...repeatedKeys(node));
     },
   });

@@ -4,6 +4,7 @@ import { quote } from '../contract/suggest.ts';
 import { hasDefaults } from './evaluate.ts';
 import { isExclusion, literalOf, matchesGlobs } from './globs.ts';
 import { hardwareDoubts } from './lint-hardware.ts';
+import { nameDoubts } from './lint-names.ts';
 import { FILE_SYSTEM_NAMES, ignoredBy } from './mount-options.ts';
 import type { Allow, DeviceClass, MediaClass, Policy, Rule } from './policy.ts';
 
@@ -47,7 +48,7 @@ const lintDeviceClass = ({ name, match }: DeviceClass): readonly string[] =>
   hardwareDoubts(match).map((message) => `device class ${quote(name)}: ${message}`);
 
 function lintRule(rule: Rule): readonly string[] {
-  const messages: string[] = [];
+  const messages = [...nameDoubts(rule)];
   if (matchesNone(rule.namespaces))
     messages.push('its namespaces exclude all that they name, so that it never applies');
   if (!hasDefaults(rule) && isSubset(rule.allow, NOTHING)) messages.push('it allows nothing and sets no default');

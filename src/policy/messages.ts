@@ -119,9 +119,9 @@ function found(value: unknown): string {
 }
 
 function remedy(type: string, value: unknown): string {
-  if (type === 'string' && (typeof value === 'number' || typeof value === 'boolean')) {
-    return `: put it in quotes, ${quote(String(value))}`;
-  }
+  if (type === 'string' && typeof value === 'boolean') return `: put it in quotes, ${quote(String(value))}`;
+  // As it was written, 0666 or 1e3, which its value does not tell.
+  if (type === 'string' && typeof value === 'number') return ': put it in quotes';
   if (type === 'array' && typeof value === 'string' && value.length <= 40) return `: write [${quote(value)}]`;
   return '';
 }

@@ -58,6 +58,34 @@ describe('what is valid and hardly meant is told', () => {
     expect(rules(...items)).toEqual([expect.stringContaining(said)]);
   });
 
+  it.each([
+    ['namespaces: [Prod]', 'no namespace matches "Prod": names have a-z, 0-9 and "-" only; write "prod"'],
+    [
+      'namespaces: ["*", "!Kube-*"]',
+      'no namespace matches "!Kube-*": names have a-z, 0-9 and "-" only; write "!kube-*"',
+    ],
+    ['namespaces: ["prod/*"]', 'no namespace matches "prod/*": names have a-z, 0-9 and "-" only'],
+    ['namespaces: ["a_[A-Z]"]', 'no namespace matches "a_[A-Z]": names have a-z, 0-9 and "-" only'],
+    ['namespaces: ["edge-[0-9]?", "!kube-*", "a\\\\b"]', undefined],
+    [
+      'namespaces: [x], serviceAccounts: ["system:serviceaccount:x:copier"]',
+      'no service account matches "system:serviceaccount:x:copier": names have a-z, 0-9, "-" and "." only; write "copier", and its namespace under namespaces',
+    ],
+    [
+      'namespaces: [x], serviceAccounts: ["x/copier"]',
+      'no service account matches "x/copier": names have a-z, 0-9, "-" and "." only; write "copier", and its namespace under namespaces',
+    ],
+    ['namespaces: [x], serviceAccounts: ["ci.bot", "*"]', undefined],
+    [
+      'namespaces: [x], runtimeClasses: [Kata]',
+      'no runtime class matches "Kata": names have a-z, 0-9, "-" and "." only; write "kata"',
+    ],
+    ['namespaces: [x], runtimeClasses: ["kata-*", "!gvisor"]', undefined],
+  ])('names that no object can have: %s', (condition, message) => {
+    const said = message === undefined ? [] : [`rule "a": ${message}`];
+    expect(rules(`name: a, ${condition}, allow: { lxcfs: true }`)).toEqual(said);
+  });
+
   it('a class that no rule allows', () => {
     expect(warnings('deviceClasses: [{ name: tty, match: [{ subsystem: [tty] }] }]')).toEqual([
       'device class "tty": no rule allows it',
