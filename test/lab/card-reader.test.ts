@@ -16,8 +16,11 @@ describeInLab('a card reader that is always plugged in, on a node without udevd'
     const disk = await reader.disk();
     await reader.ejectMedium();
     const node = await startGuestNode(lab(), [{ name: 'card', match: [{ bus: ['usb'], minSize: '1Mi' }] }]);
-    const [empty] = (await node.status()).notMounted.filter((entry) => entry.disk === disk);
-    expect(empty?.reason).toBe('no_medium');
+    const isEmpty = async (): Promise<void> => {
+      const reason = async () => (await node.status()).notMounted.find((entry) => entry.disk === disk)?.reason;
+      await expect.poll(reason, { timeout: DEADLINE }).toBe('no_medium');
+    };
+    await isEmpty();
 
     await reader.insertMedium(whole);
     await node.mounted('WHOLE');
@@ -27,7 +30,7 @@ describeInLab('a card reader that is always plugged in, on a node without udevd'
     await node.mounted('PARTS');
     await reader.ejectMedium();
     await node.unmounted('PARTS');
-    expect((await node.status()).notMounted.find((entry) => entry.disk === disk)?.reason).toBe('no_medium');
+    await isEmpty();
     // Whoever opens an empty drive must not be answered by an event, for that would go round for ever.
     const events = 'cat /sys/kernel/uevent_seqnum';
     await lab().waitUntil(`before=$(${events}); sleep 3; [ $(${events}) = $before ]`);

@@ -63,8 +63,7 @@ describeInLab('a USB serial adapter', (lab) => {
 
     await adapter.pull();
     await lab().waitUntil(`[ ! -e ${inKnown} ]`, { timeoutMs: DEADLINE });
-    await container.sh(`until [ ! -e ${port} ]; do sleep 0.1; done`);
-    expect(await container.sh(`find ${DIRECTORY} ! -type d`)).toBe('');
+    await container.sh(`until [ -z "$(find ${DIRECTORY} ! -type d)" ]; do sleep 0.1; done`);
 
     // Another one takes its port, and its number.
     const other = await lab().plugUsbSerial({ serial: 'ADAPTER-2' });

@@ -35,7 +35,7 @@ describeInLab('a card pulled from a reader that stays', (lab) => {
       await node.unmounted('CARD');
       await reading.waitForOutput(/ended/, DEADLINE);
       expect(await container.sh('ls /media')).toBe('');
-      expect((await node.status()).mounted).toEqual([]);
+      await expect.poll(async () => (await node.status()).mounted, { timeout: DEADLINE }).toEqual([]);
 
       await reader.pull();
     },

@@ -48,7 +48,9 @@ describeWithQemu('a stick made to panic the kernel on errors', () => {
     expect(await lab.sh('dmesg')).toMatch(/EXT4-fs error .*Remounting filesystem read-only/s);
     await expect(container.sh('touch /media/DEADLY/new')).rejects.toThrow(/Read-only file system/);
     expect(await container.sh('cat /media/DEADLY/good.txt')).toBe('readable');
-    expect((await node.status()).mounted).toMatchObject([{ label: 'DEADLY', containers: 1 }]);
+    await expect
+      .poll(async () => (await node.status()).mounted, { timeout: DEADLINE })
+      .toMatchObject([{ label: 'DEADLY', containers: 1 }]);
     await stick.pull();
     await node.unmounted('DEADLY');
     expect(await container.sh('ls /media')).toBe('');
