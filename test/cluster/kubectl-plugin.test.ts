@@ -98,7 +98,7 @@ describeInCluster('kubectl hotmount', (cluster) => {
     execute([process.execPath, PLUGIN, ...args], '', { ...process.env, KUBECONFIG: kubeconfig });
 
   test('says of each node why it does not answer, and waits for none longer than it is told', async () => {
-    const { code, stdout, stderr } = await plugin(['status', '-o', 'json', '--timeout', '2']);
+    const { code, stdout, stderr } = await plugin(['status', '-o', 'json', '--timeout', '3']);
     expect(stderr).toBe('');
     const { nodes, policy } = JSON.parse(stdout) as ClusterStatus;
     expect(code).toBe(1);
@@ -108,7 +108,7 @@ describeInCluster('kubectl hotmount', (cluster) => {
     });
     expect(nodes).toEqual([
       { node: 'bare', problem: 'no hotmount node runs there' },
-      { node: 'hung', pod: `${hotmount.namespace}/daemon-hung`, problem: 'no answer within 2 s (--timeout)' },
+      { node: 'hung', pod: `${hotmount.namespace}/daemon-hung`, problem: 'no answer within 3 s (--timeout)' },
       {
         node: 'refusing',
         pod: `${hotmount.namespace}/daemon-refusing`,
@@ -118,17 +118,17 @@ describeInCluster('kubectl hotmount', (cluster) => {
   });
 
   test('asks no pod of a tenant who labels it as hotmount’s', async () => {
-    const ejected = await plugin(['eject', 'bare/sdb', '--timeout=2']);
+    const ejected = await plugin(['eject', 'bare/sdb', '--timeout=3']);
     expect(ejected).toMatchObject({ code: 2, stdout: '' });
     expect(ejected.stderr).toMatch(/^error: no hotmount node of .* runs on bare; it runs on (?:hung|refusing), /);
-    const { stdout } = await plugin(['check', '-n', SHOP, '--timeout=2']);
+    const { stdout } = await plugin(['check', '-n', SHOP, '--timeout=3']);
     expect(stdout).toContain(`Pod Security: ${hotmount.namespace} may have`);
     expect(stdout).not.toContain(TENANT);
     expect(stdout).toContain('webhook runs: 0 of ');
   });
 
   test('shows the same as a table', async () => {
-    const { code, stdout } = await plugin(['status', '--timeout=2']);
+    const { code, stdout } = await plugin(['status', '--timeout=3']);
     expect(code).toBe(1);
     expect(stdout).toMatch(/^NODE +STATE .*\nbare +unknown /);
     expect(stdout).toMatch(/\nPROBLEMS\nNODE +WHAT\nbare +no hotmount node runs there\n/);
@@ -169,14 +169,14 @@ describeInCluster('kubectl hotmount', (cluster) => {
   });
 
   test('checks the installation, with a remedy for each thing that is not well', async () => {
-    const { code, stdout } = await plugin(['check', '-n', SHOP, '--timeout=2']);
+    const { code, stdout } = await plugin(['check', '-n', SHOP, '--timeout=3']);
     expect(code).toBe(1);
     // The webhook of these tests is a process, and no pod.
     expect(stdout).toMatch(/^ERROR +webhook runs: 0 of \d+ webhook pods are ready\n +→ kubectl describe pods/m);
     expect(stdout).toMatch(/^ok +webhook answers: the API server has asked it/m);
     expect(stdout).toMatch(/^ok +certificates: the caBundle of MutatingWebhookConfiguration is valid until \d{4}/m);
     expect(stdout).toMatch(/^ok +CSI driver: /m);
-    expect(stdout).toMatch(/^ERROR +node daemons: hung: no answer within 2 s/m);
+    expect(stdout).toMatch(/^ERROR +node daemons: hung: no answer within 3 s/m);
     expect(stdout).toMatch(/^ok +Pod Security: /m);
   });
 
@@ -195,7 +195,7 @@ describeInCluster('kubectl hotmount', (cluster) => {
     const known = await plugin(['status', '--context', 'nosuch']);
     expect(known).toMatchObject({ code: 2, stderr: 'error: --context nosuch: the kubeconfig has test\n' });
     const file = await execute(
-      [process.execPath, PLUGIN, 'status', '--timeout=1', '-A', '--kubeconfig', cluster().kubeconfig],
+      [process.execPath, PLUGIN, 'status', '--timeout=3', '-A', '--kubeconfig', cluster().kubeconfig],
       '',
       {
         ...process.env,
