@@ -15,7 +15,9 @@ describeSystem('an NTFS that Windows has hibernated', ['ntfs-3g', 'mkntfs', 'uns
 
   function hibernated(): LoopDisk {
     const disk = new LoopDisk(rig, { fsType: 'ntfs', label: 'HIBERNATED', size: 16 });
-    const script = `ntfs-3g "$1" "$2"; echo kept > "$2/kept"; (printf hibr; head -c 8188 /dev/zero) > "$2/hiberfil.sys"; umount "$2"`;
+    // Of an image, umount(8) does not wait until ntfs-3g has written everything, as it does of a disk (fuse_conn_destroy).
+    const script = `ntfs-3g "$1" "$2"; echo kept > "$2/kept"; (printf hibr; head -c 8188 /dev/zero) > "$2/hiberfil.sys"; umount "$2"
+      while pgrep -f "^ntfs-3g $1 " > /dev/null; do sleep 0.01; done`;
     run('unshare', '-m', '--propagation', 'private', 'sh', '-ec', script, 'sh', disk.image, '/mnt');
     return disk;
   }

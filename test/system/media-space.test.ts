@@ -18,10 +18,11 @@ describeSystem('how full a disk is', [], () => {
     const daemon = await new Daemon(rig).start();
     const disk = new LoopDisk(rig, { label: 'FULL', size: 64 });
     const path = await daemon.mounted(disk.plug());
-    const space = async (): Promise<Space> => {
-      const status = await daemon.status();
-      return until('the disk answers', () => status?.mounted.find((each) => each.disk === disk.name)?.space);
-    };
+    const space = (): Promise<Space> =>
+      until('the disk answers', async () => {
+        const status = await daemon.status();
+        return status?.mounted.find((each) => each.disk === disk.name)?.space;
+      });
     const empty = await space();
     expect(empty.size).toBeGreaterThan(40 << 20);
     expect(empty.free).toBeGreaterThan(40 << 20);
