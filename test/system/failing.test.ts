@@ -68,7 +68,7 @@ describeSystem('a daemon that cannot do its job', [], () => {
 
   it('answers those who ask although others hold connections, and ends those', async () => {
     const daemon = await new Daemon(rig).start();
-    const port = Number((await daemon.logged(/"metricsPort":(\d+)/))[1]);
+    const port = await daemon.metricsPort();
     const idle = Array.from({ length: 200 }, () => connect(port, '127.0.0.1').on('error', () => {}));
     rig.onClose('process', () => {
       for (const socket of idle) socket.destroy();

@@ -24,7 +24,7 @@ describeSystem('a file system with an error on it', ['debugfs', 'sfdisk'], () =>
     expect(() => run('touch', `${path}/whole`)).toThrow('Read-only file system');
     const notes = await until('it is noted', async () => (await daemon.status())?.mounted[0]?.notes);
     expect(notes.map(({ reason }) => reason)).toEqual(['turned_read_only']);
-    const metrics = await (await fetch(`http://127.0.0.1:${daemon.metricsPort}/metrics`)).text();
+    const metrics = await (await fetch(`http://127.0.0.1:${await daemon.metricsPort()}/metrics`)).text();
     expect(metrics).toMatch(/^hotmount_media_noted{reason="turned_read_only"} 1$/m);
     await daemon.status();
     await daemon.logged(/"reason":"turned_read_only"/);

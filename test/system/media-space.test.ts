@@ -36,7 +36,7 @@ describeSystem('how full a disk is', [], () => {
     run('sync', '-f', path);
     // Metadata that the journal has already may go to its place later.
     await until('next to all is written', async () => ((await space()).dirty ?? Number.NaN) < 1 << 20);
-    const metrics = await (await fetch(`http://127.0.0.1:${daemon.metricsPort}/metrics`)).text();
+    const metrics = await (await fetch(`http://127.0.0.1:${await daemon.metricsPort()}/metrics`)).text();
     expect(metrics).toMatch(/^hotmount_media_size_bytes{class="test",name="FULL"} \d{8}$/m);
     expect(metrics).toMatch(/^hotmount_media_free_bytes{class="test",name="FULL"} \d{8}$/m);
     expect(metrics).toMatch(/^hotmount_media_dirty_bytes{class="test",name="FULL"} \d+$/m);

@@ -43,8 +43,9 @@ describeSystem('containers that start', ['gcc', 'runc', 'busybox', 'zram'], () =
     const daemon = await new Daemon(rig, { policy: devicePolicy(rig, RAW), env: faults.env }).start();
     const problem = async () => (await daemon.status())?.devicesProblem;
     expect(await until('status says so', problem)).toContain('max_user_watches');
-    const port = Number(/"metricsPort":(\d+)/.exec(daemon.log)?.[1]);
-    expect(await (await fetch(`http://127.0.0.1:${port}/readyz`)).text()).toContain('max_user_watches');
+    expect(await (await fetch(`http://127.0.0.1:${await daemon.metricsPort()}/readyz`)).text()).toContain(
+      'max_user_watches',
+    );
 
     const disk = new ZramDisk(rig, { size: SIZE });
     const container = devicePod(rig, daemon, ['raw']);

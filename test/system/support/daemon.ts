@@ -112,9 +112,9 @@ export class Daemon extends CliProcess {
     renameSync(`${this.policyFile}.new`, this.policyFile);
   }
 
-  /** Of health and metrics, on the loopback. */
-  get metricsPort(): number {
-    return Number(/"metricsPort":(\d+)/.exec(this.log)?.[1]);
+  /** Of health and metrics, on the loopback. It is logged after the daemon has said that it is ready. */
+  async metricsPort(): Promise<number> {
+    return Number((await this.logged(/"metricsPort":(\d+),/))[1]);
   }
 
   /** kB of resident memory. */
