@@ -74,7 +74,7 @@ describeSystem('the pod of hotmount lxcfs', ['runc', 'lxcfs', 'gcc'], () => {
     // Its processes end with it, and nobody is there to notice.
     first.remove();
     await until('it gets errors', () => (container.last().get('/proc/meminfo') ?? 0) < 0);
-    expect(lxcfsProcesses(runDir)).toEqual([]);
+    await until('none of its processes is left', () => lxcfsProcesses(runDir).length === 0);
     await settled(startPod());
     await until('it reads its own limit again', () => container.last().get('/proc/meminfo') === container.memTotal);
     expect(container.lxcfsMounts()).toHaveLength(container.files.length);
