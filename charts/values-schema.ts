@@ -61,7 +61,10 @@ export const valuesSchema = z.strictObject({
     digest,
     pullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).describe('when to pull it'),
     pullSecrets: z.array(z.strictObject({ name: z.string() })).describe('Secrets of the registry'),
-    architectures: z.array(z.string()).min(1).describe('that the image is made for: pods go to no other nodes'),
+    architectures: z
+      .array(z.enum(['amd64', 'arm64']))
+      .min(1)
+      .describe('that the image is made for: pods go to no other nodes'),
   }),
   nameOverride: z.string().describe("instead of the chart's name, in names and labels"),
   fullnameOverride: z.string().describe('instead of the release and chart names, in names'),

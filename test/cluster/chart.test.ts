@@ -90,6 +90,21 @@ describeInCluster('the chart', (cluster) => {
       "'/webhook/timeoutSeconds': maximum: got 31, want 30",
     ],
     ['no image', { image: {} }, 'set image.repository=registry.example/hotmount'],
+    [
+      'a tag in the repository',
+      { image: { repository: 'a.example:5000/b:1' } },
+      'write it without, and set image.tag or .digest',
+    ],
+    ['a digest in the repository', { image: { repository: 'a/b@sha256:12' } }, 'has a tag or digest in it'],
+    ['a URL of an image', { image: { repository: 'https://a/b' } }, 'without https://'],
+    [
+      'an image in capitals',
+      { webhook: { image: { repository: 'a.example/B' } } },
+      'webhook.image.repository: "a.example/B"',
+    ],
+    ['a tag that is none', { image: { repository: 'a/b', tag: 'v1 beta' } }, 'image.tag: "v1 beta" cannot be the tag'],
+    ['a URL of a registry', { global: { imageRegistry: 'https://a.example' } }, 'such as registry.example:5000'],
+    ['an unknown architecture', { image: { repository: 'a/b', architectures: ['x86_64'] } }, "'amd64', 'arm64'"],
     ['a name in capitals', { fullnameOverride: 'UPPER_case' }, 'such as "upper-case"'],
     [
       'a Secret without a name',
@@ -120,6 +135,12 @@ describeInCluster('the chart', (cluster) => {
       JSON.stringify({ ...REQUIRED, ...values }),
     );
     expect([code, stderr]).toEqual([1, expect.stringContaining(message)]);
+  });
+
+  test('is refused with one port twice, given by --set', async () => {
+    const set = ['--set', 'image.repository=a/b,webhook.ports.https=8080'];
+    const { stderr } = await cluster().tryHelm(['template', CHART, ...set], '');
+    expect(stderr).toContain('needs a port of its own');
   });
 
   test('says everything that is wrong at once', async () => {

@@ -6,6 +6,25 @@ What an admin can set wrongly and values.schema.json cannot say in words: each w
 {{- if not .Values.image.repository -}}
 {{- $problems = append $problems "image.repository is empty, and no image is published: build one and say where nodes find it, such as --set image.repository=registry.example/hotmount (docs/install.md, The image)" -}}
 {{- end -}}
+{{- $own := .Values.webhook.image | default dict -}}
+{{- $component := "[a-z0-9]+([._-]+[a-z0-9]+)*" -}}
+{{- range $key, $name := dict "image.repository" .Values.image.repository "webhook.image.repository" $own.repository -}}
+{{- if regexMatch "^.+(:[^/]*|@.*)$" ($name | default "") -}}
+{{- $problems = append $problems (printf "%s: %q has a tag or digest in it: write it without, and set %s" $key $name (regexReplaceAll "repository$" $key "tag or .digest")) -}}
+{{- else if and $name (not (regexMatch (printf "^([A-Za-z0-9.-]+(:[0-9]+)?/)?%s(/%s)*$" $component $component) $name)) -}}
+{{- $problems = append $problems (printf "%s: %q cannot be the name of an image: write it as registry.example/hotmount, in lower case and without https://" $key $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $tag := dict "image.tag" .Values.image.tag "webhook.image.tag" $own.tag -}}
+{{- if and (kindIs "string" $tag) $tag (not (regexMatch "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$" $tag)) -}}
+{{- $problems = append $problems (printf "%s: %q cannot be the tag of an image: use at most 128 letters, digits and _ . -" $key $tag) -}}
+{{- end -}}
+{{- end -}}
+{{- with (.Values.global | default dict).imageRegistry -}}
+{{- if not (regexMatch "^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*/?$" .) -}}
+{{- $problems = append $problems (printf "global.imageRegistry: %q cannot be a registry: write its name alone, such as registry.example:5000, without https://" .) -}}
+{{- end -}}
+{{- end -}}
 {{- range $key, $name := dict "nameOverride" .Values.nameOverride "fullnameOverride" .Values.fullnameOverride -}}
 {{- if and $name (not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name)) -}}
 {{- $problems = append $problems (printf "%s: %q cannot be part of a name in Kubernetes: use lower-case letters, digits and -, a letter first, such as %q" $key $name (regexReplaceAll "[^-a-z0-9]+" (lower $name) "-" | trimAll "-")) -}}
@@ -25,7 +44,9 @@ What an admin can set wrongly and values.schema.json cannot say in words: each w
 {{- if and .Values.webhook.clientCa.names (not .Values.webhook.clientCa.secret) -}}
 {{- $problems = append $problems "webhook.clientCa.names needs webhook.clientCa.secret: the Secret whose ca.crt signs those clients' certificates" -}}
 {{- end -}}
-{{- if not (gt (len (values .Values.webhook.ports | uniq)) 2) -}}
+{{- $ports := .Values.webhook.ports -}}
+{{- /* As text: --set has integers, and values.yaml floats. */ -}}
+{{- if lt (len (list (toString $ports.https) (toString $ports.metrics) (toString $ports.health) | uniq)) 3 -}}
 {{- $problems = append $problems "webhook.ports: each of https, metrics and health needs a port of its own" -}}
 {{- end -}}
 {{- if and (eq (default "label" .Values.policy.scheduleBy) "resource") (not .Values.node.devicePlugin) -}}
