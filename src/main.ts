@@ -30,7 +30,7 @@ const COMMANDS = {
     load: async () => (await import('./commands/lxcfs.ts')).lxcfsCommand(),
   },
   status: {
-    description: 'show what hotmount does on this node: disks, lxcfs, and why not more',
+    description: 'show what hotmount does on this node, what it left alone, and why',
     load: async () => (await import('./commands/status.ts')).statusCommand(),
   },
   eject: {
@@ -38,7 +38,7 @@ const COMMANDS = {
     load: async () => (await import('./commands/eject.ts')).ejectCommand(),
   },
   monitor: {
-    description: 'print kernel device events as they come, with what each means to the policy',
+    description: 'print kernel device events as they come, and what the policy makes of each',
     load: async () => (await import('./commands/monitor.ts')).monitorCommand(),
   },
   policy: {

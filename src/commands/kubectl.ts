@@ -97,11 +97,11 @@ export function kubectlCommand(): Command {
     .addOption(output('table', 'wide', 'json', 'yaml'))
     .option('-A, --all-namespaces', 'what pods of all namespaces have: the default, unless -n is given')
     .action(run(status));
-  add('explain', 'say what a pod, or the pods of a workload, have through hotmount, and what not')
+  add('explain', 'say what a pod or workload has through hotmount, what it lacks, and why')
     .argument('<target>', 'POD, pod/POD, deployment/NAME, statefulset/NAME, daemonset/NAME, job/NAME or cronjob/NAME')
     .addOption(output('table', 'json', 'yaml'))
     .action(run(explain, readTarget));
-  add('check', 'check the installation, and say what is to be done')
+  add('check', 'check the installation, and name the remedy for each problem')
     .addOption(output('table', 'json', 'yaml'))
     .action(run(check));
   add('eject', 'unmount a disk of a node everywhere, so that it can be pulled')

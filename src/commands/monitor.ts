@@ -23,7 +23,7 @@ bad policy.
 /** `hotmount monitor`: kernel events as they come, until a signal. Needs no privilege: it works in any pod with the host's users. */
 export function monitorCommand(): Command {
   return new Command('monitor')
-    .description('print kernel device events as they come, with what each means to the policy')
+    .description('print kernel device events as they come, and what the policy makes of each')
     .option('--policy <file>', 'the policy to judge by (default: the built-in one)')
     .option('--subsystem <names...>', 'only events of these subsystems, such as block or tty')
     .addOption(new Option('-o, --output <format>', 'json: one event a line').choices(['text', 'json']).default('text'))

@@ -28,7 +28,7 @@ const NEXT_STEPS =
  */
 export function statusCommand(): Command {
   return new Command('status')
-    .description('show what hotmount does on this node: disks, lxcfs, and why not more')
+    .description('show what hotmount does on this node, what it left alone, and why')
     .option('--run-dir <directory>', 'the run dir of the daemon', RUN_DIR)
     .addOption(new Option('-o, --output <format>', 'what to print').choices(['table', 'json']).default('table'))
     .addHelpText('after', HELP)

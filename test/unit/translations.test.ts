@@ -29,6 +29,21 @@ describe('the translations of README', () => {
   });
 });
 
+describe('a translation of README', () => {
+  it.each(translations)('%s links to translated documents where there are any', (file) => {
+    const language = file.slice('README.'.length);
+    // What has been tested is said in the original alone.
+    const links = [...read(file).matchAll(/\]\((docs\/[^)]+)\)/g)].map(([, link = '']) => link);
+    const untranslated = links.filter((link) => {
+      const [target = '', anchor] = link.split('#');
+      return (
+        target.endsWith('.md') && anchor !== 'compatibility' && existsSync(join(ROOT, target.replace(/md$/, language)))
+      );
+    });
+    expect(untranslated).toEqual([]);
+  });
+});
+
 const documents = globSync('docs/*.zh-CN.md', { cwd: ROOT });
 const withoutComments = (line: string): string => line.replace(/ +# .*$/, '');
 const indented = (text: string): string[] => (text.match(/^ {4}\S.*$/gm) ?? []).map(withoutComments);
