@@ -29,11 +29,12 @@ describeInLab('a live pod on a pure cgroup v2', (lab) => {
     expect(await container.sh(`until [ -e ${file} ]; do sleep 0.1; done; cat ${file}`)).toBe('of the stick');
     await container.sh(`until ( : < /hotmount/devices/serial/${tty} ) 2> /tmp/error; do sleep 0.1; done`);
     expect(await opens('/dev/own')).toBe('yes');
-    const { devices, live: status } = await node.status();
-    expect(devices).toMatchObject([{ containers: [{ state: 'granted', podUid: container.podUid }] }]);
-    expect(status?.pods).toMatchObject([
-      { pod: 'edge/web', podUid: live.uid, media: ['usb'], devices: ['serial'], notGiven: [] },
-    ]);
+    await expect
+      .poll(() => node.status(), { timeout: DEADLINE })
+      .toMatchObject({
+        devices: [{ containers: [{ state: 'granted', podUid: container.podUid }] }],
+        live: { pods: [{ pod: 'edge/web', podUid: live.uid, media: ['usb'], devices: ['serial'], notGiven: [] }] },
+      });
 
     await live.annotate({});
     await container.sh('until [ ! -e /hotmount/media/usb ] && [ ! -e /hotmount/devices/serial ]; do sleep 0.1; done');
