@@ -70,7 +70,9 @@ export class Installation {
     await this.upgrade();
     await this.#node.eventually(async () => {
       // A webhook that ends waits for the API server's connections, and closes each with its next answer.
-      await this.#node.tryWith('create', pod('asks', { 'hotmount.io/lxcfs': 'meminfo' }), '--dry-run=server');
+      const asks = pod('asks', { 'hotmount.io/lxcfs': 'meminfo' });
+      const { code, stderr } = await this.#node.tryWith('create', asks, '--dry-run=server');
+      if (code !== 0) throw new Error(`the webhook does not answer yet: ${stderr}`);
       const { items } = await this.#node.get('pods', '-n', NAMESPACE);
       const ending = items.filter(({ metadata }: V1Pod) => metadata?.deletionTimestamp);
       if (ending.length > 0) throw new Error(`${ending.length} old pods of hotmount's are still ending`);
