@@ -10,7 +10,7 @@ import { startLoad } from './load.ts';
 import { LXCFS, onCleanup, podWith, reviewOf, send, startRig } from './support.ts';
 
 const review = reviewOf(podWith(LXCFS));
-const SECONDS = SOAK ? 10 : 3;
+const SECONDS = SOAK ? 10 : 5;
 
 it('drains under load without failing a request, on connections kept alive and on new ones', async () => {
   const rig = await startRig({ agent: { connections: 8 } });
