@@ -34,7 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'node/reasons.ts': [],
   'node/reconcile': ['observability'],
   'node/http': ['http', 'linux'],
-  'node/run-dir': ['linux', 'observability', 'node/http'],
+  'node/run-dir': ['contract', 'linux', 'observability', 'node/http'],
   'node/containers': ['linux', 'observability', 'node/reconcile'],
   'node/block': ['linux', 'policy'],
   'node/grpc': ['linux'],

@@ -28,6 +28,57 @@ const PROTECTED = ['/', '/dev', RUN_DIR];
 /** Nor anything below these: the runtime itself mounts there and refuses or hides. */
 const PROTECTED_TREES = ['/proc', '/sys'];
 
+/** What a node runs by (FHS 3.0, 3 and 5): a file system mounted exactly there would hide it. */
+const OF_THE_SYSTEM: ReadonlySet<string> = new Set([
+  ...[
+    '/',
+    '/bin',
+    '/boot',
+    '/dev',
+    '/etc',
+    '/home',
+    '/lib',
+    '/lib64',
+    '/media',
+    '/mnt',
+    '/opt',
+    '/root',
+    '/run',
+    '/sbin',
+    '/srv',
+  ],
+  ...[
+    '/tmp',
+    '/usr',
+    '/usr/bin',
+    '/usr/lib',
+    '/usr/local',
+    '/usr/sbin',
+    '/usr/share',
+    '/var',
+    '/var/lib',
+    '/var/log',
+    '/var/tmp',
+  ],
+  ...[
+    '/dev/shm',
+    '/run/systemd',
+    '/run/udev',
+    '/run/containerd',
+    '/var/lib/containerd',
+    KUBELET_DIR,
+    `${KUBELET_DIR}/pods`,
+  ],
+]);
+
+/** Why the run dir, a file system of its own, cannot be mounted at an absolute path; undefined where it can. */
+export function runDirProblem(path: string): string | undefined {
+  const normal = normalizePath(path);
+  if (OF_THE_SYSTEM.has(normal)) return 'would hide a directory that the node needs';
+  const tree = PROTECTED_TREES.find((p) => p === normal || normal.startsWith(`${p}/`));
+  return tree && `is in ${tree}, where it would hide what the kernel says`;
+}
+
 /** Linux' PATH_MAX, less the NUL, and NAME_MAX. */
 const MAX_PATH = 4095;
 const MAX_NAME = 255;

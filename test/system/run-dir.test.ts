@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -43,6 +43,29 @@ describeSystem('the run dir', ['gcc'], () => {
     await Promise.all(openers.map(({ ended }) => ended));
     expect(openers.map(({ said }) => said)).toEqual(Array(4).fill(`waits,${runDir}`));
     expect(readMountinfo().filter(({ mountPoint }) => mountPoint === runDir)).toHaveLength(1);
+  });
+
+  it('hides no directory of the system, by a link either, and says why it cannot be made', () => {
+    const link = rig.path('link');
+    symlinkSync('/proc', link);
+    const file = rig.path('file');
+    writeFileSync(file, '');
+    for (const [path, problem] of [
+      ['/proc', 'would hide'],
+      ['/sys/fs', 'would hide'],
+      ['/var/lib/../../etc', 'would hide'],
+      [link, 'would hide'],
+      [file, 'cannot be made (EEXIST'],
+    ] as const) {
+      // In a namespace of its own: what is mounted there is gone with it.
+      const { status, stderr } = spawnSync(
+        'unshare',
+        ['--mount', process.execPath, source('cli.ts'), 'lxcfs', '--run-dir', path],
+        { encoding: 'utf8', timeout: 60_000 },
+      );
+      expect([path, status, stderr]).toEqual([path, 1, expect.stringContaining(problem)]);
+      expect(stderr).toContain('have --run-dir name another directory');
+    }
   });
 
   it('is refused by a kernel that is too old, with the version that it takes, and nothing is left mounted', () => {

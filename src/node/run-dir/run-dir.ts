@@ -1,4 +1,6 @@
 import { closeSync, existsSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { runDirProblem } from '../../contract/paths.ts';
 import { O_DIRECTORY, O_PATH } from '../../linux/constants.ts';
 import { splitNumber } from '../../linux/device-number.ts';
 import { errorCode } from '../../linux/errors.ts';
@@ -39,12 +41,32 @@ const MOUNT_DEADLINE = patient(10_000);
 export function openRunDir(path: string, selinux = 'auto'): RunDir {
   requireMountApi();
   const context = selinuxContext(selinux);
-  makeDirectories(path);
-  const real = realpathSync(path);
+  const real = makeMountPoint(path);
   if (!isOwn(real)) mountRunDir(real, context);
   const published = openSync(real, O_PATH | O_DIRECTORY);
   setMountAttributes(published, { set: ['readOnly'], propagation: 'shared' });
   return handle(real, published, context);
+}
+
+/** @returns the directory without links in its path */
+function makeMountPoint(path: string): string {
+  refuse(resolve(path), path);
+  try {
+    makeDirectories(path);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new Error(`the run dir ${path} cannot be made (${message}): have --run-dir name another directory`, {
+      cause: error,
+    });
+  }
+  const real = realpathSync(path);
+  refuse(real, path);
+  return real;
+}
+
+function refuse(real: string, path: string): void {
+  const problem = runDirProblem(real);
+  if (problem !== undefined) throw new Error(`the run dir ${path} ${problem}: have --run-dir name another directory`);
 }
 
 /**

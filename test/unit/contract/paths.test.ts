@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { devicesPath, lxcfsPath, mediaPath, normalizePath, pathProblem } from '../../../src/contract/paths.ts';
+import {
+  devicesPath,
+  lxcfsPath,
+  mediaPath,
+  normalizePath,
+  pathProblem,
+  runDirProblem,
+} from '../../../src/contract/paths.ts';
 
 describe('the paths that the node daemon and pods share', () => {
   it('are where the contract has them', () => {
@@ -93,4 +100,16 @@ describe('a mount point that a user chooses', () => {
       { numRuns: 2_000 },
     );
   });
+});
+
+describe('the run dir', () => {
+  it.each(['/run/hotmount', '/hotmount', '/var/lib/hotmount', '/tmp/x/run', '/processes', '/dev/shm/run'])(
+    'may be %s',
+    (path) => expect(runDirProblem(path)).toBeUndefined(),
+  );
+
+  it.each(['/', '/proc', '/proc/', '/sys/fs', '//etc', '/run', '/var/lib/', '/dev', '/usr/./bin', '/var/lib/kubelet'])(
+    'may not be %s, which would be hidden',
+    (path) => expect(runDirProblem(path)).toMatch(/hide/),
+  );
 });
