@@ -76,7 +76,7 @@ export function runDirProblem(path: string): string | undefined {
   const normal = normalizePath(path);
   if (OF_THE_SYSTEM.has(normal)) return 'would hide a directory that the node needs';
   const tree = PROTECTED_TREES.find((p) => p === normal || normal.startsWith(`${p}/`));
-  return tree && `is in ${tree}, where it would hide what the kernel says`;
+  return tree && `would hide what the kernel says in ${tree}`;
 }
 
 /** Linux' PATH_MAX, less the NUL, and NAME_MAX. */
