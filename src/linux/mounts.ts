@@ -12,6 +12,7 @@ import {
   UMOUNT_NOFOLLOW,
 } from './constants.ts';
 import { joinNumber } from './device-number.ts';
+import { errorCode, isErrno } from './errors.ts';
 import { check, errno, libc } from './libc.ts';
 import { openBelow } from './openat2.ts';
 
@@ -73,11 +74,39 @@ export function cloneMount(path: string, { recursive = false } = {}): DetachedMo
   return check(libc.syscall(SYS.open_tree, 'int', AT_FDCWD, 'str', path, 'uint', flags), 'open_tree', path);
 }
 
+/** Why a mount is not shown by the ids of another user namespace: it is by those of some other one already, or its file system never is. */
+export type NotMapped = 'mapped already' | 'cannot be mapped';
+
 /**
- * The same, shown by the ids of another user namespace, also where the mount is idmapped already: which mount_setattr(2) refuses.
- * @throws SystemCallError ENOSYS before Linux 6.15, EINVAL where the file system cannot
+ * The same, shown by the ids of a user namespace.
+ * @returns why not, where the next try would come to the same
+ * @throws SystemCallError for every other failure: it says nothing about the file system
  */
-export function cloneMapped(path: string, namespace: number): DetachedMount {
+export function cloneMapped(path: string, namespace: number): DetachedMount | NotMapped {
+  try {
+    return cloneMappedAtOnce(path, namespace);
+  } catch (error) {
+    if (isRefusal(error)) return 'cannot be mapped';
+    if (!isErrno(error, 'ENOSYS', 'EPERM')) throw error;
+  }
+  const clone = cloneMount(path);
+  try {
+    setMountAttributes(clone, { propagation: 'private', idmap: namespace });
+    return clone;
+  } catch (error) {
+    closeSync(clone);
+    if (isRefusal(error)) return 'cannot be mapped';
+    // The only EPERM that a process with CAP_SYS_ADMIN meets (`can_idmap_mount` in fs/namespace.c).
+    if (errorCode(error) === 'EPERM') return 'mapped already';
+    throw error;
+  }
+}
+
+/** `can_idmap_mount` in the kernel's fs/namespace.c; EOPNOTSUPP comes from file systems. */
+const isRefusal = (error: unknown): boolean => isErrno(error, 'EINVAL', 'EOPNOTSUPP');
+
+/** Also where the mount is mapped already. @throws SystemCallError ENOSYS before Linux 6.15, EPERM where seccomp hides the call */
+function cloneMappedAtOnce(path: string, namespace: number): DetachedMount {
   const attr = new BigUint64Array([BigInt(IDMAP), 0n, BigInt(PROPAGATION.private), BigInt(namespace)]);
   const flags = OPEN_TREE_CLONE | O_CLOEXEC;
   const result = libc.syscall(

@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { followChild, launchChild } from './child.ts';
 import { composeIds, type IdLine, type IdMapping } from './id-mapping.ts';
@@ -8,6 +8,9 @@ export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
+
+/** This node has no user namespaces for this daemon, and will have none until somebody configures it otherwise. */
+export class NoUserNamespacesError extends Error {}
 
 /** ms that the child may take to make it. */
 const DEADLINE = patient(5000);
@@ -24,7 +27,7 @@ const namespaces = new Map<string, Promise<number>>();
  * A user namespace in which root and the owner have changed places, and everybody else is who they are: to it, the files of the disk's root
  * belong to the owner, and what the owner makes belongs to the disk's root. No id is left without another, for those could write nothing.
  * @returns a descriptor, the same one each time; not to be closed
- * @throws where the node allows no user namespaces
+ * @throws NoUserNamespacesError; any other error is of the moment
  */
 export function ownerNamespace({ uid, gid }: Owner): Promise<number> {
   const key = `${uid}:${gid}`;
@@ -50,7 +53,7 @@ export function swapWithRoot(id: number): IdLine[] {
 /**
  * A user namespace by which a disk shows its files to the users of a container, as `ownerNamespace` does to those of the node.
  * @returns a descriptor, to be closed
- * @throws where the node allows no user namespaces
+ * @throws NoUserNamespacesError; any other error is of the moment
  */
 export function containerNamespace({ uids, gids }: IdMapping, owner: Owner = { uid: 0, gid: 0 }): Promise<number> {
   return make(composeIds(swapWithRoot(owner.uid), uids), composeIds(swapWithRoot(owner.gid), gids));
@@ -64,12 +67,28 @@ async function make(uids: readonly IdLine[], gids: readonly IdLine[]): Promise<n
   const ended = followChild(child, 'unshare', { deadline: DEADLINE }).finally(() => made.resolve(false));
   try {
     const isMade = await Promise.race([made.promise, sleep(DEADLINE, false, { ref: false })]);
-    if (!isMade) throw new Error(`no user namespace can be made on this node: ${(await ended).stderr.trim()}`);
+    if (!isMade) throw notMade((await ended).stderr.trim());
     writeFileSync(`/proc/${child.pid}/uid_map`, textOf(uids));
     writeFileSync(`/proc/${child.pid}/gid_map`, textOf(gids));
     return openSync(`/proc/${child.pid}/ns/user`, 'r');
   } finally {
     closeSync(child.stdin as number);
+  }
+}
+
+/** @param said by unshare(1) */
+function notMade(said: string): Error {
+  const message = `no user namespace can be made on this node: ${said || 'unshare did not end'}`;
+  const isForbidden = /Operation not permitted|Invalid argument|Function not implemented/.test(said) || isLimitNone();
+  return isForbidden ? new NoUserNamespacesError(message) : new Error(message);
+}
+
+/** Hardened nodes have a limit of 0 (namespaces(7)). Any other one may be reached now, and not later: both are ENOSPC. */
+function isLimitNone(): boolean {
+  try {
+    return Number(readFileSync('/proc/sys/user/max_user_namespaces', 'utf8')) === 0;
+  } catch {
+    return false;
   }
 }
 

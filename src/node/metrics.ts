@@ -159,14 +159,15 @@ export function createNodeMetrics(version: string): NodeMetrics {
       observeSpace(media, registers);
       new Gauge({
         name: 'hotmount_media_not_mounted',
-        help: 'Disks not mounted, by reason; kind is skipped where that is as it should be, failed where it is not.',
+        help: 'Disks not mounted, and pods with users of their own that one is not shown to (view_failed), by reason; kind is skipped where that is as it should be, failed where it is not.',
         labelNames: ['kind', 'reason'],
         registers,
         collect() {
           this.reset();
           for (const [reason, { kind }] of Object.entries(MEDIA_REASONS)) this.set({ kind, reason }, 0);
           for (const state of media.states.values()) {
-            if (state.kind !== 'mounted') this.inc({ kind: state.kind, reason: state.reason });
+            const findings = state.kind === 'mounted' ? state.notShown.map(({ finding }) => finding) : [state];
+            for (const { kind, reason } of findings) this.inc({ kind, reason });
           }
         },
       });

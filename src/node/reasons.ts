@@ -57,7 +57,12 @@ export const MEDIA_REASONS = {
   server_crashes: failed(
     'the FUSE program that served it has died {times} times: it is mounted again in {seconds} s, or when the disk is plugged in anew',
   ),
-  view_failed: failed('it could not be shown to pod {pod}, which has users of its own: {detail}'),
+  owner_failed: failed(
+    'its files could not be shown as those of {owner}, to whom they belong by its media class, so that it is not mounted: {detail}; it is tried again',
+  ),
+  view_failed: failed(
+    'it could not be shown to pod {pod}, which has users of its own: {detail}; other pods have it, and it is tried again',
+  ),
   twin_failed: failed('its read-only twin could not be made: {detail}'),
   unmount_failed: failed('it could not be unmounted: {detail}'),
   still_visible: failed('it is unmounted here, and process {pid} still has it mounted at {path}: {detail}'),

@@ -168,6 +168,7 @@ async function mediaStatus(
         ...describe(disk, state.mounted, runDir, seen, notes.get(disk) ?? []),
         ...(space ? { space } : {}),
       });
+      for (const { finding } of state.notShown) notMounted.push({ disk, ...finding });
     } else notMounted.push({ disk, kind: state.kind, reason: state.reason, message: state.message });
   }
   const working = [...media.working].map(([disk, work]) => ({ disk, ...work }));

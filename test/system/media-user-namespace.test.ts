@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Faults } from './faults/faults.ts';
 import { CLI } from './support/cli-process.ts';
 import { Container, MAPPING } from './support/container.ts';
 import { Daemon } from './support/daemon.ts';
@@ -122,6 +123,33 @@ describeSystem('a disk, in a pod with users of its own', NEEDS, () => {
     disk.pull();
     await daemon.leftFor(disk.name, 'no_medium');
     expect(container.sees('/media/STICK')).toBe(false);
+  });
+
+  it('is mounted when the owner of its files can be shown, and shown to a pod when its users can', async () => {
+    const faults = new Faults(rig);
+    const owned = policy(`owner: {uid: ${USER}, gid: ${USER}}`);
+    const daemon = await new Daemon(rig, { policy: owned, kubeletDir: 'kubelet', env: faults.env }).start();
+    const disk = new LoopDisk(rig, { label: 'STICK' });
+    faults.arm('mount API', 'each', 'ENOMEM');
+    const said = await daemon.leftFor(disk.plug(), 'owner_failed');
+    expect(said).toMatch(/those of 1000:1000.*ENOMEM.*lacks memory.*tried again/);
+    expect(daemon.mountPoints()).toEqual([]);
+    faults.disarm();
+    const path = await daemon.mounted(disk.name);
+    expect(statSync(path).uid).toBe(USER);
+    await until('its twin is there', () => daemon.mountPoints().length === 2);
+
+    const pod = new UserPod();
+    const source = await pod.publish();
+    faults.arm('mount API', 'each', 'EIO');
+    pod.writeMapping();
+    await daemon.logged(new RegExp(`"disk":"${disk.name}".*"view_failed".*${pod.pod.uid}.*EIO.*see dmesg`));
+    expect(await daemon.leftFor(disk.name, 'view_failed')).toContain(pod.pod.uid);
+    expect((await daemon.status())?.mounted).toMatchObject([{ disk: disk.name }]);
+    faults.disarm();
+    await until('the pod has it', () => existsSync(`${source}/STICK/lost+found`));
+    const container = await pod.start(source);
+    expect(container.sh("stat -c '%u' /media/STICK")).toBe(String(USER));
   });
 
   it('is there as soon as the kubelet says who its users are, and goes with the pod', async () => {

@@ -23,6 +23,7 @@ import type { MediaNote } from './notes.ts';
 import { isSameMedium, plan, type Step } from './plan.ts';
 import type { PodTree } from './pod-trees.ts';
 import type { Attempt } from './run-mount.ts';
+import type { NotShown } from './show.ts';
 import { type Space, SpaceReader } from './space.ts';
 import { type MediaState, MediaStates } from './state.ts';
 import { StuckChildren } from './stuck-children.ts';
@@ -132,9 +133,7 @@ export class MediaController {
   /** Disks of these classes are to be shown to a pod. */
   podsChanged(classes: ReadonlySet<string>): void {
     for (const [name, state] of this.states) {
-      const isConcerned =
-        state.kind === 'mounted' ? classes.has(state.mounted.className) : state.reason === 'view_failed';
-      if (isConcerned) this.enqueue(name);
+      if (state.kind === 'mounted' && classes.has(state.mounted.className)) this.enqueue(name);
     }
   }
 
@@ -193,20 +192,21 @@ export class MediaController {
       if (this.#stuck.isBlocked(name)) return;
       this.#states.begin(name);
       let known: Known | undefined;
+      const notShown: NotShown[] = [];
       const { died, hangs } = await this.#askServer(name);
       let serverDied = died;
       if (this.#stuck.isBlocked(name)) return;
       for (let steps = 0; steps < MAX_STEPS; steps++) {
         const device = readBlockDevice(name);
         if (known && !isSameMedium(known.device, device)) known = undefined;
-        const step = this.#plan(name, device, known, serverDied);
+        const step = this.#plan(name, device, known, { serverDied, notShown });
         if (step.do === 'nothing') {
           const isSaid = hangs && step.outcome && !('reason' in step.outcome);
-          return isSaid ? undefined : await this.#settle(name, step, known);
+          return isSaid ? undefined : await this.#settle(name, step, known, notShown);
         }
         this.working.set(name, { doing: step.do, since: new Date().toISOString() });
         if (step.do === 'probe') known = device && (await this.#inspect(device));
-        else if (!(await this.#perform(name, device, step, at))) return;
+        else if (!(await this.#perform(name, device, step, { at, notShown }))) return;
         if (step.do === 'unmount') serverDied = false;
       }
       this.#options.log.warn({ disk: name }, 'the disk keeps changing: waiting for its next event');
@@ -244,8 +244,16 @@ export class MediaController {
     return answer;
   }
 
-  #plan(name: string, device: BlockDevice | undefined, known: Known | undefined, serverDied: boolean): Step {
-    const { bootSequence, claims, podTrees } = this.#options;
+  /** @param notShown pods that have been tried in vain this time */
+  #plan(
+    name: string,
+    device: BlockDevice | undefined,
+    known: Known | undefined,
+    { serverDied, notShown }: { readonly serverDied: boolean; readonly notShown: readonly NotShown[] },
+  ): Step {
+    const { bootSequence, claims } = this.#options;
+    const podTrees = (className: string): readonly PodTree[] =>
+      this.#options.podTrees?.(className).filter(({ tree }) => !notShown.some((one) => one.tree === tree)) ?? [];
     const mounted = this.#mountsOf(name);
     const rawClass = device && (() => claims.claimOn(device));
     this.#ejector.forgetUnlessSame(name, device);
@@ -280,9 +288,9 @@ export class MediaController {
     name: string,
     device: BlockDevice | undefined,
     step: Exclude<Step, { do: 'nothing' | 'probe' }>,
-    at: number,
+    so: { readonly at: number; readonly notShown: NotShown[] },
   ): Promise<boolean> {
-    const { finding: failure, stuck } = await this.#attempt(name, device, step, at);
+    const { finding: failure, stuck } = await this.#attempt(name, device, step, so);
     this.#stuck.add(name, step.do, stuck);
     if (failure) this.#states.fail(name, failure);
     return failure === undefined;
@@ -292,19 +300,23 @@ export class MediaController {
     name: string,
     device: BlockDevice | undefined,
     step: Exclude<Step, { do: 'nothing' | 'probe' }>,
-    at: number,
+    { at, notShown }: { readonly at: number; readonly notShown: NotShown[] },
   ): Promise<Attempt> {
+    if (step.do === 'unmount') return this.#unmounter.unmount(name, step.mounted, step.gone);
     if (step.do === 'make-twin') return makeTwin(this.#options.runDir, step.mounted);
-    if (step.do !== 'unmount') {
-      if (!device) return { finding: undefined };
-      return step.do === 'show'
-        ? this.#mounter.show(device, step.mounted, step.to)
-        : this.#mounter.mount(device, step.desired, at);
-    }
-    return this.#unmounter.unmount(name, step.mounted, step.gone);
+    if (!device) return { finding: undefined };
+    if (step.do === 'mount') return this.#mounter.mount(device, step.desired, at);
+    const shown = await this.#mounter.show(device, step.mounted, step.to);
+    notShown.push(...shown.notShown);
+    return shown;
   }
 
-  async #settle(name: string, { outcome }: Extract<Step, { do: 'nothing' }>, known: Known | undefined): Promise<void> {
+  async #settle(
+    name: string,
+    { outcome }: Extract<Step, { do: 'nothing' }>,
+    known: Known | undefined,
+    notShown: readonly NotShown[],
+  ): Promise<void> {
     // What is on it has been looked at, and is nothing to mount.
     if (known && outcome && 'reason' in outcome) this.#writeWatch.follow(known.device);
     else this.#writeWatch.forget(name);
@@ -312,7 +324,7 @@ export class MediaController {
     if (wait !== undefined) setTimeout(() => this.enqueue(name), wait).unref();
     const left = outcome ? undefined : await this.#unmounter.detachAgain(name);
     if (left) this.#states.fail(name, left);
-    else this.#states.rest(name, outcome);
+    else this.#states.rest(name, outcome, notShown);
     // What is not on a partition may be on the whole disk.
     if (known?.device.isPartition && this.#states.areEmpty([name])) this.enqueue(known.device.disk);
     this.#ejector.follow(name, outcome && 'record' in outcome ? outcome : undefined);

@@ -1,3 +1,4 @@
+import { isErrno, isShortage } from '../../linux/errors.ts';
 import { kernelWords } from '../../linux/kernel-log.ts';
 import { isDirtyNtfs, isTooNew } from './dirt.ts';
 
@@ -26,4 +27,11 @@ export function explainFailure(
   if (isDirtyNtfs(type, stderr, said)) parts.push(NTFS_ADVICE);
   if (isTooNew(said)) parts.push(TOO_NEW_ADVICE);
   return parts.join('; ');
+}
+
+/** Why a mount of it with other owners could not be made this time, for a person. @param error of the system */
+export function explainMapFailure(error: Error): string {
+  if (isShortage(error)) return `${error.message} (the node or the daemon lacks memory, processes or descriptors)`;
+  if (isErrno(error, 'EIO', 'ENXIO')) return `${error.message} (the disk does not answer as it should: see dmesg)`;
+  return error.message;
 }

@@ -3,13 +3,13 @@ import type { BlockDevice } from '../../linux/block.ts';
 import { exists } from '../../linux/exists.ts';
 import {
   attachMount,
+  cloneMapped,
   cloneMount,
-  type DetachedMount,
   detachMount,
   openBeneath,
   setMountAttributes,
 } from '../../linux/mounts.ts';
-import { type Owner, ownerNamespace } from '../../linux/user-namespace.ts';
+import { NoUserNamespacesError, type Owner, ownerNamespace } from '../../linux/user-namespace.ts';
 import { nameCandidates } from '../block/names.ts';
 import { finding } from '../reasons.ts';
 import { ensureDirectory, type RunDir } from '../run-dir/run-dir.ts';
@@ -17,8 +17,9 @@ import { type Mounted, type MountRecord, mediaDirectory, type Tree, type ViewTre
 import type { DesiredMount } from './desired.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
 import type { Dirt } from './dirt.ts';
-import { NTFS_ADVICE } from './mount-failure.ts';
+import { explainMapFailure, NTFS_ADVICE } from './mount-failure.ts';
 import { type Attempt, type MountTools, runMount } from './run-mount.ts';
+import { umountPaths } from './unmount.ts';
 
 const DONE: Attempt = { finding: undefined };
 
@@ -58,12 +59,16 @@ export async function mountDisk(
       await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
       return { finding: finding('mount_failed', { detail: NTFS_ADVICE }) };
     }
-    if (attempt.finding) await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
-    else {
-      if (dirty) writeRecord(runDir, 'media', className, hidden, asDirty(record, dirty, desired));
-      if (desired.owner) await showOwner(runDir, mediaDirectory('media', className, hidden), desired.owner, target);
-      renameDirectory(runDir, 'media', className, hidden, directory);
+    if (attempt.finding) {
+      await removeDirectories(runDir, [mediaDirectory('media', className, hidden)]);
+      return attempt;
     }
+    if (dirty) writeRecord(runDir, 'media', className, hidden, asDirty(record, dirty, desired));
+    if (desired.owner) {
+      const failure = await tryToShowOwner(runDir, mediaDirectory('media', className, hidden), desired.owner, target);
+      if (failure) return failure;
+    }
+    renameDirectory(runDir, 'media', className, hidden, directory);
     return { ...attempt, directory };
   } catch (error) {
     return failed(error);
@@ -79,21 +84,38 @@ const asDirty = (record: MountRecord, dirty: Dirt, { readOnlyOptions }: DesiredM
   options: dirty.isUnwritable && readOnlyOptions ? readOnlyOptions : record.options,
 });
 
-/**
- * Puts an idmapped mount of the file system in place of the one that has just been made. Where the file system or the node cannot, the disk
- * stays mounted as it is, and the status says so.
- */
-async function showOwner(runDir: RunDir, path: string, owner: Owner, target: number): Promise<void> {
-  const mountPoint = `${runDir.path}/${path}`;
-  let mapped: DetachedMount | undefined;
+/** Where that fails, the disk is unmounted: nobody is to find files on it that belong to others than they will at the next try. */
+async function tryToShowOwner(
+  runDir: RunDir,
+  path: string,
+  owner: Owner,
+  target: number,
+): Promise<Attempt | undefined> {
   try {
-    const idmap = await ownerNamespace(owner);
-    mapped = cloneMount(mountPoint);
-    setMountAttributes(mapped, { idmap, propagation: 'private' });
-  } catch {
-    if (mapped !== undefined) closeSync(mapped);
-    return;
+    await showOwner(`${runDir.path}/${path}`, owner, target);
+    return undefined;
+  } catch (error) {
+    // Where no child can be started either, it is found at its hidden name at the next try, and unmounted then.
+    const unmounted = await umountPaths([`${runDir.path}/${path}`], ['-l']).catch(() => undefined);
+    if (unmounted && !unmounted.stuck) await removeDirectories(runDir, [path]);
+    const { uid, gid } = owner;
+    const detail = explainMapFailure(error as Error);
+    return { finding: finding('owner_failed', { owner: `${uid}:${gid}`, detail }), stuck: unmounted?.stuck };
   }
+}
+
+/**
+ * Puts an idmapped mount of the file system in place of the one that has just been made. Where the file system or the node has no such
+ * mounts, the disk stays mounted as it is, and the status says so.
+ * @throws where it failed for the moment
+ */
+async function showOwner(mountPoint: string, owner: Owner, target: number): Promise<void> {
+  const idmap = await ownerNamespace(owner).catch((error: unknown) => {
+    if (error instanceof NoUserNamespacesError) return undefined;
+    throw error;
+  });
+  const mapped = idmap === undefined ? 'cannot be mapped' : cloneMapped(mountPoint, idmap);
+  if (typeof mapped === 'string') return;
   try {
     // The file system itself stays, because of the other mount.
     detachMount(mountPoint);

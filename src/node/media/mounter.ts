@@ -82,7 +82,7 @@ export class Mounter {
   }
 
   /** Shows a mounted disk to pods with users of their own. */
-  show(device: BlockDevice, mounted: Mounted, to: readonly PodTree[]): Promise<Attempt> {
+  show(device: BlockDevice, mounted: Mounted, to: readonly PodTree[]): ReturnType<typeof showToPods> {
     return showToPods(this.#toolsFor(device, mounted.record.fileSystem), device, mounted, to);
   }
 

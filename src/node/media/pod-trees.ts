@@ -1,8 +1,6 @@
-import { runChild } from '../../linux/child.ts';
 import { exists } from '../../linux/exists.ts';
 import type { IdMapping } from '../../linux/id-mapping.ts';
 import { readMountinfo } from '../../linux/mountinfo.ts';
-import { patient } from '../../linux/slowness.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { KeyedQueue } from '../reconcile/keyed-queue.ts';
 import { Retry } from '../reconcile/retry.ts';
@@ -10,6 +8,7 @@ import { ensureDirectory, namesIn, type RunDir } from '../run-dir/run-dir.ts';
 import { TREES, type Tree, USERS, type ViewTree, viewTree } from './actual.ts';
 import { removeDirectories } from './directories.ts';
 import { readPodMapping } from './pod-mapping.ts';
+import { umountPaths } from './unmount.ts';
 
 /** A tree of a pod with users of its own, and who these are on the node. */
 export interface PodTree {
@@ -37,8 +36,6 @@ interface Pod {
 
 /** ms. Mostly, the mounts of the pod's sandbox tell sooner. */
 const RETRY = { first: 250, last: 30_000 };
-/** ms. They wait for nothing: the disks stay mounted elsewhere. */
-const UNMOUNT_DEADLINE = patient(10_000);
 
 /** The trees of pods with users of their own (`hostUsers: false`): which there are, and by which ids disks are shown there. */
 export class PodTrees {
@@ -151,9 +148,7 @@ export class PodTrees {
       const mountPoints = readMountinfo().flatMap(({ mountPoint }) =>
         mountPoint.startsWith(`${runDir.path}/${root}/`) ? mountPoint : [],
       );
-      if (mountPoints.length > 0) {
-        await runChild('umount', ['-n', '-c', '-i', '-l', '--', ...mountPoints], { deadline: UNMOUNT_DEADLINE });
-      }
+      if (mountPoints.length > 0) await umountPaths(mountPoints, ['-l']);
       await removeDirectories(runDir, [...directoriesBelow(runDir, root), root]);
       if (!exists(`${runDir.work}/${root}`)) this.#ended.delete(podUid);
       // It may have been published anew meanwhile.

@@ -1,6 +1,5 @@
 import { closeSync } from 'node:fs';
 import type { BlockDevice } from '../../linux/block.ts';
-import { errorCode } from '../../linux/errors.ts';
 import { exists } from '../../linux/exists.ts';
 import {
   attachMount,
@@ -16,8 +15,16 @@ import type { RunDir } from '../run-dir/run-dir.ts';
 import { type Mounted, mediaDirectory } from './actual.ts';
 import { hiddenName, removeDirectories, renameDirectory } from './directories.ts';
 import { makeTarget } from './mount.ts';
+import { explainMapFailure } from './mount-failure.ts';
 import type { PodTree } from './pod-trees.ts';
 import { type Attempt, type MountTools, runMount } from './run-mount.ts';
+
+/** Why a pod with users of its own does not have a disk that is mounted. */
+export interface NotShown {
+  readonly podUid: string;
+  readonly tree: PodTree['tree'];
+  readonly finding: Finding;
+}
 
 /** Shows a mounted disk to pods with users of their own: to each by a mount with the ids of its users. */
 export async function showToPods(
@@ -25,18 +32,23 @@ export async function showToPods(
   device: BlockDevice,
   mounted: Mounted,
   to: readonly PodTree[],
-): Promise<Attempt> {
-  let failure: Finding | undefined;
+): Promise<Attempt & { readonly notShown: readonly NotShown[] }> {
+  const notShown: NotShown[] = [];
   for (const pod of to) {
+    const { podUid, tree } = pod;
+    let detail: string | undefined;
     try {
-      const { finding, stuck } = await show(tools, device, mounted, pod);
-      if (stuck) return { finding, stuck };
-      failure ??= finding;
+      const { finding: failure, stuck } = await show(tools, device, mounted, pod);
+      if (stuck) return { finding: failure, stuck, notShown };
+      detail = failure?.message;
     } catch (error) {
-      failure ??= finding('view_failed', { pod: pod.podUid, detail: (error as Error).message });
+      detail = explainMapFailure(error as Error);
+    }
+    if (detail !== undefined) {
+      notShown.push({ podUid, tree, finding: finding('view_failed', { pod: podUid, detail }) });
     }
   }
-  return { finding: failure };
+  return { finding: undefined, notShown };
 }
 
 async function show(
@@ -72,23 +84,30 @@ interface Place {
   readonly target: number;
 }
 
-/** Where neither the kernel nor the file system can map it, the pod has the disk as the node has it. */
+/** Where the file system cannot be mapped, the pod has the disk as the node has it. */
 async function mapAt(tools: MountTools, device: BlockDevice, mounted: Mounted, place: Place): Promise<Attempt> {
   const { runDir } = tools;
   const { className, directory, record } = mounted;
   const path = pathOf(runDir, 'media', className, directory);
-  const mapped = cloneFor(path, place.namespace);
-  if (mapped !== undefined) return attach(mapped, place);
-  if (!record.owner) return attach(cloneMount(path), place);
-  // Mapped for the owner, it cannot be mapped once more. Mounted anew, it is the same file system, as it is on the disk.
+  const mapped = cloneMapped(path, place.namespace);
+  if (mapped === 'cannot be mapped') return attach(cloneMount(path), place);
+  if (mapped !== 'mapped already') return attach(mapped, place);
+  // Mounted anew, it is the same file system, as it is on the disk.
   const { fileSystem, options } = record;
   const attempt = await runMount(tools, device, { className, fileSystem, options, nameBy: [] }, place.target);
-  if (attempt.stuck) return attempt;
-  if (attempt.finding) return attach(cloneMount(path), place);
+  // Refused where the kernel has turned it read-only after an error: that stays.
+  if (attempt.finding?.reason === 'held_exclusively') return attach(cloneMount(path), place);
+  if (attempt.finding) return attempt;
   const hidden = pathOf(runDir, place.tree, className, hiddenName(record.name));
-  const view = cloneFor(hidden, place.namespace) ?? cloneMount(path);
-  detachMount(hidden);
-  return attach(view, place);
+  try {
+    const again = cloneMapped(hidden, place.namespace);
+    detachMount(hidden);
+    return attach(typeof again === 'string' ? cloneMount(path) : again, place);
+  } catch (error) {
+    // The next try makes the directory anew, which takes one that nothing is mounted on.
+    detachMount(hidden);
+    throw error;
+  }
 }
 
 const pathOf = (runDir: RunDir, ...place: Parameters<typeof mediaDirectory>): string =>
@@ -102,24 +121,4 @@ function attach(view: DetachedMount, { tree, target }: Place): Attempt {
     closeSync(view);
   }
   return { finding: undefined };
-}
-
-/** Undefined where it cannot be mapped. @throws SystemCallError */
-function cloneFor(path: string, namespace: number): DetachedMount | undefined {
-  try {
-    return cloneMapped(path, namespace);
-  } catch (error) {
-    if (errorCode(error) === 'EINVAL') return undefined;
-    if (errorCode(error) !== 'ENOSYS') throw error;
-  }
-  const view = cloneMount(path);
-  try {
-    setMountAttributes(view, { propagation: 'private', idmap: namespace });
-    return view;
-  } catch (error) {
-    closeSync(view);
-    // EPERM: it is mapped already.
-    if (['EINVAL', 'EPERM'].includes(errorCode(error) ?? '')) return undefined;
-    throw error;
-  }
 }

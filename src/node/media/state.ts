@@ -2,9 +2,12 @@ import type { Logger } from '../../observability/logger.ts';
 import type { Finding, NodeReason } from '../reasons.ts';
 import { Retry } from '../reconcile/retry.ts';
 import type { Mounted } from './actual.ts';
+import type { NotShown } from './show.ts';
 
 /** How one disk stands. */
-export type MediaState = { readonly kind: 'mounted'; readonly mounted: Mounted } | Finding;
+export type MediaState =
+  | { readonly kind: 'mounted'; readonly mounted: Mounted; readonly notShown: readonly NotShown[] }
+  | Finding;
 
 /** Others use it: no event says when that ends, and to ask is cheap. */
 const IN_USE: ReadonlySet<NodeReason> = new Set([
@@ -87,11 +90,15 @@ export class MediaStates {
     this.#leave(name, failure);
   }
 
-  /** Nothing is left to do. @param outcome undefined: the disk has gone */
-  rest(name: string, outcome: Mounted | Finding | undefined): void {
+  /** Nothing is left to do. @param outcome undefined: the disk has gone @param notShown tried again */
+  rest(name: string, outcome: Mounted | Finding | undefined, notShown: readonly NotShown[]): void {
     if (!outcome) this.byDisk.delete(name);
-    else if (!('reason' in outcome)) this.byDisk.set(name, { kind: 'mounted', mounted: outcome });
-    else this.#leave(name, outcome);
+    else if ('reason' in outcome) this.#leave(name, outcome);
+    else {
+      this.#tellNotShown(name, notShown);
+      this.byDisk.set(name, { kind: 'mounted', mounted: outcome, notShown });
+      if (notShown.length > 0) this.#due.set(name, RETRY_FAILED);
+    }
   }
 
   #leave(name: string, left: Finding): void {
@@ -106,5 +113,14 @@ export class MediaStates {
     const before = this.byDisk.get(name);
     if (before !== undefined && before.kind !== 'mounted' && before.message === message) return;
     this.#log[kind === 'failed' ? 'error' : 'debug']({ disk: name, reason }, message);
+  }
+
+  #tellNotShown(name: string, notShown: readonly NotShown[]): void {
+    const before = this.byDisk.get(name);
+    const told = new Set(before?.kind === 'mounted' ? before.notShown.map(({ finding }) => finding.message) : []);
+    for (const { podUid, finding } of notShown) {
+      const { reason, message } = finding;
+      if (!told.has(message)) this.#log.error({ disk: name, podUid, reason }, message);
+    }
   }
 }

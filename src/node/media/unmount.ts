@@ -93,9 +93,12 @@ function stillThere(mounts: readonly Mount[]): Mount[] {
 /** Several in one child; those that are gone already are left out. */
 async function umount(mounts: readonly Mount[], flags: readonly string[]): Promise<ChildResult | undefined> {
   const paths = stillThere(mounts).map(({ mountPoint }) => mountPoint);
-  if (paths.length === 0) return undefined;
-  return runChild('umount', ['-n', '-c', '-i', ...flags, '--', ...paths], { deadline: UNMOUNT_DEADLINE });
+  return paths.length === 0 ? undefined : umountPaths(paths, flags);
 }
+
+/** umount(8), which waits no longer than a deadline. @throws where it cannot be started */
+export const umountPaths = (paths: readonly string[], flags: readonly string[]): Promise<ChildResult> =>
+  runChild('umount', ['-n', '-c', '-i', ...flags, '--', ...paths], { deadline: UNMOUNT_DEADLINE });
 
 /**
  * Copies in other namespaces are unmounted by propagation. A private copy, in a pod that mounted the run dir without propagation, stays and

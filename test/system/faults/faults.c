@@ -214,7 +214,7 @@ long syscall(long number, ...) {
     case SYS_bpf: FAIL(BPF); break;
     case 434: FAIL(PIDFD_OPEN); break; // pidfd_open
     case 437: FAIL(OPENAT2); break; // openat2
-    case 428: case 429: case 430: case 431: case 432: case 442: FAIL(MOUNT_API); break; // open_tree … fsmount, mount_setattr
+    case 428: case 429: case 430: case 431: case 432: case 442: case 467: FAIL(MOUNT_API); break; // open_tree … fsmount, mount_setattr, open_tree_attr
   }
   return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
