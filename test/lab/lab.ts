@@ -185,6 +185,20 @@ export class Lab {
     await this.#qmp.execute('set-action', { reboot: 'shutdown' });
   }
 
+  /**
+   * Has systemd end what runs, unmount what it can, and switch the machine off.
+   * @throws Error when the time is up
+   */
+  async powerOff(timeoutMs: number): Promise<void> {
+    // It ends before the machine does, with an error or without one.
+    this.spawn('systemctl poweroff').exited.catch(() => {});
+    const late = setTimeout(() => this.#machine.stop(), timeoutMs);
+    const how = await this.#machine.ended;
+    clearTimeout(late);
+    if (how !== 'exit code 0')
+      throw new Error(`the guest did not power off in ${timeoutMs} ms\n${consoleTail(this.#machine)}`);
+  }
+
   /** Ends the guest as by pulling its power cord, and removes its files. May be called twice. */
   async stop(): Promise<void> {
     await this.#machine.stop();

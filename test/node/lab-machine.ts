@@ -71,10 +71,12 @@ export class LabMachine implements NodeMachine {
   }
 
   /**
-   * Cuts the power, and boots again: what is on the disk stays. The programs of the node do not begin again by themselves.
+   * Boots again: what is on the disk stays. The programs of the node do not begin again by themselves.
+   * @param end by cutting the power, or as systemd ends a machine. By a reset of the machine, qemu's emulated kernel may hang as it boots.
    * @param plugIn what is plugged in as the machine boots
    */
-  async powerCycle(plugIn: (lab: Lab) => Promise<unknown>): Promise<void> {
+  async reboot(end: 'power cut' | 'orderly', plugIn: (lab: Lab) => Promise<unknown>): Promise<void> {
+    if (end === 'orderly') await this.#lab.powerOff(COMMAND_MS);
     await this.#lab.stop();
     this.#lab = await boot(this.controlPlane, plugIn);
   }
