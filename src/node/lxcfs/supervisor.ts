@@ -31,7 +31,7 @@ export interface SupervisorOptions {
 /** ms for which an instance that is replaced goes on answering those who have its files open. */
 const GRACE = patient(3000);
 /** ms without an lxcfs until containers get the node's files. The next one is mostly ready sooner, and then they are moved only once. */
-const FALL_BACK_AFTER = 500;
+const FALL_BACK_AFTER = patient(500);
 
 /** Keeps an active lxcfs and a warm standby, and the containers of the node attached to the active one. */
 export class Supervisor {
