@@ -27,8 +27,9 @@ export interface Namespaces {
  *   kernel/cgroup/cgroup.c).
  * - A mount namespace with a tmpfs for its root. lxcfs makes directories below `/run/lxcfs`, and binds `/` without what is mounted below
  *   it: neither works on a read-only root. In it are the programs, the kernel's file systems and the run dir. What is mounted in the run dir
- *   propagates to the node; nothing else does, and no other mount of the node is held. Where this process sees a pod's cgroups
- *   only, the namespace shows all: lxcfs learns from /sys/fs/cgroup which controllers there are.
+ *   propagates to the node; nothing else does. What is mounted below the directories that are kept is held: in the chart's pod, nothing of
+ *   the node. Where this process sees a pod's cgroups only, the namespace shows all: lxcfs learns from /sys/fs/cgroup which controllers
+ *   there are.
  *
  * Where one cannot be made, lxcfs is started without it, and the log says why.
  * @throws Error where the program needs the one that cannot be made
