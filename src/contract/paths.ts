@@ -30,45 +30,11 @@ const PROTECTED_TREES = ['/proc', '/sys'];
 
 /** What a node runs by (FHS 3.0, 3 and 5): a file system mounted exactly there would hide it. */
 const OF_THE_SYSTEM: ReadonlySet<string> = new Set([
-  ...[
-    '/',
-    '/bin',
-    '/boot',
-    '/dev',
-    '/etc',
-    '/home',
-    '/lib',
-    '/lib64',
-    '/media',
-    '/mnt',
-    '/opt',
-    '/root',
-    '/run',
-    '/sbin',
-    '/srv',
-  ],
-  ...[
-    '/tmp',
-    '/usr',
-    '/usr/bin',
-    '/usr/lib',
-    '/usr/local',
-    '/usr/sbin',
-    '/usr/share',
-    '/var',
-    '/var/lib',
-    '/var/log',
-    '/var/tmp',
-  ],
-  ...[
-    '/dev/shm',
-    '/run/systemd',
-    '/run/udev',
-    '/run/containerd',
-    '/var/lib/containerd',
-    KUBELET_DIR,
-    `${KUBELET_DIR}/pods`,
-  ],
+  ...'/ /bin /boot /dev /dev/shm /etc /home /lib /lib64 /media /mnt /opt /root /run /sbin /srv /tmp'.split(' '),
+  ...'/usr /usr/bin /usr/lib /usr/local /usr/sbin /usr/share /var /var/lib /var/log /var/tmp'.split(' '),
+  ...'/run/containerd /run/systemd /run/udev /var/lib/containerd'.split(' '),
+  KUBELET_DIR,
+  `${KUBELET_DIR}/pods`,
 ]);
 
 /** Why the run dir, a file system of its own, cannot be mounted at an absolute path; undefined where it can. */
